@@ -1,0 +1,23 @@
+#include "common/result.h"
+
+#include "common/check.h"
+
+namespace codio {
+
+std::string_view to_string(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kMalformed: return "malformed";
+    case ErrorCode::kTooLarge: return "too-large";
+    case ErrorCode::kUnsupported: return "unsupported";
+    case ErrorCode::kMismatch: return "mismatch";
+    case ErrorCode::kNotFound: return "not-found";
+    case ErrorCode::kUnavailable: return "unavailable";
+    case ErrorCode::kTimeout: return "timeout";
+    case ErrorCode::kCancelled: return "cancelled";
+    case ErrorCode::kIo: return "io";
+  }
+  check(false);
+  return {};
+}
+
+}  // namespace codio
