@@ -68,7 +68,7 @@ std::optional<Bytes> Sender::poll_frame(std::uint32_t max_frame) {
   if (size < std::min(left, kSmallestChunk)) return std::nullopt;
 
   const wire::BlockChunk chunk{job.id, job.offset, static_cast<std::uint32_t>(job.block->size()),
-                               BytesView(*job.block).subspan(job.offset, size)};
+                               BytesView(*job.block).subspan(job.offset, static_cast<std::size_t>(size))};
   Bytes frame = wire::encode(chunk);
   sent_ += size;
   buffered_ += frame.size();

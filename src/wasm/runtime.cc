@@ -14,7 +14,7 @@ void* take(std::size_t size) {
 
 }  // namespace
 
-extern "C" [[noreturn]] void abort() { __builtin_trap(); }
+extern "C" void abort() { __builtin_trap(); }
 
 void* operator new(std::size_t size) { return take(size); }
 void* operator new[](std::size_t size) { return take(size); }
