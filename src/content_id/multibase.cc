@@ -38,9 +38,10 @@ constexpr std::array kEncodings{
 };
 
 const Encoding* find_encoding(char prefix) {
-  const auto found =
-      std::ranges::find_if(kEncodings, [&](const Encoding& e) { return static_cast<char>(e.base) == prefix; });
-  return found == kEncodings.end() ? nullptr : &*found;
+  for (const Encoding& encoding : kEncodings) {
+    if (static_cast<char>(encoding.base) == prefix) return &encoding;
+  }
+  return nullptr;
 }
 
 constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
