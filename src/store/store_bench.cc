@@ -1,8 +1,9 @@
 // Writing 1 MiB blocks, to the disk and not just to the system: beside each other the store's two ways and a bare file.
-// The folder is $TMPDIR, or /tmp.
+// The folder is in $TMPDIR, or /tmp. Seen on a shared virtual disk, 1 to 2 GiB each, MB/s: bare file 340–520, put_many
+// 360–400, put 160–310: what is not logged is written once, and as fast as the disk takes it.
 #include <algorithm>
 #include <benchmark/benchmark.h>
-#include <cstdlib>
+#include <chrono>
 #include <fcntl.h>
 #include <filesystem>
 #include <random>
@@ -20,7 +21,7 @@ using content_id::ContentId;
 using content_id::Digest256;
 
 constexpr std::size_t kBlockSize = 1 << 20;
-constexpr std::size_t kBlocks = 512;
+constexpr std::size_t kBlocks = 1024;
 constexpr std::size_t kBatch = 8;
 
 class Folder {
@@ -33,6 +34,19 @@ class Folder {
 
  private:
   std::filesystem::path path_;
+};
+
+/// Leaves out of an iteration's time what making and removing its folder takes.
+class Stopwatch {
+ public:
+  explicit Stopwatch(benchmark::State& state) : state_(state) {}
+  void stop() const {
+    state_.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count());
+  }
+
+ private:
+  benchmark::State& state_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
 Bytes random_block() {
@@ -63,11 +77,10 @@ void write_store(benchmark::State& state, std::size_t batch_size) {
   std::vector<ContentId> cids;
   for (std::size_t i = 0; i < kBlocks; ++i) cids.push_back(cid_of(i));
   for (auto _ : state) {
-    state.PauseTiming();
     const Folder folder;
     auto store = BlockStore::open(folder.path());
     require(state, store);
-    state.ResumeTiming();
+    const Stopwatch stopwatch(state);
     for (std::size_t i = 0; i < kBlocks; i += batch_size) {
       if (batch_size == 1) {
         require(state, (*store)->put(cids[i], block));
@@ -78,9 +91,7 @@ void write_store(benchmark::State& state, std::size_t batch_size) {
       require(state, (*store)->put_many(entries));
     }
     require(state, (*store)->sync());
-    state.PauseTiming();
-    store->reset();
-    state.ResumeTiming();
+    stopwatch.stop();
   }
   count_bytes(state);
 }
@@ -91,9 +102,8 @@ void put_many(benchmark::State& state) { write_store(state, kBatch); }
 void bare_file(benchmark::State& state) {
   const Bytes block = random_block();
   for (auto _ : state) {
-    state.PauseTiming();
     const Folder folder;
-    state.ResumeTiming();
+    const Stopwatch stopwatch(state);
     const int file = ::open((folder.path() / "file").c_str(), O_CREAT | O_WRONLY, 0600);
     for (std::size_t i = 0; i < kBlocks; ++i) {
       if (::write(file, block.data(), block.size()) != static_cast<ssize_t>(block.size())) {
@@ -101,9 +111,8 @@ void bare_file(benchmark::State& state) {
       }
     }
     if (::fdatasync(file) != 0) state.SkipWithError("fdatasync failed");
+    stopwatch.stop();
     ::close(file);
-    state.PauseTiming();
-    state.ResumeTiming();
   }
   count_bytes(state);
 }
@@ -125,10 +134,10 @@ void get(benchmark::State& state) {
   count_bytes(state);
 }
 
-BENCHMARK(bare_file)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(4);
-BENCHMARK(put_many)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(4);
-BENCHMARK(put)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(4);
-BENCHMARK(get)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(4);
+BENCHMARK(bare_file)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(3);
+BENCHMARK(put_many)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(3);
+BENCHMARK(put)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(3);
+BENCHMARK(get)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(3);
 
 }  // namespace
 }  // namespace codio::store
