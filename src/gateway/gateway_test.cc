@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <list>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <openssl/evp.h>
@@ -631,6 +632,31 @@ TEST_F(GatewayTest, DoesNotLetAGatewayRestThatLacksABlock) {
   const auto gateway = client({missing.url(), good_.url()}, {.max_failures = 2, .rest = std::chrono::hours(1)});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
   EXPECT_THAT(missing.requests(5), SizeIs(5));
+}
+
+TEST_F(GatewayTest, FetchesADirectoryOfThePublicNetwork) {
+  std::ifstream file(CODIO_FIXTURES_DIR "/QmYwAPJz.car", std::ios::binary);
+  if (!file) GTEST_SKIP() << "no file " CODIO_FIXTURES_DIR "/QmYwAPJz.car";
+  const std::string archive(std::istreambuf_iterator<char>(file), {});
+  content_id::CarReader reader;
+  reader.append(as_bytes(archive));
+  std::map<std::string, SharedBytes> blocks;
+  for (auto block = reader.poll_block(); block && *block; block = reader.poll_block()) {
+    blocks["/ipfs/" + (*block)->cid.to_string() + "?format=raw"] = (*block)->bytes;
+  }
+  Server server([&](const Exchange& e) {
+    const auto block = blocks.find(e.target());
+    block == blocks.end() ? e.answer(404, "text/plain", {}) : e.answer_block(*block->second);
+  });
+  const auto root = *ContentId::parse("QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG");
+  const auto readme = *ContentId::parse("QmPZ9gcCEpqKTo6aq61g2nXGUhM4iCL3ewB6LDXZCtioEB");
+  const auto gateway = client({server.url()});
+  for (const ContentId& cid : {root, readme}) {
+    const auto result = gateway->fetch_cid(cid);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(**result, *blocks.at("/ipfs/" + cid.to_string() + "?format=raw"));
+  }
+  EXPECT_EQ((*gateway->fetch_cid(root))->size(), 309U);
 }
 
 TEST_F(GatewayTest, RefusesABadUrl) {
