@@ -51,12 +51,12 @@ using FetchId = Id<FetchTag, std::uint64_t>;
 /// Threads: any thread may call. One thread of its own does all the work, runs the callbacks and hashes.
 class Gateway {
  public:
-  /// Called exactly once, on the gateway's thread, never from within fetch_cid(), cancel(). It must not block, but may
-  /// fetch and cancel.
+  /// Called exactly once, on the gateway's thread, never from within fetch_cid() or cancel(). It must not block, but
+  /// may fetch and cancel.
   ///
-  /// The block is verified. Errors: kCancelled; kUnsupported, nobody was asked, as the hash function is not known;
-  /// otherwise "all gateways failed", naming each and its cause, and of the code that the causes share, such as
-  /// kNotFound, or kUnavailable.
+  /// The block is verified. Errors: kCancelled; kUnsupported, when the CID's hash function cannot be verified and
+  /// nobody was asked; else "all gateways failed", naming each and its cause, with the code that the causes share (such
+  /// as kNotFound) or kUnavailable.
   using Done = std::function<void(Result<SharedBytes>)>;
 
   /// Asks nobody yet. kMalformed names the bad URL.

@@ -1,8 +1,6 @@
 #include "store/block_store.h"
 
-#include <array>
 #include <cstdarg>
-#include <fstream>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
@@ -130,10 +128,10 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(const std::filesystem::path
   const auto format_file = folder / "FORMAT";
   const bool exists = std::filesystem::exists(format_file, error);
   if (exists) {
-    std::ifstream in(format_file, std::ios::binary);
-    std::array<char, 16> found{};
-    in.read(found.data(), found.size());
-    if (const std::string_view text(found.data(), static_cast<std::size_t>(in.gcount())); text != kFormat) {
+    std::string found;
+    const Status read = rocksdb::ReadFileToString(rocksdb::Env::Default(), format_file, &found);
+    if (!read.ok()) return fail(ErrorCode::kIo, "cannot read " + format_file.string() + ": " + read.ToString());
+    if (found != kFormat) {
       return fail(ErrorCode::kIo, "the block store in " + folder.string() +
                                       " has a format that this version of codio does not know: use the version that "
                                       "wrote it, or another folder");
@@ -144,10 +142,7 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(const std::filesystem::path
   // Never makes a database where one has been: that would clear away what can still be saved.
   if (auto opened = store->open_database(options, !exists); !opened) return std::unexpected(opened.error());
   if (!exists) {
-    std::ofstream out(format_file, std::ios::binary);
-    if (!(out << kFormat).flush()) {
-      return fail(ErrorCode::kIo, "cannot write " + format_file.string() + ": is the disk full or read-only?");
-    }
+    if (auto written = store->write_format(format_file); !written) return std::unexpected(written.error());
   }
   return store;
 }
@@ -177,6 +172,16 @@ Result<void> BlockStore::open_database(const Options& options, bool create) {
   blocks_.reset(handles[1]);
   sizes_.reset(handles[2]);
   roots_.reset(handles[3]);
+  return {};
+}
+
+Result<void> BlockStore::write_format(const std::filesystem::path& file) const {
+  rocksdb::Env& system = *rocksdb::Env::Default();
+  const std::string unfinished = file.string() + ".new";
+  // Never empty or half written, even after a power loss: there would be no telling it from a format of the future.
+  Status status = rocksdb::WriteStringToFile(&system, std::string(kFormat), unfinished, /*should_sync=*/true);
+  if (status.ok()) status = system.RenameFile(unfinished, file);
+  if (!status.ok()) return failure("write to", status);
   return {};
 }
 

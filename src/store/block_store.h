@@ -106,6 +106,7 @@ class BlockStore {
 
   BlockStore(const std::filesystem::path& folder, const Options& options);
   Result<void> open_database(const Options& options, bool create);
+  Result<void> write_format(const std::filesystem::path& file) const;
   Result<void> check_room() const;
   /// Brings what put_many() wrote to the disk.
   Result<void> flush();
