@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -37,7 +38,7 @@ constexpr std::uint64_t kMaxRequestBody = 4096;
 constexpr auto kIdleTimeout = std::chrono::seconds(60);
 /// For one block to a slow reader: 2 MiB at 35 kB/s.
 constexpr auto kWriteTimeout = std::chrono::seconds(60);
-constexpr std::string_view kImmutable = "public, max-age=29030400, immutable";
+constexpr const char* kImmutable = "public, max-age=29030400, immutable";
 
 /// A target's path, and its query's parameters.
 struct Target {
@@ -94,6 +95,12 @@ Result<std::optional<unixfs::ByteRange>> parse_range(std::string_view text, std:
   }
   if (*first >= size || (last && *last < *first)) return fail(ErrorCode::kMalformed, "range outside of the file");
   return unixfs::ByteRange{*first, last ? std::min(*last, size - 1) + 1 : size};
+}
+
+/// Boost 1.74 has a string_view of its own.
+template <class Message>
+void set(Message& message, http::field field, std::string_view value) {
+  message.set(field, boost::string_view(value.data(), value.size()));
 }
 
 template <class Message>
@@ -247,7 +254,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     const auto file = options_.web_files.find(target.path);
     if (!file) co_return co_await respond(stream, request, http::status::not_found, "there is no " + target.path);
     http::response<http::empty_body> head{http::status::ok, request.version()};
-    head.set(http::field::content_type, content_type_of(target.path == "/" ? "index.html" : target.path));
+    set(head, http::field::content_type, content_type_of(target.path == "/" ? "index.html" : target.path));
     head.set(http::field::cache_control, "no-cache");
     co_await write_head(stream, request, head, (*file)->size());
     if (request.method() == http::verb::get) co_await asio::async_write(stream, asio::buffer(**file), use_awaitable);
@@ -356,7 +363,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
       head.set(http::field::content_range, "bytes */" + std::to_string(entity->size));
       co_return co_await write_head(stream, request, head, 0);
     }
-    head.set(http::field::content_type, content_type_of(path.names.empty() ? "" : path.names.back()));
+    set(head, http::field::content_type, content_type_of(path.names.empty() ? "" : path.names.back()));
     const unixfs::ByteRange bytes = range->value_or(unixfs::ByteRange{0, entity->size});
     if (*range) {
       head.result(http::status::partial_content);

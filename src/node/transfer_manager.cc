@@ -54,7 +54,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void start() {
     connections_factory_ = std::make_unique<webrtc::PeerConnectionFactory>(
-        webrtc::FactoryOptions{.ice_servers = options_.ice_servers},
+        webrtc::FactoryOptions{.ice_servers = options_.ice_servers, .use_loopback = options_.use_loopback},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
     for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
       clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i)));
@@ -197,7 +197,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::SendMessage& output) {
     const auto connection = connections_.find(output.peer);
-    if (connection != connections_.end()) connection->second->channel->send(output.message);
+    if (connection != connections_.end()) connection->second->channel->send(std::move(output.message));
   }
 
   void carry_out(transfer::ClosePeer& output) {

@@ -25,6 +25,8 @@ struct TransferManagerOptions {
   /// Where peers are found and signalled; none: no peers.
   std::vector<rendezvous::ServerUrl> rendezvous;
   std::vector<webrtc::IceServer> ice_servers;
+  /// Also connect over the loopback interface: for a node that serves this machine only.
+  bool use_loopback = false;
   /// Nothing: no gateway is asked.
   std::optional<gateway::GatewayConfig> gateway;
   /// Peers that may be connected at a time, in both directions.
