@@ -9,7 +9,7 @@
 namespace codio::content_id {
 namespace {
 
-constexpr std::size_t kMaxHeader = 1024 * 1024;
+constexpr std::size_t kMaxHeader = std::size_t{1024} * 1024;
 constexpr std::size_t kMaxCid = 256;
 constexpr std::size_t kV2PragmaSize = 11;
 constexpr std::size_t kV2HeaderSize = 40;

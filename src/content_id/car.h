@@ -12,8 +12,8 @@
 
 namespace codio::content_id {
 
-inline constexpr std::size_t kMaxBlockSize =
-    2 * 1024 * 1024;  ///< What we accept; we make no block over 1 MiB + overhead.
+/// What we accept; we make no block over 1 MiB and its overhead.
+inline constexpr std::size_t kMaxBlockSize = std::size_t{2} * 1024 * 1024;
 
 struct CarBlock {
   ContentId cid;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 #include "common/check.h"
 
@@ -77,7 +78,7 @@ void encode_positional(std::string_view alphabet, BytesView bytes, std::string& 
     }
   }
   out.append(zeros, alphabet[0]);
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) out.push_back(alphabet[*digit]);
+  for (const std::uint8_t digit : digits | std::views::reverse) out.push_back(alphabet[digit]);
 }
 
 Result<Bytes> bad_text(std::string_view why) { return fail(ErrorCode::kMalformed, "multibase: " + std::string(why)); }
