@@ -14,8 +14,9 @@ if (process.argv.includes('--test')) {
   await build({
     ...shared,
     platform: 'node',
+    packages: 'external',
     target: 'node20',
-    entryPoints: readdirSync(here('test')).map((name) => here(`test/${name}`)),
+    entryPoints: readdirSync(here('test')).filter((name) => name.endsWith('.ts')).map((name) => here(`test/${name}`)),
     outdir: test,
     outExtension: { '.js': '.mjs' },
   });
