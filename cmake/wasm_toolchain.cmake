@@ -1,4 +1,5 @@
 # clang 19 and libc++ 19 for wasm32-wasi, all from Debian packages (see script/packages.txt).
+list(APPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
 set(CMAKE_SYSTEM_NAME WASI)
 set(CMAKE_SYSTEM_PROCESSOR wasm32)
 set(CMAKE_C_COMPILER clang-19)

@@ -88,7 +88,8 @@ void CODIO_EXPORT(exchange_peer_provides)(Exchange* exchange, double now, std::u
 void CODIO_EXPORT(exchange_peer_disconnected)(Exchange* exchange, double now, std::uint32_t peer);
 void CODIO_EXPORT(exchange_message)(Exchange* exchange, double now, std::uint32_t peer, const std::uint8_t* bytes,
                                     std::uint32_t size);
-/// The channel's bufferedAmount, when it fell to bufferedAmountLowThreshold (set it to 65,536).
+/// The channel's bufferedAmount: after a drain that sent to the peer, and when it fell to bufferedAmountLowThreshold (set
+/// that to 65,536). More output may follow.
 void CODIO_EXPORT(exchange_buffered_amount)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t bytes);
 
 void CODIO_EXPORT(exchange_loaded)(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* bytes,

@@ -1,0 +1,68 @@
+#include "transfer/credit_window.h"
+
+#include <algorithm>
+
+namespace codio::transfer {
+namespace {
+
+/// A path may change; a smallest delay this old is measured anew.
+constexpr Duration kSmallestDelayAge = std::chrono::seconds(30);
+
+}  // namespace
+
+CreditWindow::CreditWindow(const CreditWindowOptions& options)
+    : options_(options), window_(options.initial), granted_(options.initial) {}
+
+void CreditWindow::handle_bytes(Time now, std::uint64_t size, bool backlogged) {
+  received_ += size;
+  if (in_round_ && received_ > round_end_) {
+    if (round_valid_) finish_round(now);
+    in_round_ = false;
+  }
+  if (!backlogged) round_valid_ = false;
+  if (!in_round_ && backlogged) begin_round(now);
+}
+
+void CreditWindow::handle_first_byte(Time now, Duration since_want) { note_delay(now, since_want); }
+
+void CreditWindow::note_delay(Time now, Duration delay) {
+  if (smallest_delay_ && delay > *smallest_delay_ && now - smallest_delay_at_ <= kSmallestDelayAge) return;
+  smallest_delay_ = delay;
+  smallest_delay_at_ = now;
+}
+
+void CreditWindow::begin_round(Time now) {
+  in_round_ = true;
+  round_valid_ = true;
+  round_begin_ = now;
+  round_end_ = granted_;
+  round_received_ = received_;
+}
+
+void CreditWindow::finish_round(Time now) {
+  const Duration delay = std::max(now - round_begin_, Duration(1));
+  note_delay(now, delay);
+  recent_[rounds_++ % recent_.size()] = delay;
+  const std::size_t known = std::min(rounds_, recent_.size());
+  const Duration settled = *std::min_element(recent_.begin(), recent_.begin() + static_cast<std::ptrdiff_t>(known));
+  const Duration allowed = *smallest_delay_ + options_.queue_target;
+
+  if (settled > *smallest_delay_ + options_.queue_target / 2) doubling_ = false;
+  if (doubling_) {
+    window_ *= 2;
+  } else {
+    const double rate = static_cast<double>(received_ - round_received_) / static_cast<double>(delay.count());
+    const double target = rate * static_cast<double>(allowed.count());
+    window_ = static_cast<std::uint64_t>(0.5 * static_cast<double>(window_) + 0.5 * target);
+  }
+  window_ = std::clamp(window_, options_.minimum, options_.maximum);
+}
+
+std::optional<std::uint64_t> CreditWindow::poll_grant() {
+  const std::uint64_t limit = received_ + window_;
+  if (limit < granted_ + std::max(window_ / 8, options_.minimum / 4)) return std::nullopt;
+  granted_ = limit;
+  return granted_;
+}
+
+}  // namespace codio::transfer

@@ -1,0 +1,280 @@
+// The engine: downloads DAGs from peers and gateways, and serves blocks to peers. Without I/O: the host moves bytes.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/bytes.h"
+#include "common/result.h"
+#include "common/time.h"
+#include "content_id/cid.h"
+#include "content_id/unixfs/traversal.h"
+#include "transfer/receiver.h"
+#include "transfer/scheduler/scheduler.h"
+#include "transfer/sender.h"
+#include "transfer/types.h"
+
+namespace codio::transfer {
+
+// What the host is to do, and what it may want to know. In the order in which they must be carried out.
+
+struct SendMessage {
+  PeerId peer;
+  Bytes message;
+};
+
+/// Close the channel after what was sent. The peer is forgotten already. With kMalformed or kMismatch the host should not
+/// connect to it again.
+struct ClosePeer {
+  PeerId peer;
+  Error reason;
+};
+
+/// Look the block up locally; answer handle_loaded().
+struct LoadBlock {
+  RequestId request;
+  content_id::ContentId cid;
+};
+
+/// Keep the verified block, if there is a place to keep it.
+struct StoreBlock {
+  content_id::ContentId cid;
+  SharedBytes block;
+};
+
+/// Answer handle_hashed() with the digest of `bytes`.
+struct HashBytes {
+  RequestId request;
+  content_id::HashCode code;
+  SharedBytes bytes;
+};
+
+/// Answer handle_gateway_block() with bytes that were verified against `cid`: a gateway client must check them itself to
+/// know whether to move on to the next gateway.
+struct AskGateway {
+  RequestId request;
+  content_id::ContentId cid;
+};
+
+/// The answer is not wanted any more.
+struct CancelGateway {
+  RequestId request;
+};
+
+/// Call handle_wakeup() at this time; nothing: no wakeup is needed. Replaces the one before.
+struct SetWakeup {
+  std::optional<Time> at;
+};
+
+/// Search for providers of `root` and connect to some; report with handle_providers() and handle_peer_connected().
+struct FindProviders {
+  TransferId transfer;
+  content_id::ContentId root;
+};
+
+/// What the transfer's path leads to.
+struct EntityFound {
+  TransferId transfer;
+  content_id::unixfs::Entity entity;
+};
+
+/// The file's next bytes, in order. They count against DownloadOptions::unconsumed until consume().
+struct Data {
+  TransferId transfer;
+  content_id::unixfs::Segment segment;
+};
+
+struct EntryFound {
+  TransferId transfer;
+  content_id::unixfs::DirectoryEntry entry;
+};
+
+enum class SourceKind : std::uint8_t { kStore, kPeer, kGateway };
+
+/// A verified block counted for the transfer.
+struct BlockReceived {
+  TransferId transfer;
+  SourceKind source;
+  PeerId peer;  ///< Of kPeer.
+  std::uint64_t size;
+};
+
+/// The transfer is complete and forgotten; all of its Data was given out.
+struct Finished {
+  TransferId transfer;
+};
+
+/// The transfer failed and is forgotten.
+struct Failed {
+  TransferId transfer;
+  Error error;
+};
+
+using Output = std::variant<SendMessage, ClosePeer, LoadBlock, StoreBlock, HashBytes, AskGateway, CancelGateway,
+                            SetWakeup, FindProviders, EntityFound, Data, EntryFound, BlockReceived, Finished, Failed>;
+
+/// Bytes since the exchange began.
+struct Totals {
+  std::uint64_t from_peers = 0;     ///< Verified.
+  std::uint64_t from_gateways = 0;  ///< Verified.
+  std::uint64_t uploaded = 0;       ///< Block data sent.
+  std::uint64_t duplicates = 0;     ///< Came and was not needed any more, or did not verify.
+};
+
+struct PeerStats {
+  std::uint64_t downloaded = 0;
+  std::uint64_t uploaded = 0;
+  std::uint64_t window = 0;  ///< Credit window, in bytes.
+};
+
+/// Life cycle of a download:
+///
+///     download() → LoadBlock → (not here) FindProviders, WANT / AskGateway → HashBytes → StoreBlock, BlockReceived
+///                      └──(here)────────────────────────────────────────────────→ Data … → Finished | Failed
+///
+/// Grammar: `handle_*` for what happened outside, verbs for commands, then poll_output() until it returns nothing, each
+/// time. Time never goes backwards. Not thread-safe; deterministic: the same calls give the same outputs.
+///
+/// Memory: for each download the traversal's window, `unconsumed`, and kMaxOpenBlocks; for each peer what Sender and
+/// Receiver hold.
+class Exchange {
+ public:
+  /// Blocks that one download has under way at a time.
+  static constexpr std::size_t kMaxOpenBlocks = 64;
+
+  explicit Exchange(const ExchangeOptions& options = {});
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  std::optional<Output> poll_output();
+
+  // Downloads.
+  TransferId download(Time now, const content_id::ContentId& root, DownloadOptions options = {});
+  /// Forgets it without Finished or Failed. One that is over is ignored, here and below.
+  void cancel(Time now, TransferId transfer);
+  void consume(Time now, TransferId transfer, std::uint64_t bytes);
+  /// How many providers found for the transfer are still being connected. Call it when the search ended, and whenever
+  /// that number changes; before the first call the search counts as running.
+  void handle_providers(Time now, TransferId transfer, std::uint32_t pending);
+
+  // Peers.
+  /// A channel opened. `provides`: the transfer for whose root the peer was found.
+  void handle_peer_connected(Time now, PeerId peer, std::optional<TransferId> provides);
+  /// A connected peer was found to provide the transfer's root.
+  void handle_peer_provides(Time now, PeerId peer, TransferId transfer);
+  void handle_peer_disconnected(Time now, PeerId peer);
+  void handle_message(Time now, PeerId peer, BytesView message);
+  /// The channel still holds `bytes` of what was sent. To be called after a drain that sent to the peer, and when the
+  /// amount falls to a quarter of kSendBuffer.
+  void handle_buffered_amount(Time now, PeerId peer, std::size_t bytes);
+
+  // Answers.
+  void handle_loaded(Time now, RequestId request, SharedBytes block_or_null);
+  void handle_hashed(Time now, RequestId request, BytesView digest);
+  void handle_gateway_block(Time now, RequestId request, SharedBytes block);
+  void handle_gateway_failed(Time now, RequestId request, Error error);
+  void handle_wakeup(Time now);
+
+  const Totals& totals() const { return totals_; }
+  std::optional<PeerStats> peer_stats(PeerId peer) const;
+  std::size_t transfer_count() const { return transfers_.size(); }
+
+ private:
+  using Cid = content_id::ContentId;
+
+  struct Peer {
+    Receiver receiver;
+    Sender sender;
+    bool said_hello = false;
+    std::uint32_t max_frame = wire::kDefaultFrame;
+    std::vector<wire::WantEntry> wants;     ///< To go out in the next WANT.
+    std::vector<wire::WantId> cancels;      ///< In the next CANCEL.
+    std::map<wire::WantId, TransferId> questions;  ///< WANT have, and for which transfer.
+    std::uint64_t downloaded = 0;
+
+    explicit Peer(const CreditWindowOptions& credit) : receiver(credit) {}
+  };
+
+  struct Transfer {
+    Cid root;
+    content_id::unixfs::Traversal traversal;
+    std::uint64_t unconsumed_limit;
+    std::uint64_t unconsumed = 0;
+    std::size_t open_blocks = 0;
+    bool entity_given = false;
+    bool searched = false;
+    Time searched_at{};
+    Time progress_at;
+  };
+
+  struct LoadForDownload {
+    Cid cid;
+  };
+  struct LoadForPeer {
+    PeerId peer;
+    wire::WantId want;
+    wire::WantKind kind;
+  };
+  struct Hashing {
+    Cid cid;
+    SharedBytes block;
+    PeerId peer;
+  };
+  struct Asking {
+    Cid cid;
+  };
+  using Request = std::variant<LoadForDownload, LoadForPeer, Hashing, Asking>;
+
+  template <class Kind>
+  std::optional<Kind> take_request(RequestId request);
+  RequestId add_request(Request request);
+  void output(Output output) { outputs_.push_back(std::move(output)); }
+
+  void handle(Time now, PeerId peer, const wire::Hello& hello);
+  void handle(Time now, PeerId peer, const wire::Want& want);
+  void handle(Time now, PeerId peer, const wire::Have& have);
+  void handle(Time now, PeerId peer, const wire::DontHave& dont_have);
+  void handle(Time now, PeerId peer, const wire::BlockChunk& chunk);
+  void handle(Time now, PeerId peer, const wire::Cancel& cancel);
+  void handle(Time now, PeerId peer, const wire::Credit& credit);
+  void handle(Time now, PeerId peer, const wire::Goodbye& goodbye);
+
+  /// Everything that follows from what was just told: until nothing moves.
+  void drive(Time now);
+  void drive_transfer(Time now, TransferId id);
+  void drive_requests(Time now);
+  void drive_peer(PeerId id, Peer& peer);
+
+  void send(PeerId id, const wire::Message& message);
+  void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
+  void forget_peer(PeerId id);
+  void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
+  void search(Time now, TransferId id);
+  void accept(Time now, const Cid& cid, SharedBytes block, SourceKind source, PeerId peer);
+  bool has_question(TransferId id) const;
+  void cancel_request(const Cid& cid, std::optional<PeerId> source);
+  void finish(TransferId id, Output result);
+  void fail_transfer(TransferId id, Error error);
+
+  ExchangeOptions options_;
+  Scheduler scheduler_;
+  std::deque<Output> outputs_;
+  std::map<PeerId, Peer> peers_;
+  std::map<TransferId, Transfer> transfers_;
+  std::map<RequestId, Request> requests_;
+  /// Blocks being looked up locally before anyone is asked, and for whom.
+  std::map<Cid, std::set<TransferId>> looking_up_;
+  std::map<Cid, Error> gateway_errors_;
+  std::uint32_t last_transfer_ = 0;
+  std::uint32_t last_request_ = 0;
+  std::optional<Time> wakeup_;
+  Totals totals_;
+};
+
+}  // namespace codio::transfer

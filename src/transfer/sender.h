@@ -1,0 +1,70 @@
+// The sending half of a peer's channel: what it wants from us, in order, within its credit.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "common/bytes.h"
+#include "common/result.h"
+#include "content_id/cid.h"
+#include "transfer/wire/messages.h"
+
+namespace codio::transfer {
+
+/// Bytes that the channel may hold unsent: enough that it never runs dry between two drains, far from the megabytes that
+/// make a fresh browser pair stall.
+inline constexpr std::size_t kSendBuffer = 256 * 1024;
+
+/// Not thread-safe. Memory: kMaxOpenWants entries and kLoadAhead blocks.
+class Sender {
+ public:
+  static constexpr std::size_t kLoadAhead = 3;
+
+  struct Load {
+    wire::WantId id;
+    content_id::ContentId cid;
+    wire::WantKind kind;
+  };
+
+  /// Takes a want; false if too many are open: answer busy. An id used before is kMalformed.
+  Result<bool> handle_want(const wire::WantEntry& entry);
+  void handle_cancel(const std::vector<wire::WantId>& ids);
+  void handle_credit(std::uint64_t limit);
+  /// What the channel still holds of what poll_frame() gave.
+  void handle_buffered_amount(std::size_t bytes) { buffered_ = bytes; }
+
+  /// The next want to look up in the store: questions for HAVE at once, blocks at most kLoadAhead at a time.
+  std::optional<Load> poll_load();
+  /// The store's answer to a want of kind block; null: not here. A want cancelled meanwhile is ignored. Returns whether a DONT_HAVE is due.
+  bool handle_loaded(wire::WantId id, SharedBytes block);
+
+  /// The next BLOCK frame of at most `max_frame` bytes that credit and the channel's buffer allow.
+  std::optional<Bytes> poll_frame(std::uint32_t max_frame);
+  /// A frame of `size` bytes other than BLOCK went to the channel.
+  void note_sent(std::size_t size) { buffered_ += size; }
+
+  std::uint64_t sent() const { return sent_; }  ///< Block data in all.
+
+ private:
+  enum class State : std::uint8_t { kWaiting, kLoading, kLoaded };
+
+  struct Job {
+    wire::WantId id;
+    content_id::ContentId cid;
+    State state = State::kWaiting;
+    SharedBytes block;
+    std::uint32_t offset = 0;
+  };
+
+  std::deque<Job> jobs_;
+  std::deque<Load> questions_;
+  std::uint32_t last_id_ = 0;
+  std::size_t ahead_ = 0;  ///< Jobs loading or loaded.
+  std::uint64_t credit_ = 0;
+  std::uint64_t sent_ = 0;
+  std::size_t buffered_ = 0;
+};
+
+}  // namespace codio::transfer

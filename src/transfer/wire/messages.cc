@@ -1,0 +1,265 @@
+#include "transfer/wire/messages.h"
+
+#include "common/check.h"
+#include "common/protobuf.h"
+#include "common/varint.h"
+#include "content_id/car.h"
+
+namespace codio::transfer::wire {
+namespace {
+
+enum class FrameType : std::uint8_t {
+  kHello = 1,
+  kWant = 2,
+  kHave = 3,
+  kDontHave = 4,
+  kBlock = 5,
+  kCancel = 6,
+  kCredit = 7,
+  kGoodbye = 8,
+};
+
+Bytes begin(FrameType type) { return {static_cast<std::uint8_t>(type)}; }
+
+std::unexpected<Error> malformed(std::string message) { return fail(ErrorCode::kMalformed, std::move(message)); }
+
+/// Calls `handle(field)` for every field; it returns false on a field that is known but of the wrong type or value.
+template <class Handle>
+Result<void> read_fields(BytesView body, const char* what, Handle handle) {
+  ProtobufReader reader(body);
+  for (;;) {
+    const auto field = reader.next();
+    if (!field) return std::unexpected(field.error());
+    if (!*field) return {};
+    if (!handle(**field)) return malformed(std::string(what) + ": bad field " + std::to_string((*field)->number));
+  }
+}
+
+bool read_u32(const ProtobufField& field, std::uint32_t& out) {
+  if (field.type != WireType::kVarint || field.integer > UINT32_MAX) return false;
+  out = static_cast<std::uint32_t>(field.integer);
+  return true;
+}
+
+bool read_u64(const ProtobufField& field, std::uint64_t& out) {
+  out = field.integer;
+  return field.type == WireType::kVarint;
+}
+
+bool read_ids(const ProtobufField& field, std::vector<WantId>& out) {
+  if (field.type != WireType::kBytes) return false;
+  for (BytesView rest = field.bytes; !rest.empty();) {
+    const auto id = read_varint(rest);
+    if (!id || id->value > UINT32_MAX || out.size() == kMaxOpenWants) return false;
+    out.push_back(WantId{static_cast<std::uint32_t>(id->value)});
+    rest = rest.subspan(id->size);
+  }
+  return true;
+}
+
+void write_ids(Bytes& out, const std::vector<WantId>& ids) {
+  Bytes packed;
+  for (const WantId id : ids) append_varint(packed, id.value);
+  ProtobufWriter(out).write_bytes(1, packed);
+}
+
+Result<Message> decode_hello(BytesView body) {
+  Hello hello{.version = 0};
+  const auto read = read_fields(body, "HELLO", [&](const ProtobufField& field) {
+    switch (field.number) {
+      case 1: return read_u32(field, hello.version);
+      case 2: return read_u32(field, hello.max_frame) && hello.max_frame >= kMinFrame && hello.max_frame <= kMaxFrame;
+      case 3: return read_u64(field, hello.credit);
+      case 4: return read_u64(field, hello.features);
+      default: return true;
+    }
+  });
+  if (!read) return std::unexpected(read.error());
+  return hello;
+}
+
+Result<Message> decode_want(BytesView body) {
+  Want want;
+  const auto read = read_fields(body, "WANT", [&](const ProtobufField& field) {
+    if (field.number != 1) return true;
+    if (field.type != WireType::kBytes || want.entries.size() == kMaxOpenWants) return false;
+    WantId id;
+    std::uint64_t kind = 0;
+    std::optional<content_id::ContentId> cid;
+    const auto entry = read_fields(field.bytes, "WANT entry", [&](const ProtobufField& part) {
+      switch (part.number) {
+        case 1: return read_u32(part, id.value);
+        case 2: {
+          if (part.type != WireType::kBytes) return false;
+          auto decoded = content_id::ContentId::decode(part.bytes);
+          if (!decoded) return false;
+          cid = *std::move(decoded);
+          return true;
+        }
+        case 3: return read_u64(part, kind) && kind <= 1;
+        default: return true;
+      }
+    });
+    if (!entry || !cid) return false;
+    want.entries.push_back({id, *std::move(cid), static_cast<WantKind>(kind)});
+    return true;
+  });
+  if (!read) return std::unexpected(read.error());
+  return want;
+}
+
+template <class Ids>
+Result<Message> decode_ids(BytesView body, const char* what) {
+  Ids message;
+  const auto read = read_fields(body, what, [&](const ProtobufField& field) {
+    if (field.number == 1) return read_ids(field, message.ids);
+    if constexpr (requires { message.reason; }) {
+      if (field.number == 2) {
+        std::uint64_t reason = 0;
+        if (!read_u64(field, reason)) return false;
+        message.reason = reason <= 2 ? static_cast<DontHaveReason>(reason) : DontHaveReason::kRefused;
+      }
+    }
+    return true;
+  });
+  if (!read) return std::unexpected(read.error());
+  return message;
+}
+
+Result<Message> decode_block(BytesView body) {
+  std::uint64_t numbers[3];
+  for (std::uint64_t& number : numbers) {
+    const auto varint = read_varint(body);
+    if (!varint) return std::unexpected(varint.error());
+    number = varint->value;
+    body = body.subspan(varint->size);
+  }
+  const auto [id, offset, size] = numbers;
+  if (id > UINT32_MAX || size > content_id::kMaxBlockSize || offset > size || body.size() > size - offset) {
+    return malformed("BLOCK: bytes outside of the block");
+  }
+  if (body.empty() && size != 0) return malformed("BLOCK: no bytes");
+  return BlockChunk{WantId{static_cast<std::uint32_t>(id)}, static_cast<std::uint32_t>(offset),
+                    static_cast<std::uint32_t>(size), body};
+}
+
+Result<Message> decode_credit(BytesView body) {
+  Credit credit{0};
+  const auto read = read_fields(body, "CREDIT", [&](const ProtobufField& field) {
+    return field.number != 1 || read_u64(field, credit.limit);
+  });
+  if (!read) return std::unexpected(read.error());
+  return credit;
+}
+
+Result<Message> decode_goodbye(BytesView body) {
+  Goodbye goodbye{GoodbyeCode::kLeaving, {}};
+  const auto read = read_fields(body, "GOODBYE", [&](const ProtobufField& field) {
+    std::uint64_t code = 0;
+    switch (field.number) {
+      case 1:
+        if (!read_u64(field, code)) return false;
+        goodbye.code = code <= 3 ? static_cast<GoodbyeCode>(code) : GoodbyeCode::kLeaving;
+        return true;
+      case 2:
+        if (field.type != WireType::kBytes || field.bytes.size() > kMaxReason) return false;
+        goodbye.reason = as_text(field.bytes);
+        return true;
+      default: return true;
+    }
+  });
+  if (!read) return std::unexpected(read.error());
+  return goodbye;
+}
+
+struct Encoder {
+  Bytes operator()(const Hello& hello) const {
+    Bytes out = begin(FrameType::kHello);
+    ProtobufWriter writer(out);
+    writer.write_varint(1, hello.version);
+    writer.write_varint(2, hello.max_frame);
+    writer.write_varint(3, hello.credit);
+    if (hello.features != 0) writer.write_varint(4, hello.features);
+    return out;
+  }
+
+  Bytes operator()(const Want& want) const {
+    Bytes out = begin(FrameType::kWant);
+    Bytes part;
+    for (const WantEntry& entry : want.entries) {
+      part.clear();
+      ProtobufWriter writer(part);
+      writer.write_varint(1, entry.id.value);
+      writer.write_bytes(2, entry.cid.bytes());
+      if (entry.kind != WantKind::kBlock) writer.write_varint(3, static_cast<std::uint64_t>(entry.kind));
+      ProtobufWriter(out).write_bytes(1, part);
+    }
+    return out;
+  }
+
+  Bytes operator()(const Have& have) const {
+    Bytes out = begin(FrameType::kHave);
+    write_ids(out, have.ids);
+    return out;
+  }
+
+  Bytes operator()(const DontHave& dont_have) const {
+    Bytes out = begin(FrameType::kDontHave);
+    write_ids(out, dont_have.ids);
+    ProtobufWriter(out).write_varint(2, static_cast<std::uint64_t>(dont_have.reason));
+    return out;
+  }
+
+  Bytes operator()(const BlockChunk& chunk) const {
+    Bytes out;
+    out.reserve(kMaxBlockHeader + chunk.bytes.size());
+    out.push_back(static_cast<std::uint8_t>(FrameType::kBlock));
+    append_varint(out, chunk.id.value);
+    append_varint(out, chunk.offset);
+    append_varint(out, chunk.size);
+    append(out, chunk.bytes);
+    return out;
+  }
+
+  Bytes operator()(const Cancel& cancel) const {
+    Bytes out = begin(FrameType::kCancel);
+    write_ids(out, cancel.ids);
+    return out;
+  }
+
+  Bytes operator()(const Credit& credit) const {
+    Bytes out = begin(FrameType::kCredit);
+    ProtobufWriter(out).write_varint(1, credit.limit);
+    return out;
+  }
+
+  Bytes operator()(const Goodbye& goodbye) const {
+    Bytes out = begin(FrameType::kGoodbye);
+    ProtobufWriter writer(out);
+    writer.write_varint(1, static_cast<std::uint64_t>(goodbye.code));
+    writer.write_bytes(2, as_bytes(goodbye.reason).first(std::min(goodbye.reason.size(), kMaxReason)));
+    return out;
+  }
+};
+
+}  // namespace
+
+Result<std::optional<Message>> decode(BytesView frame) {
+  if (frame.empty()) return malformed("empty frame");
+  const BytesView body = frame.subspan(1);
+  switch (static_cast<FrameType>(frame[0])) {
+    case FrameType::kHello: return decode_hello(body);
+    case FrameType::kWant: return decode_want(body);
+    case FrameType::kHave: return decode_ids<Have>(body, "HAVE");
+    case FrameType::kDontHave: return decode_ids<DontHave>(body, "DONT_HAVE");
+    case FrameType::kBlock: return decode_block(body);
+    case FrameType::kCancel: return decode_ids<Cancel>(body, "CANCEL");
+    case FrameType::kCredit: return decode_credit(body);
+    case FrameType::kGoodbye: return decode_goodbye(body);
+  }
+  return std::nullopt;
+}
+
+Bytes encode(const Message& message) { return std::visit(Encoder{}, message); }
+
+}  // namespace codio::transfer::wire

@@ -1,0 +1,294 @@
+#include "wasm/abi.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/check.h"
+#include "content_id/unixfs/builder.h"
+#include "transfer/exchange.h"
+
+namespace codio::wasm {
+
+using content_id::ContentId;
+using transfer::PeerId;
+using transfer::RequestId;
+using transfer::TransferId;
+
+struct Exchange {
+  transfer::Exchange engine;
+  /// Keeps alive what the record points to.
+  std::optional<transfer::Output> current;
+};
+
+struct Builder {
+  content_id::unixfs::FileBuilder files{content_id::unixfs::kUnixfsV1_2025};
+  std::optional<content_id::unixfs::PendingBlock> current;
+};
+
+namespace {
+
+Record the_record;
+/// What the record's `text` points to.
+std::string the_text;
+
+Time to_time(double milliseconds) { return Time(Duration(static_cast<Duration::rep>(milliseconds * 1000))); }
+
+double to_milliseconds(Time time) { return static_cast<double>(time.time_since_epoch().count()) / 1000; }
+
+void set(OutputKind kind, std::uint32_t id = 0) {
+  the_record = {};
+  the_record.kind = static_cast<std::uint32_t>(kind);
+  the_record.id = id;
+}
+
+void set_bytes(BytesView bytes) {
+  the_record.bytes = bytes.data();
+  the_record.bytes_size = static_cast<std::uint32_t>(bytes.size());
+}
+
+void set_text(std::string text) {
+  the_text = std::move(text);
+  the_record.text = the_text.data();
+  the_record.text_size = static_cast<std::uint32_t>(the_text.size());
+}
+
+void set_error(const Error& error) {
+  the_record.code = static_cast<std::uint32_t>(error.code);
+  set_text(error.message);
+}
+
+struct Fill {
+  void operator()(const transfer::SendMessage& output) const {
+    set(OutputKind::kSend, output.peer.value);
+    set_bytes(output.message);
+  }
+  void operator()(const transfer::ClosePeer& output) const {
+    set(OutputKind::kClosePeer, output.peer.value);
+    set_error(output.reason);
+  }
+  void operator()(const transfer::LoadBlock& output) const {
+    set(OutputKind::kLoad, output.request.value);
+    set_text(output.cid.to_v1().to_string());
+  }
+  void operator()(const transfer::StoreBlock& output) const {
+    set(OutputKind::kStore);
+    set_text(output.cid.to_v1().to_string());
+    set_bytes(*output.block);
+  }
+  void operator()(const transfer::HashBytes& output) const {
+    set(OutputKind::kHash, output.request.value);
+    the_record.code = static_cast<std::uint32_t>(output.code);
+    set_bytes(*output.bytes);
+  }
+  void operator()(const transfer::AskGateway& output) const {
+    set(OutputKind::kAskGateway, output.request.value);
+    the_record.code = static_cast<std::uint32_t>(output.cid.multihash().code());
+    set_text(output.cid.to_string());
+    set_bytes(output.cid.multihash().digest());
+  }
+  void operator()(const transfer::CancelGateway& output) const {
+    set(OutputKind::kCancelGateway, output.request.value);
+  }
+  void operator()(const transfer::SetWakeup& output) const {
+    set(OutputKind::kWakeup);
+    the_record.a = output.at ? to_milliseconds(*output.at) : -1;
+  }
+  void operator()(const transfer::FindProviders& output) const {
+    set(OutputKind::kFindProviders, output.transfer.value);
+    set_text(output.root.to_string());
+  }
+  void operator()(const transfer::EntityFound& output) const {
+    set(OutputKind::kEntity, output.transfer.value);
+    the_record.a = static_cast<double>(output.entity.size);
+  }
+  void operator()(const transfer::Data& output) const {
+    set(OutputKind::kData, output.transfer.value);
+    set_bytes(output.segment.view());
+    the_record.a = static_cast<double>(output.segment.offset);
+  }
+  void operator()(const transfer::EntryFound&) const {
+    // Only a transfer of Scope::kEntity gives entries; this ABI starts none.
+    check(false);
+  }
+  void operator()(const transfer::BlockReceived& output) const {
+    set(OutputKind::kReceived, output.transfer.value);
+    the_record.code = static_cast<std::uint32_t>(output.source);
+    the_record.a = output.peer.value;
+    the_record.b = static_cast<double>(output.size);
+  }
+  void operator()(const transfer::Finished& output) const { set(OutputKind::kFinished, output.transfer.value); }
+  void operator()(const transfer::Failed& output) const {
+    set(OutputKind::kFailed, output.transfer.value);
+    set_error(output.error);
+  }
+};
+
+std::vector<std::string> split_path(std::string_view path) {
+  std::vector<std::string> names;
+  while (!path.empty()) {
+    const std::size_t end = std::min(path.find('/'), path.size());
+    if (end > 0) names.emplace_back(path.substr(0, end));
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  return names;
+}
+
+SharedBytes copy(const std::uint8_t* bytes, std::uint32_t size) { return share(Bytes(bytes, bytes + size)); }
+
+}  // namespace
+
+extern "C" {
+
+const Record* record() { return &the_record; }
+
+void* allocate(std::uint32_t size) { return std::malloc(size); }
+void release(void* memory) { std::free(memory); }
+
+std::uint32_t cid_parse(const char* text, std::uint32_t size) {
+  set(OutputKind::kNone);
+  const auto cid = ContentId::parse({text, size});
+  if (!cid) {
+    set_error(cid.error());
+    return 0;
+  }
+  set_text(cid->to_string());
+  return 1;
+}
+
+Exchange* exchange_new(std::uint32_t policy, std::uint32_t has_gateways) {
+  transfer::ExchangeOptions options;
+  options.policy = static_cast<transfer::Policy>(policy);
+  options.has_gateways = has_gateways != 0;
+  return new Exchange{transfer::Exchange(options), {}};
+}
+
+std::uint32_t exchange_poll(Exchange* exchange) {
+  exchange->current = exchange->engine.poll_output();
+  if (exchange->current) {
+    std::visit(Fill{}, *exchange->current);
+  } else {
+    set(OutputKind::kNone);
+  }
+  return the_record.kind;
+}
+
+std::uint32_t exchange_download(Exchange* exchange, double now, const char* cid, std::uint32_t cid_size,
+                                const char* path, std::uint32_t path_size, double begin, double end) {
+  set(OutputKind::kNone);
+  const auto root = ContentId::parse({cid, cid_size});
+  if (!root) {
+    set_error(root.error());
+    return 0;
+  }
+  transfer::DownloadOptions options;
+  options.traversal.path = split_path({path, path_size});
+  options.traversal.range.begin = static_cast<std::uint64_t>(begin);
+  if (end >= 0) options.traversal.range.end = static_cast<std::uint64_t>(end);
+  return exchange->engine.download(to_time(now), *root, std::move(options)).value;
+}
+
+void exchange_cancel(Exchange* exchange, double now, std::uint32_t transfer) {
+  exchange->engine.cancel(to_time(now), TransferId{transfer});
+}
+
+void exchange_consume(Exchange* exchange, double now, std::uint32_t transfer, double bytes) {
+  exchange->engine.consume(to_time(now), TransferId{transfer}, static_cast<std::uint64_t>(bytes));
+}
+
+void exchange_providers(Exchange* exchange, double now, std::uint32_t transfer, std::uint32_t pending) {
+  exchange->engine.handle_providers(to_time(now), TransferId{transfer}, pending);
+}
+
+void exchange_peer_connected(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer) {
+  const auto provides = transfer == 0 ? std::nullopt : std::optional(TransferId{transfer});
+  exchange->engine.handle_peer_connected(to_time(now), PeerId{peer}, provides);
+}
+
+void exchange_peer_provides(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer) {
+  exchange->engine.handle_peer_provides(to_time(now), PeerId{peer}, TransferId{transfer});
+}
+
+void exchange_peer_disconnected(Exchange* exchange, double now, std::uint32_t peer) {
+  exchange->engine.handle_peer_disconnected(to_time(now), PeerId{peer});
+}
+
+void exchange_message(Exchange* exchange, double now, std::uint32_t peer, const std::uint8_t* bytes,
+                      std::uint32_t size) {
+  exchange->engine.handle_message(to_time(now), PeerId{peer}, {bytes, size});
+}
+
+void exchange_buffered_amount(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t bytes) {
+  exchange->engine.handle_buffered_amount(to_time(now), PeerId{peer}, bytes);
+}
+
+void exchange_loaded(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* bytes,
+                     std::uint32_t size) {
+  exchange->engine.handle_loaded(to_time(now), RequestId{request}, copy(bytes, size));
+}
+
+void exchange_missing(Exchange* exchange, double now, std::uint32_t request) {
+  exchange->engine.handle_loaded(to_time(now), RequestId{request}, nullptr);
+}
+
+void exchange_hashed(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* digest,
+                     std::uint32_t size) {
+  exchange->engine.handle_hashed(to_time(now), RequestId{request}, {digest, size});
+}
+
+void exchange_gateway_block(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* bytes,
+                            std::uint32_t size) {
+  exchange->engine.handle_gateway_block(to_time(now), RequestId{request}, copy(bytes, size));
+}
+
+void exchange_gateway_failed(Exchange* exchange, double now, std::uint32_t request, std::uint32_t code,
+                             const char* text, std::uint32_t size) {
+  exchange->engine.handle_gateway_failed(to_time(now), RequestId{request},
+                                         {static_cast<ErrorCode>(code), std::string(text, size)});
+}
+
+void exchange_wakeup(Exchange* exchange, double now) { exchange->engine.handle_wakeup(to_time(now)); }
+
+double exchange_total(const Exchange* exchange, std::uint32_t which) {
+  const transfer::Totals& totals = exchange->engine.totals();
+  const std::uint64_t values[] = {totals.from_peers, totals.from_gateways, totals.uploaded, totals.duplicates};
+  return static_cast<double>(values[which & 3]);
+}
+
+Builder* builder_new() { return new Builder; }
+void builder_free(Builder* builder) { delete builder; }
+
+void builder_append(Builder* builder, const std::uint8_t* bytes, std::uint32_t size) {
+  builder->files.append({bytes, size});
+}
+
+void builder_finish(Builder* builder) { builder->files.finish(); }
+
+std::uint32_t builder_poll(Builder* builder) {
+  builder->current = builder->files.poll_block();
+  set(OutputKind::kNone);
+  if (!builder->current) return 0;
+  the_record.id = builder->current->id.value;
+  set_bytes(*builder->current->bytes);
+  return 1;
+}
+
+void builder_hashed(Builder* builder, std::uint32_t id, const std::uint8_t* digest) {
+  content_id::Digest256 sha256;
+  std::memcpy(sha256.data(), digest, sha256.size());
+  set(OutputKind::kNone);
+  set_text(builder->files.handle_digest(content_id::unixfs::PendingBlockId{id}, sha256).to_string());
+}
+
+std::uint32_t builder_root(Builder* builder) {
+  set(OutputKind::kNone);
+  const auto root = builder->files.root();
+  if (!root) return 0;
+  set_text(root->cid.to_string());
+  return 1;
+}
+}
+
+}  // namespace codio::wasm
