@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,29 +71,42 @@ struct TraversalOptions {
 /// meaning: every offset, size, depth and count is checked, so a hostile DAG ends in an error, not in memory.
 class Traversal {
  public:
-  Traversal(ContentId root, TraversalOptions options);
+  Traversal(const ContentId& root, TraversalOptions options);
+  Traversal(Traversal&& other) noexcept;
+  Traversal& operator=(Traversal&& other) noexcept;
+  ~Traversal();
 
   /// CIDs not yet asked for, soonest needed first, inner nodes before the leaves that depend on them; at most `max`.
-  /// Each is returned once. One CID that stands in several places is asked for once while
-  /// its block is outstanding. Identity CIDs are never returned: their bytes are taken from the CID.
+  /// Each is returned once. One CID that stands in several places is asked for once while its block is outstanding, and
+  /// possibly again later when another of its places comes into the window. Identity CIDs are never returned: their
+  /// bytes are taken from the CID.
   std::vector<ContentId> poll_wants(std::size_t max);
 
-  /// A block that poll_wants() named. kMalformed and kUnsupported end the walk: it cannot go on. kNotFound: the path
-  /// does not exist. A block nobody asked for is ignored.
+  /// A block that poll_wants() named. An error ends the walk: kMalformed, kTooLarge (over a limit that bounds memory),
+  /// kUnsupported, or kNotFound: the path does not exist. A block nobody asked for is ignored.
   Result<void> handle_block(const ContentId& cid, const SharedBytes& block);
 
   /// The next bytes in file order, with Scope::kBytes; moves the window on.
   std::optional<Segment> poll_segment();
 
-  /// The next entry of the directory the path leads to, in block order, with Scope::kEntity.
+  /// The next entry of the directory the path leads to, in block order, with Scope::kEntity. Names are bytes from a
+  /// stranger: whoever makes files of them must refuse "..", "/" and the like.
   std::optional<DirectoryEntry> poll_entry();
 
   /// Known once its first block was handled. With Scope::kBytes a directory or symlink at the end of the path ends the
   /// walk with kUnsupported and a message that says which it is.
   const std::optional<Entity>& entity() const;
 
-  /// Every wanted block was handled and every segment and entry polled.
+  /// Every wanted block was handled and every segment and entry polled. Never true after an error.
   bool finished() const;
+
+  /// What ended the walk: what handle_block() returned, or, from the start, what is wrong with an identity root, for
+  /// which no block is ever asked.
+  const std::optional<Error>& error() const;
+
+ private:
+  class Walk;
+  std::unique_ptr<Walk> walk_;
 };
 
 }  // namespace codio::content_id::unixfs
