@@ -147,8 +147,8 @@ export class Core {
   }
 
   #current(): DataView {
-    // Growing the memory detaches the buffer.
-    if (this.#fields.byteLength === 0) this.#fields = new DataView(this.abi.memory.buffer);
+    const { buffer } = this.abi.memory; // Another one after the memory grew.
+    if (this.#fields.buffer !== buffer) this.#fields = new DataView(buffer);
     return this.#fields;
   }
 }
