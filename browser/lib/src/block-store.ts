@@ -7,7 +7,7 @@ export interface BlockStore {
   put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<void>;
 }
 
-/** Keeps blocks for the life of the worker in at most `capacity` bytes; tells `evicted` which it had to let go. */
+/** Keeps blocks for the life of the worker in at most `capacity` bytes. */
 export class MemoryBlockStore implements BlockStore {
   /** In order of use, least recent first. */
   readonly #loose = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -15,10 +15,7 @@ export class MemoryBlockStore implements BlockStore {
   #bytes = 0;
   #pinnedBytes = 0;
 
-  constructor(
-    readonly capacity: number,
-    readonly evicted: (cid: string) => void,
-  ) {}
+  constructor(readonly capacity: number) {}
 
   async get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const bytes = this.#loose.get(cid);
@@ -48,7 +45,6 @@ export class MemoryBlockStore implements BlockStore {
       if (this.#bytes <= this.capacity) break;
       this.#loose.delete(oldest);
       this.#bytes -= old.length;
-      this.evicted(oldest);
     }
   }
 }

@@ -44,8 +44,6 @@ class CoreHost {
   readonly #transfers = new Map<number, number>();
   readonly #requests = new Map<number, number>();
   readonly #gatewayRequests = new Map<number, AbortController>();
-  /** Roots that the page announces. */
-  readonly #roots = new Set<string>();
   readonly #sentTo = new Set<Peer>();
   #reports: Report[] = [];
   #transfer: Transferable[] = [];
@@ -60,9 +58,7 @@ class CoreHost {
     this.#core = new Core(start.module);
     this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
     this.#maxPeers = start.maxPeers;
-    this.#store = new MemoryBlockStore(start.storeBytes, (cid) => {
-      if (this.#roots.delete(cid)) this.#report({ type: 'evicted', root: cid });
-    });
+    this.#store = new MemoryBlockStore(start.storeBytes);
     this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
     this.#report({ type: 'ready' });
     this.#flush();
@@ -159,7 +155,6 @@ class CoreHost {
       abi.builder_finish(builder);
       while (!abi.builder_root(builder)) await this.#keepBuilt(builder);
       const root = this.#core.text;
-      this.#roots.add(root);
       this.#report({ type: 'uploaded', request, root });
     } catch (error) {
       this.#report({ type: 'ended', request, error: failure(error) });

@@ -146,6 +146,8 @@ export class CodioCDN {
   readonly #peers: Peers;
   readonly #transfers = new Map<number, Transfer>();
   readonly #uploads = new Map<number, { resolve: (root: string) => void; reject: (error: unknown) => void }>();
+  /** Sizes of finished downloads that others may have from us, oldest first. */
+  readonly #seeded = new Map<string, number>();
   readonly #receivedFrom = new Map<string, number>();
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
   #totals: Totals = [0, 0, 0, 0];
@@ -365,12 +367,27 @@ export class CodioCDN {
       error = new CodioError('mismatch', `${transfer.root}: ${received} of ${total} bytes came`);
     }
     if (error === undefined) {
-      if (this.#configuration.seed && !transfer.range) this.#rendezvous.announce(transfer.root);
+      if (this.#configuration.seed && !transfer.range) this.#seed(transfer.root, total);
       this.#emit('finished', { transfer: request });
     } else {
       this.#emit('failed', { transfer: request, error });
     }
     transfer.sink.end(error);
+  }
+
+  /** Offers a download to others for as long as the store will have kept its blocks. */
+  #seed(root: string, size: number): void {
+    const seeded = this.#seeded;
+    seeded.delete(root);
+    seeded.set(root, size);
+    this.#rendezvous.announce(root);
+    let total = [...seeded.values()].reduce((sum, one) => sum + one, 0);
+    for (const [oldest, bytes] of seeded) {
+      if (total <= this.#configuration.storeBytes) break;
+      total -= bytes;
+      seeded.delete(oldest);
+      this.#rendezvous.withdraw(oldest);
+    }
   }
 
   #consume({ request }: Transfer, bytes: number): void {
@@ -386,8 +403,6 @@ export class CodioCDN {
     } else if (report.type === 'uploaded') {
       this.#uploads.get(report.request)?.resolve(report.root);
       this.#uploads.delete(report.request);
-    } else if (report.type === 'evicted') {
-      this.#rendezvous.withdraw(report.root);
     } else if (report.type !== 'ready') {
       const transfer = this.#transfers.get(report.request);
       if (transfer) this.#handleTransfer(transfer, report);

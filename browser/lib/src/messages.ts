@@ -30,7 +30,6 @@ export type Report =
   | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
   | { type: 'ended'; request: number; error?: Failure }
   | { type: 'uploaded'; request: number; root: string }
-  | { type: 'evicted'; root: string }
   | { type: 'open'; peer: number }
   | { type: 'closed'; peer: number; error?: Failure }
   | { type: 'totals'; totals: Totals };

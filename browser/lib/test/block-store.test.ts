@@ -5,18 +5,16 @@ import { MemoryBlockStore } from '../src/block-store';
 const block = (size: number) => new Uint8Array(size);
 
 test('The block used least recently goes first', async () => {
-  const evicted: string[] = [];
-  const store = new MemoryBlockStore(30, (cid) => evicted.push(cid));
+  const store = new MemoryBlockStore(30);
   for (const cid of ['a', 'b', 'c']) await store.put(cid, block(10), false);
   await store.get('a');
   await store.put('d', block(10), false);
-  assert.deepEqual(evicted, ['b']);
   assert.equal(await store.get('b'), undefined);
-  assert.equal((await store.get('a'))?.length, 10);
+  for (const cid of ['a', 'c', 'd']) assert.equal((await store.get(cid))?.length, 10);
 });
 
 test('A pinned block stays, and one without room is refused', async () => {
-  const store = new MemoryBlockStore(30, () => {});
+  const store = new MemoryBlockStore(30);
   await store.put('pinned', block(20), true);
   await store.put('a', block(10), false);
   await store.put('b', block(10), false);

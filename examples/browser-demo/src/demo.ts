@@ -20,7 +20,10 @@ function node(policy: Policy): Promise<CodioCDN> {
   if (!made) {
     made = CodioCDN.new({ policy });
     nodes.set(policy, made);
-    made.then((cdn) => ['stats', 'peer-connected', 'peer-disconnected'].forEach((name) => cdn.on(name as 'stats', showStatus)), () => nodes.delete(policy));
+    made.then(
+      (cdn) => (['stats', 'peer-connected', 'peer-disconnected'] as const).forEach((name) => cdn.on(name, showStatus)),
+      () => nodes.delete(policy),
+    );
   }
   return made;
 }
@@ -39,13 +42,14 @@ function check(name: 'wasm' | 'download' | 'p2p' | 'fallback'): void {
   byId(`check-${name}`).classList.add('done');
 }
 
-function showStage(stage: Stage | 'done'): void {
+/** `direct`: no peer was connected, so that stage was none. */
+function showStage(stage: Stage | 'done', direct: boolean): void {
   const reached = stage === 'done' ? stages.length : stages.indexOf(stage);
   stages.forEach((name, i) => {
     const { classList } = byId(`stage-${name}`);
     classList.toggle('active', i === reached);
-    if (i >= reached) classList.remove('done');
-    else classList.add('done');
+    classList.toggle('done', i < reached);
+    classList.toggle('skipped', direct && name === 'connecting' && i < reached);
   });
 }
 
@@ -71,12 +75,14 @@ async function get(address: string, policy: Policy): Promise<void> {
   current = abort;
   byId('error').hidden = true;
   byId('result').hidden = true;
+  byId('hint').hidden = true;
   byId('transfer').hidden = false;
   byId('cancel-button').hidden = false;
   byId('figures-amount').textContent = '';
   byId('figures-speed').textContent = '';
   setMeter(0);
-  showStage('finding');
+  let direct = true;
+  showStage('finding', direct);
   const shares = new Shares();
   const began = performance.now();
   let firstByte = 0;
@@ -87,10 +93,12 @@ async function get(address: string, policy: Policy): Promise<void> {
     offs.push(
       cdn.on('started', (event) => (transfer ||= event.transfer)),
       cdn.on('connecting', (event) => {
-        if (event.transfer === transfer && firstByte === 0) showStage('connecting');
+        if (event.transfer !== transfer) return;
+        direct = false;
+        if (firstByte === 0) showStage('connecting', direct);
       }),
       cdn.on('receiving', (event) => {
-        if (event.transfer === transfer) showStage('receiving');
+        if (event.transfer === transfer) showStage('receiving', direct);
       }),
       cdn.on('verified', (event) => {
         if (event.transfer !== transfer) return;
@@ -105,14 +113,14 @@ async function get(address: string, policy: Policy): Promise<void> {
       onProgress: ({ received, total }) => {
         const elapsed = performance.now() - began;
         setMeter(total === 0 ? 1 : received / total);
-        if (received > 0) showStage('verifying');
+        if (received > 0) showStage('verifying', direct);
         byId('figures-amount').textContent = `${formatBytes(received)} of ${formatBytes(total)}`;
         byId('figures-speed').textContent = `${formatBytes((1000 * received) / elapsed)}/s`;
       },
     });
     const elapsed = performance.now() - began;
     setMeter(1);
-    showStage('done');
+    showStage('done', direct);
     check('download');
     byId('figures-amount').textContent = `${formatBytes(bytes.length)}, verified`;
     byId('figures-speed').textContent =
@@ -195,7 +203,21 @@ async function showRoots(): Promise<void> {
     byId('root-list').append(element('li', {}, button));
   }
   byId('roots').hidden = roots.length === 0;
+  const first = roots[0]?.cid;
+  for (const [name, policy] of proofs) {
+    byId(`check-${name}`).onclick = () => {
+      if (first === undefined) return;
+      form.querySelector<HTMLInputElement>(`[value=${policy}]`)?.click();
+      ask(first);
+    };
+  }
 }
+
+const proofs: [string, Policy][] = [
+  ['download', 'p2p-first'],
+  ['p2p', 'p2p-only'],
+  ['fallback', 'gateway-only'],
+];
 
 function ask(address: string): void {
   field.value = address;
