@@ -7,10 +7,11 @@ namespace codio::node {
 using content_id::ContentId;
 namespace unixfs = content_id::unixfs;
 
-StoreWalk::StoreWalk(const store::BlockStore& store, ContentId root, unixfs::TraversalOptions options)
-    : store_(store), root_(root), traversal_(std::move(root), std::move(options)) {}
+StoreWalk::StoreWalk(const store::BlockStore& store, const ContentId& root, unixfs::TraversalOptions options)
+    : store_(store), root_(root), traversal_(root, std::move(options)) {}
 
 Result<std::optional<LinkedBlock>> StoreWalk::next_block() {
+  if (traversal_.error()) return std::unexpected(*traversal_.error());
   const auto wants = traversal_.poll_wants(1);
   if (wants.empty()) return std::nullopt;
   auto block = store_.get(wants.front());

@@ -229,7 +229,7 @@ void Exchange::handle(Time now, PeerId id, const wire::BlockChunk& chunk) {
   Peer& peer = peers_.at(id);
   auto received = peer.receiver.handle_chunk(now, chunk);
   if (!received) return drop_peer(id, GoodbyeCode::kProtocolError, received.error());
-  scheduler_.handle_bytes(now, id, received->fresh);
+  scheduler_.handle_bytes(now, id, received->fresh, peer.receiver.window().smallest_delay().value_or(Duration(0)));
   totals_.duplicates += received->cancelled;
   if (!received->cid) return;
   for (const TransferId transfer : scheduler_.transfers_of(*received->cid)) transfers_.at(transfer).progress_at = now;
@@ -391,6 +391,7 @@ void Exchange::drive(Time now) {
 
 void Exchange::drive_transfer(Time now, TransferId id) {
   Transfer& transfer = transfers_.at(id);
+  if (transfer.traversal.error()) return fail_transfer(id, *transfer.traversal.error());
   if (!transfer.entity_given && transfer.traversal.entity()) {
     transfer.entity_given = true;
     output(EntityFound{id, *transfer.traversal.entity()});

@@ -14,7 +14,10 @@ void* take(std::size_t size) {
 
 }  // namespace
 
-extern "C" void abort() { __builtin_trap(); }
+extern "C" {
+void abort() { __builtin_trap(); }
+[[noreturn]] void abort_message(const char*, ...) { __builtin_trap(); }
+}
 
 void* operator new(std::size_t size) { return take(size); }
 void* operator new[](std::size_t size) { return take(size); }
@@ -23,8 +26,6 @@ void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
-namespace std {
-inline namespace __1 {
-[[noreturn]] void __libcpp_verbose_abort(const char*, ...) noexcept { __builtin_trap(); }
-}  // namespace __1
-}  // namespace std
+_LIBCPP_BEGIN_NAMESPACE_STD
+[[noreturn]] void __libcpp_verbose_abort(const char*, ...) { __builtin_trap(); }
+_LIBCPP_END_NAMESPACE_STD

@@ -15,8 +15,8 @@ using std::chrono::seconds;
 constexpr std::size_t kFirstPipeline = 4;
 constexpr std::size_t kSmallestPipeline = 2;
 constexpr std::size_t kLargestPipeline = 64;
-/// What the pipeline holds beyond one round trip, and assumes of it while it is not measured.
-constexpr double kPipelineSeconds = 0.3;
+/// What the pipeline holds beyond one round trip: hides the reader's hashing and a browser's busy event loop.
+constexpr double kPipelineMargin = 0.25;
 /// HTTP/2 gateways serve these at once over one connection; HTTP/1.1 ones over six.
 constexpr std::size_t kGatewayPipeline = 8;
 /// Taken for a source's rate until it is known.
@@ -103,8 +103,9 @@ bool Scheduler::provides(PeerId peer, TransferId transfer) const {
   return found != sources_.end() && found->second.provides.contains(transfer);
 }
 
-void Scheduler::handle_bytes(Time now, PeerId peer, std::uint64_t size) {
+void Scheduler::handle_bytes(Time now, PeerId peer, std::uint64_t size, Duration round_trip) {
   Source& source = sources_.at(peer);
+  source.round_trip = round_trip;
   source.last_byte = now;
   source.avoided_until = {};
   source.avoid_for = {};
@@ -238,7 +239,8 @@ bool Scheduler::awaits_providers(const Block& block) const {
 
 std::size_t Scheduler::pipeline(const Source& source) const {
   if (source.rate == 0) return kFirstPipeline;
-  return std::clamp(static_cast<std::size_t>(std::ceil(source.rate * kPipelineSeconds / block_size_)),
+  const double seconds = to_seconds(source.round_trip) + kPipelineMargin;
+  return std::clamp(static_cast<std::size_t>(std::ceil(seconds * source.rate / block_size_)),
                     kSmallestPipeline, kLargestPipeline);
 }
 

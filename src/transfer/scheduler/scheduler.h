@@ -55,8 +55,8 @@ class Scheduler {
   void remove_peer(PeerId peer);
   void set_provides(PeerId peer, TransferId transfer);
   bool provides(PeerId peer, TransferId transfer) const;
-  /// Bytes of a wanted block came from it.
-  void handle_bytes(Time now, PeerId peer, std::uint64_t size);
+  /// Bytes of a wanted block came from it, over a path of this delay.
+  void handle_bytes(Time now, PeerId peer, std::uint64_t size, Duration round_trip);
   /// It answered DONT_HAVE.
   void handle_lacks(PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
@@ -106,6 +106,7 @@ class Scheduler {
   struct Source {
     Time last_byte{};
     double rate = 0;  ///< Bytes a second, smoothed; 0: not known.
+    Duration round_trip{};
     std::uint64_t sample_bytes = 0;
     Time sample_begin{};
     std::set<Cid> asked;
