@@ -38,7 +38,7 @@ for (const browser of ['chromium', 'firefox']) {
       const picture = `${drawing}<!--${randomBytes(1_500_000).toString('hex')}-->`;
       await giver.setInputFiles('#file', { name: 'sunset.svg', mimeType: 'image/svg+xml', buffer: Buffer.from(picture) });
       const link = await (await giver.waitForSelector('#uploads a')).getAttribute('href');
-      await shoot(giver, 'upload-dark');
+      await shoot(giver, 'upload');
 
       const taker = await openTab(browser, link);
       await done(taker, 'wasm');
@@ -78,7 +78,7 @@ for (const browser of ['chromium', 'firefox']) {
       await page.click('#get-button');
       await page.waitForSelector('#error:not([hidden])', { timeout: 15_000 });
       assert.match(await page.textContent('#error'), /all gateways failed: http.*404/);
-      await shoot(page, 'error-dark');
+      await shoot(page, 'error');
       await page.fill('#cid', 'what?');
       await page.click('#get-button');
       await page.waitForFunction(() => document.querySelector('#error').textContent.includes('not an address'));
