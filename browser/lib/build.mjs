@@ -1,0 +1,43 @@
+// Builds build/browser/pkg: what a page imports. With --test: the unit tests, to build/browser/test.
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const out = here('../../build/browser/pkg/');
+const shared = { bundle: true, format: 'esm', target: ['chrome110', 'firefox115', 'safari16.4'], legalComments: 'none' };
+
+if (process.argv.includes('--test')) {
+  const test = here('../../build/browser/test/');
+  rmSync(test, { recursive: true, force: true });
+  await build({
+    ...shared,
+    platform: 'node',
+    packages: 'external',
+    target: 'node20',
+    entryPoints: readdirSync(here('test')).filter((name) => name.endsWith('.ts')).map((name) => here(`test/${name}`)),
+    outdir: test,
+    outExtension: { '.js': '.mjs' },
+  });
+  process.exit();
+}
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+await build({
+  ...shared,
+  minify: true,
+  sourcemap: 'linked',
+  entryPoints: { codio_wasm: here('src/index.ts'), codio_worker: here('src/core-worker.ts') },
+  outdir: out,
+});
+writeFileSync(`${out}codio_wasm.d.ts`, "export * from './types/index.js';\nexport { default } from './types/index.js';\n");
+const wasm = here('../../build/wasm/src/wasm/codio_wasm.wasm');
+if (existsSync(wasm)) copyFileSync(wasm, `${out}codio_wasm.wasm`);
+else console.warn(`${wasm} is missing: build the wasm preset first`);
+
+for (const name of readdirSync(out).filter((file) => /\.(js|wasm)$/.test(file))) {
+  const bytes = readFileSync(out + name);
+  console.log(`${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+}

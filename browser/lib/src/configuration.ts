@@ -1,0 +1,121 @@
+import { CodioError, messageOf } from './error';
+
+export type Policy = 'p2p-first' | 'fastest' | 'gateway-only' | 'p2p-only';
+
+export interface CodioOptions {
+  /** The node whose `/.well-known/codio` fills in what is not given here; default: the page's origin. */
+  node?: string | URL;
+  /** WebSocket URLs where peers meet, tried in order; `[]`: stay alone. */
+  rendezvous?: readonly (string | URL)[];
+  /** URL prefixes to which a CID is appended, in the order in which they are asked; `[]`: none. */
+  gateways?: readonly (string | URL)[];
+  /** STUN and TURN servers, as of `RTCConfiguration`. */
+  iceServers?: readonly RTCIceServer[];
+  /**
+   * `p2p-first` (default): peers, and the gateway for what they do not bring in time. `fastest`: both at once.
+   * `gateway-only`, `p2p-only`: one of them.
+   */
+  policy?: Policy;
+  /** Whether finished downloads are offered to others; default true. Uploads always are. */
+  seed?: boolean;
+  /** Blocks kept in memory, in bytes; default 512 MiB. */
+  storeBytes?: number;
+  /** Idle connections kept beyond the transfers that needed them; default 32. */
+  maxPeers?: number;
+  /** Milliseconds that a gateway may stay silent before the next one is asked; default 10,000, and half before its
+   * first byte. */
+  gatewayTimeout?: number;
+}
+
+export interface Configuration {
+  rendezvous: string[];
+  gateways: string[];
+  iceServers: RTCIceServer[];
+  policy: Policy;
+  seed: boolean;
+  storeBytes: number;
+  maxPeers: number;
+  gatewayTimeout: number;
+}
+
+/** The order is the ABI's. */
+export const policies: readonly Policy[] = ['p2p-first', 'fastest', 'gateway-only', 'p2p-only'];
+
+const maxDescriptorBytes = 64 * 1024;
+const descriptorTimeout = 10_000;
+
+export async function configure(options: CodioOptions, pageUrl: string): Promise<Configuration> {
+  const policy = options.policy ?? 'p2p-first';
+  if (!policies.includes(policy)) throw new CodioError('malformed', `no policy "${policy}": use ${policies.join(', ')}`);
+  let { rendezvous, gateways, iceServers } = options;
+  let base = pageUrl;
+  if (!rendezvous || !gateways) {
+    const url = new URL('/.well-known/codio', options.node ?? pageUrl).href;
+    const descriptor = await fetchDescriptor(url);
+    if (!rendezvous && !gateways) base = url;
+    rendezvous ??= descriptor.rendezvous.map((at) => new URL(at, url));
+    gateways ??= descriptor.gateways.map((at) => new URL(at, url));
+    iceServers ??= descriptor.iceServers;
+  }
+  return {
+    rendezvous: rendezvous.map((at) => webSocketUrl(new URL(at, base))),
+    gateways: gateways.map((at) => new URL(at, base).href),
+    iceServers: [...(iceServers ?? [])],
+    policy,
+    seed: options.seed ?? true,
+    storeBytes: options.storeBytes ?? 512 * 1024 * 1024,
+    maxPeers: options.maxPeers ?? 32,
+    gatewayTimeout: options.gatewayTimeout ?? 10_000,
+  };
+}
+
+interface Descriptor {
+  rendezvous: string[];
+  gateways: string[];
+  iceServers: RTCIceServer[];
+}
+
+/** docs/protocol.md §1. */
+async function fetchDescriptor(url: string): Promise<Descriptor> {
+  const hint = 'run `codio serve` there, or pass {rendezvous, gateways} to CodioCDN.new()';
+  let text;
+  try {
+    const response = await fetch(url, { credentials: 'omit', signal: AbortSignal.timeout(descriptorTimeout) });
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    text = await response.text();
+  } catch (error) {
+    throw new CodioError('unavailable', `no Codio node at ${url}: ${messageOf(error)}; ${hint}`, { cause: error });
+  }
+  if (text.length > maxDescriptorBytes) throw new CodioError('too-large', `${url} is over ${maxDescriptorBytes} bytes`);
+  return readDescriptor(text, url, hint);
+}
+
+export function readDescriptor(text: string, url: string, hint = ''): Descriptor {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new CodioError('malformed', `${url} is not a Codio descriptor; ${hint}`);
+  }
+  const { version, rendezvous = [], gateways = [], iceServers = [] } = (json ?? {}) as Record<string, unknown>;
+  if (version !== 1) throw new CodioError('unsupported', `${url} has version ${String(version)}; this library knows 1`);
+  if (!isTextList(rendezvous) || !isTextList(gateways) || !isIceServers(iceServers)) {
+    throw new CodioError('malformed', `${url}: rendezvous and gateways must be lists of URLs, iceServers of RTCIceServer`);
+  }
+  return { rendezvous, gateways, iceServers };
+}
+
+export function isIceServers(value: unknown): value is RTCIceServer[] {
+  return (
+    Array.isArray(value) &&
+    value.every((one: { urls?: unknown } | null) => typeof one?.urls === 'string' || isTextList(one?.urls))
+  );
+}
+
+export function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
+}
+
+function webSocketUrl(url: URL): string {
+  return url.href.replace(/^http/, 'ws');
+}

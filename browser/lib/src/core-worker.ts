@@ -1,0 +1,463 @@
+/**
+ * The dedicated worker that holds the core: all bytes meet here. The page signals, and hands every data channel over.
+ *
+ * After every call into the core, `drain()` carries out what it wants next.
+ */
+import { MemoryBlockStore, type BlockStore } from './block-store';
+import { codeIndex, Core, digest, Output } from './core';
+import { CodioError, messageOf } from './error';
+import { ForwardedChannel, type Channel } from './forwarded-channel';
+import { GatewayClient } from './gateway';
+import type { Command, Failure, Report, Totals } from './messages';
+
+const lowWater = 65_536;
+const maxFrame = 262_144;
+const totalsInterval = 250;
+const idleBeforeClose = 10_000;
+const uploadChunk = 256 * 1024;
+
+interface Scope {
+  onmessage: ((event: MessageEvent<Command>) => void) | null;
+  postMessage(reports: Report[], transfer: Transferable[]): void;
+}
+
+interface Peer {
+  readonly number: number;
+  readonly channel: Channel;
+  /** Requests whose root it provides, found before it was open. */
+  readonly requests: number[];
+  open: boolean;
+  lastUse: number;
+}
+
+class CoreHost {
+  readonly #scope: Scope;
+  readonly #core: Core;
+  readonly #exchange: number;
+  readonly #store: BlockStore;
+  readonly #gateways: GatewayClient;
+  readonly #maxPeers: number;
+  readonly #peers = new Map<number, Peer>();
+  /** Channels that are closing; unreferenced, Firefox would collect them before they have sent everything. */
+  readonly #closing = new Set<Channel>();
+  /** The core's transfer of a request, and back. */
+  readonly #transfers = new Map<number, number>();
+  readonly #requests = new Map<number, number>();
+  readonly #gatewayRequests = new Map<number, AbortController>();
+  readonly #sentTo = new Set<Peer>();
+  #reports: Report[] = [];
+  #transfer: Transferable[] = [];
+  #wakeup: ReturnType<typeof setTimeout> | undefined;
+  #totals: Totals = [0, 0, 0, 0];
+  #totalsTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Where the block that is being handed to the core came from. */
+  #gateway = '';
+
+  constructor(scope: Scope, start: Extract<Command, { type: 'start' }>) {
+    this.#scope = scope;
+    this.#core = new Core(start.module);
+    this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
+    this.#maxPeers = start.maxPeers;
+    this.#store = new MemoryBlockStore(start.storeBytes);
+    this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
+    this.#report({ type: 'ready' });
+    this.#flush();
+  }
+
+  handle(command: Exclude<Command, { type: 'start' }>): void {
+    const { abi } = this.#core;
+    const now = performance.now();
+    switch (command.type) {
+      case 'download':
+        this.#download(command);
+        break;
+      case 'upload':
+        void this.#upload(command.request, command.file);
+        break;
+      case 'consume':
+        this.#withTransfer(command.request, (id) => abi.exchange_consume(this.#exchange, now, id, command.bytes));
+        break;
+      case 'cancel':
+        this.#withTransfer(command.request, (id) => {
+          this.#forget(id);
+          abi.exchange_cancel(this.#exchange, now, id);
+        });
+        break;
+      case 'providers':
+        this.#withTransfer(command.request, (id) => abi.exchange_providers(this.#exchange, now, id, command.pending));
+        break;
+      case 'channel':
+        this.#adopt(command.peer, command.channel);
+        break;
+      case 'provides':
+        this.#provides(command.peer, command.request);
+        break;
+      case 'gone':
+        this.#lost(command.peer);
+        break;
+    }
+    this.#drain();
+  }
+
+  #withTransfer(request: number, call: (transfer: number) => void): void {
+    const transfer = this.#transfers.get(request);
+    if (transfer !== undefined) call(transfer);
+  }
+
+  #download({ request, cid, path, begin, end }: Extract<Command, { type: 'download' }>): void {
+    const core = this.#core;
+    try {
+      const root = core.parseCid(cid);
+      const cidBytes = core.encode(root);
+      const pathBytes = core.encode(path);
+      const both = new Uint8Array(cidBytes.length + pathBytes.length);
+      both.set(cidBytes);
+      both.set(pathBytes, cidBytes.length);
+      const at = core.write(both);
+      const transfer = core.abi.exchange_download(
+        this.#exchange,
+        performance.now(),
+        at,
+        cidBytes.length,
+        at + cidBytes.length,
+        pathBytes.length,
+        begin,
+        end,
+      );
+      if (transfer === 0) throw core.error;
+      this.#transfers.set(request, transfer);
+      this.#requests.set(transfer, request);
+      this.#report({ type: 'started', request, root });
+    } catch (error) {
+      this.#report({ type: 'ended', request, error: failure(error) });
+    }
+  }
+
+  #forget(transfer: number): void {
+    const request = this.#requests.get(transfer);
+    this.#requests.delete(transfer);
+    if (request !== undefined) this.#transfers.delete(request);
+  }
+
+  /** Builds the file's DAG into the store, chunk by chunk; the file itself is never whole in memory twice. */
+  async #upload(request: number, file: Blob): Promise<void> {
+    const { abi } = this.#core;
+    const builder = abi.builder_new();
+    try {
+      const reader = (file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>).getReader();
+      for (let part = await reader.read(); part.value; part = await reader.read()) {
+        for (let at = 0; at < part.value.length; at += uploadChunk) {
+          const chunk = part.value.subarray(at, at + uploadChunk);
+          abi.builder_append(builder, this.#core.write(chunk), chunk.length);
+          await this.#keepBuilt(builder);
+        }
+      }
+      abi.builder_finish(builder);
+      while (!abi.builder_root(builder)) await this.#keepBuilt(builder);
+      const root = this.#core.text;
+      this.#report({ type: 'uploaded', request, root });
+    } catch (error) {
+      this.#report({ type: 'ended', request, error: failure(error) });
+    }
+    abi.builder_free(builder);
+    this.#flush();
+  }
+
+  async #keepBuilt(builder: number): Promise<void> {
+    const core = this.#core;
+    const kept: Promise<void>[] = [];
+    while (core.abi.builder_poll(builder)) {
+      const { id } = core;
+      const bytes = core.bytes.slice();
+      kept.push(
+        digest(0x12, bytes).then((hash) => {
+          core.abi.builder_hashed(builder, id, core.write(hash));
+          return this.#store.put(core.text, bytes, true);
+        }),
+      );
+    }
+    await Promise.all(kept);
+  }
+
+  /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
+  #adopt(number: number, given: RTCDataChannel | MessagePort): void {
+    const channel: Channel = given instanceof MessagePort ? new ForwardedChannel(given) : given;
+    const peer: Peer = { number, channel, requests: [], open: false, lastUse: performance.now() };
+    this.#peers.set(number, peer);
+    channel.binaryType = 'arraybuffer';
+    channel.bufferedAmountLowThreshold = lowWater;
+    channel.onopen = () => {
+      this.#open(peer);
+      this.#drain();
+    };
+    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (this.#peers.get(number) !== peer) return;
+      this.#open(peer);
+      peer.lastUse = performance.now();
+      if (data instanceof ArrayBuffer && data.byteLength <= maxFrame) {
+        const bytes = new Uint8Array(data);
+        const at = this.#core.write(bytes);
+        this.#core.abi.exchange_message(this.#exchange, peer.lastUse, number, at, bytes.length);
+      } else {
+        this.#lost(number, { code: 'malformed', message: 'a message that is no frame' });
+      }
+      this.#drain();
+    };
+    channel.onbufferedamountlow = () => {
+      this.#tellBuffered(peer);
+      this.#drain();
+    };
+    channel.onclose = () => {
+      this.#closing.delete(channel);
+      this.#lost(number);
+      this.#drain();
+    };
+    if (channel.readyState === 'open') this.#open(peer);
+  }
+
+  #open(peer: Peer): void {
+    if (peer.open || this.#peers.get(peer.number) !== peer) return;
+    peer.open = true;
+    const [first = 0, ...more] = peer.requests.flatMap((request) => this.#transfers.get(request) ?? []);
+    const now = performance.now();
+    this.#core.abi.exchange_peer_connected(this.#exchange, now, peer.number, first);
+    for (const transfer of more) this.#core.abi.exchange_peer_provides(this.#exchange, now, peer.number, transfer);
+    this.#report({ type: 'open', peer: peer.number });
+    this.#closeIdle(now);
+  }
+
+  #provides(number: number, request: number): void {
+    const peer = this.#peers.get(number);
+    if (!peer?.open) peer?.requests.push(request);
+    else {
+      this.#withTransfer(request, (transfer) =>
+        this.#core.abi.exchange_peer_provides(this.#exchange, performance.now(), number, transfer),
+      );
+    }
+  }
+
+  #closeIdle(now: number): void {
+    const open = [...this.#peers.values()].filter((peer) => peer.open).sort((a, b) => a.lastUse - b.lastUse);
+    for (const peer of open.slice(0, -this.#maxPeers)) {
+      if (now - peer.lastUse > idleBeforeClose) this.#lost(peer.number);
+    }
+  }
+
+  #lost(number: number, error?: Failure): void {
+    const peer = this.#peers.get(number);
+    if (!peer) return;
+    this.#letGo(peer, error);
+    if (peer.open) this.#core.abi.exchange_peer_disconnected(this.#exchange, performance.now(), number);
+  }
+
+  #letGo(peer: Peer, error?: Failure): void {
+    this.#peers.delete(peer.number);
+    this.#sentTo.delete(peer);
+    if (peer.channel.readyState !== 'closed') {
+      this.#closing.add(peer.channel);
+      peer.channel.close();
+    }
+    this.#report({ type: 'closed', peer: peer.number, ...(error && { error }) });
+  }
+
+  #tellBuffered(peer: Peer): void {
+    if (!peer.open || this.#peers.get(peer.number) !== peer) return;
+    const { abi } = this.#core;
+    abi.exchange_buffered_amount(this.#exchange, performance.now(), peer.number, peer.channel.bufferedAmount);
+  }
+
+  #drain(): void {
+    let sent: Peer[];
+    do {
+      for (;;) {
+        const kind: Output = this.#core.abi.exchange_poll(this.#exchange);
+        if (kind === Output.None) break;
+        this.#carryOut(kind);
+      }
+      sent = [...this.#sentTo];
+      this.#sentTo.clear();
+      for (const peer of sent) this.#tellBuffered(peer);
+    } while (sent.length > 0);
+    this.#totalsTimer ??= setTimeout(() => {
+      this.#totalsTimer = undefined;
+      this.#reportTotals();
+      this.#flush();
+    }, totalsInterval);
+    this.#flush();
+  }
+
+  #carryOut(kind: Output): void {
+    const core = this.#core;
+    const { id } = core;
+    switch (kind) {
+      case Output.Send:
+        this.#send(id, core.bytes);
+        break;
+      case Output.ClosePeer: {
+        const peer = this.#peers.get(id);
+        if (peer) this.#letGo(peer, failure(core.error));
+        break;
+      }
+      case Output.Load:
+        void this.#load(id, core.text);
+        break;
+      case Output.Store:
+        void this.#store.put(core.text, core.bytes.slice(), false);
+        break;
+      case Output.Hash:
+        void this.#hash(id, core.code, core.bytes);
+        break;
+      case Output.AskGateway:
+        void this.#askGateway(id, core.text, core.code, core.bytes.slice());
+        break;
+      case Output.CancelGateway:
+        this.#gatewayRequests.get(id)?.abort();
+        this.#gatewayRequests.delete(id);
+        break;
+      case Output.Wakeup:
+        this.#wakeAt(core.a);
+        break;
+      default:
+        this.#tellPage(kind, id);
+    }
+  }
+
+  #tellPage(kind: Output, transfer: number): void {
+    const core = this.#core;
+    const request = this.#requests.get(transfer);
+    if (request === undefined) return;
+    switch (kind) {
+      case Output.FindProviders:
+        this.#report({ type: 'find', request, root: core.text });
+        break;
+      case Output.Entity:
+        this.#report({ type: 'entity', request, size: core.a });
+        break;
+      case Output.Data: {
+        const bytes = core.bytes.slice();
+        this.#transfer.push(bytes.buffer);
+        this.#report({ type: 'data', request, offset: core.a, bytes });
+        break;
+      }
+      case Output.Received: {
+        const { code } = core;
+        this.#report({
+          type: 'received',
+          request,
+          bytes: core.b,
+          peer: code === 1 ? core.a : 0,
+          gateway: code === 2 ? this.#gateway : '',
+        });
+        break;
+      }
+      case Output.Finished:
+      case Output.Failed:
+        this.#forget(transfer);
+        this.#reportTotals();
+        this.#report({ type: 'ended', request, ...(kind === Output.Failed && { error: failure(core.error) }) });
+        break;
+    }
+  }
+
+  #send(number: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const peer = this.#peers.get(number);
+    if (!peer) return;
+    try {
+      peer.channel.send(bytes);
+      this.#sentTo.add(peer);
+      peer.lastUse = performance.now();
+    } catch {
+      // Not open any more, or its queue is full: close() brings onclose, which tells the core outside of this drain.
+      peer.channel.close();
+    }
+  }
+
+  async #load(id: number, cid: string): Promise<void> {
+    const bytes = await this.#store.get(cid);
+    const { abi } = this.#core;
+    const now = performance.now();
+    if (bytes) abi.exchange_loaded(this.#exchange, now, id, this.#core.write(bytes), bytes.length);
+    else abi.exchange_missing(this.#exchange, now, id);
+    this.#drain();
+  }
+
+  async #hash(id: number, code: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const hash = await digest(code, bytes).catch(() => new Uint8Array());
+    this.#core.abi.exchange_hashed(this.#exchange, performance.now(), id, this.#core.write(hash), hash.length);
+    this.#drain();
+  }
+
+  async #askGateway(id: number, cid: string, code: number, expected: Uint8Array<ArrayBuffer>): Promise<void> {
+    const { abi } = this.#core;
+    const abort = new AbortController();
+    this.#gatewayRequests.set(id, abort);
+    try {
+      const { bytes, gateway } = await this.#gateways.fetchBlock(
+        cid,
+        async (block) => equal(await digest(code, block), expected),
+        abort.signal,
+      );
+      if (!this.#gatewayRequests.delete(id)) return;
+      this.#gateway = gateway;
+      abi.exchange_gateway_block(this.#exchange, performance.now(), id, this.#core.write(bytes), bytes.length);
+    } catch (error) {
+      if (!this.#gatewayRequests.delete(id)) return;
+      const { code: reason, message } = failure(error);
+      const text = this.#core.encode(message);
+      const at = this.#core.write(text);
+      abi.exchange_gateway_failed(this.#exchange, performance.now(), id, codeIndex(reason), at, text.length);
+    }
+    this.#drain();
+  }
+
+  #wakeAt(time: number): void {
+    clearTimeout(this.#wakeup);
+    if (time < 0) return;
+    this.#wakeup = setTimeout(
+      () => {
+        this.#core.abi.exchange_wakeup(this.#exchange, performance.now());
+        this.#drain();
+      },
+      Math.max(0, time - performance.now()),
+    );
+  }
+
+  #reportTotals(): void {
+    const totals = this.#totals.map((_, which) => this.#core.abi.exchange_total(this.#exchange, which)) as Totals;
+    if (totals.every((value, which) => value === this.#totals[which])) return;
+    this.#totals = totals;
+    this.#report({ type: 'totals', totals });
+  }
+
+  #report(report: Report): void {
+    this.#reports.push(report);
+  }
+
+  #flush(): void {
+    if (this.#reports.length === 0) return;
+    this.#scope.postMessage(this.#reports, this.#transfer);
+    this.#reports = [];
+    this.#transfer = [];
+  }
+}
+
+function failure(error: unknown): Failure {
+  return { code: error instanceof CodioError ? error.code : 'io', message: messageOf(error) };
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+const scope = globalThis as unknown as Scope;
+// The page hears of errors, but not of rejections: a trap must reach it from both.
+addEventListener('unhandledrejection', ({ reason }) => {
+  setTimeout(() => {
+    throw reason;
+  });
+});
+let host: CoreHost | undefined;
+scope.onmessage = ({ data }) => {
+  if (data.type === 'start') host = new CoreHost(scope, data);
+  else host?.handle(data);
+};

@@ -1,0 +1,36 @@
+/** The names of `ErrorCode` in src/common/result.h, in its order: the core speaks of them by index. */
+export const errorCodes = [
+  'malformed',
+  'too-large',
+  'unsupported',
+  'mismatch',
+  'not-found',
+  'unavailable',
+  'timeout',
+  'cancelled',
+  'io',
+] as const;
+
+/**
+ * What went wrong, as far as a caller can act on it: `malformed` input; over a limit (`too-large`); `unsupported`; bytes
+ * that do not hash to their CID (`mismatch`); `not-found`; `unavailable` now, another try may work; `timeout`;
+ * `cancelled`; `io`: the browser refused.
+ */
+export type ErrorCode = (typeof errorCodes)[number];
+
+/** Every failure of this library, except that an aborted call rejects with its signal's reason, as `fetch()` does. */
+export class CodioError extends Error {
+  override readonly name = 'CodioError';
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

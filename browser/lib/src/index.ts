@@ -1,0 +1,553 @@
+/**
+ * Files by IPFS CID inside a web page: from peers over WebRTC, and from gateways for what no peer brings, all verified.
+ *
+ *     import init, { CodioCDN } from './pkg/codio_wasm.js';
+ *     await init();
+ *     const cdn = await CodioCDN.new();
+ *     const bytes = await cdn.download(cid);
+ */
+import { parseAddress } from './address';
+import { configure, policies, type CodioOptions, type Configuration } from './configuration';
+import { CodioError } from './error';
+import type { Command, Report, Totals } from './messages';
+import { Peers, type Peer } from './peers';
+import { Rendezvous } from './rendezvous';
+
+export type { CodioOptions, Policy } from './configuration';
+export { CodioError, type ErrorCode } from './error';
+
+/** Bytes [begin, end) of a file; to its end without `end`. */
+export interface ByteRange {
+  begin: number;
+  end?: number;
+}
+
+export interface StreamOptions {
+  /** Aborting it stops the transfer; what is awaited rejects with its reason. */
+  signal?: AbortSignal | undefined;
+  range?: ByteRange | undefined;
+}
+
+export interface DownloadOptions extends StreamOptions {
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface Progress {
+  /** The transfer's number in all events. */
+  transfer: number;
+  /** Bytes handed over, of `total`. */
+  received: number;
+  total: number;
+}
+
+/** Where a verified block came from. */
+export type Source = { kind: 'store' } | { kind: 'peer'; peer: string } | { kind: 'gateway'; url: string };
+
+export interface PeerInfo {
+  id: string;
+  state: 'connecting' | 'open';
+  /** Verified bytes that it sent. */
+  received: number;
+}
+
+/** Bytes since CodioCDN.new(), and what goes on now. */
+export interface Stats {
+  /** Open connections. */
+  peers: number;
+  downloadedFromPeers: number;
+  downloadedFromGateways: number;
+  uploaded: number;
+  /** Came, and was not needed any more or did not verify. */
+  duplicates: number;
+  /** Active downloads and streams. */
+  transfers: number;
+}
+
+/** What `on()` can hear of, in the order of a transfer's life. */
+export interface CodioEvents {
+  started: { transfer: number; address: string };
+  finding: { transfer: number; cid: string };
+  connecting: { transfer: number; peer: string };
+  receiving: { transfer: number; size: number };
+  verified: { transfer: number; bytes: number; source: Source };
+  progress: Progress;
+  finished: { transfer: number };
+  failed: { transfer: number; error: unknown };
+  'peer-connected': { peer: string };
+  'peer-disconnected': { peer: string; reason: string };
+  stats: Stats;
+}
+
+type Listener<Name extends keyof CodioEvents> = (event: CodioEvents[Name]) => void;
+
+/** Set-ups at a time for one transfer: few until it is known to be worth more. */
+const firstSetUps = 3;
+const maxSetUps = 8;
+const worthMoreSetUps = 4 * 1024 * 1024;
+const maxProviders = 32;
+/** Open connections that one transfer looks for. */
+const enoughPeers = 10;
+/** What download() may hold in memory. */
+const maxDownload = 1024 * 1024 * 1024;
+
+interface Sink {
+  /** Bytes [begin, end) of the file are to come. */
+  begin(begin: number, end: number): void;
+  data(offset: number, bytes: Uint8Array<ArrayBuffer>): void;
+  end(error?: unknown): void;
+}
+
+interface Transfer {
+  readonly request: number;
+  readonly range: ByteRange | undefined;
+  readonly sink: Sink;
+  size: number | undefined;
+  total: number;
+  received: number;
+  root: string;
+  /** Providers not yet tried. */
+  providers: string[];
+  readonly connecting: Set<Peer>;
+  readonly connected: Set<Peer>;
+  searching: boolean;
+  /** What the core was told last. */
+  pending: number;
+  unlisten(): void;
+}
+
+let compiled: Promise<WebAssembly.Module> | undefined;
+
+/** Loads the core: `codio_wasm.wasm` beside this file, or what `source` names. Repeated calls share one. */
+export default async function init(source?: string | URL | WebAssembly.Module): Promise<void> {
+  compiled ??= compile(source ?? new URL('./codio_wasm.wasm', import.meta.url));
+  try {
+    await compiled;
+  } catch (error) {
+    compiled = undefined;
+    throw error;
+  }
+}
+
+async function compile(source: string | URL | WebAssembly.Module): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  const response = await fetch(source);
+  if (!response.ok) throw new CodioError('not-found', `${String(source)}: HTTP ${response.status}`);
+  // A server that does not know the type of .wasm files cannot stream them into the compiler.
+  return response.headers.get('content-type')?.startsWith('application/wasm')
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** One node of the network, alive as long as the page. */
+export class CodioCDN {
+  readonly #worker: Worker;
+  readonly #configuration: Configuration;
+  readonly #rendezvous: Rendezvous;
+  readonly #peers: Peers;
+  readonly #transfers = new Map<number, Transfer>();
+  readonly #uploads = new Map<number, { resolve: (root: string) => void; reject: (error: unknown) => void }>();
+  /** Sizes of finished downloads that others may have from us, oldest first. */
+  readonly #seeded = new Map<string, number>();
+  readonly #receivedFrom = new Map<string, number>();
+  readonly #listeners = new Map<string, Set<(event: never) => void>>();
+  #totals: Totals = [0, 0, 0, 0];
+  #lastRequest = 0;
+  #left = false;
+  #broken: CodioError | undefined;
+
+  /** Starts the core in a worker and joins the network, which goes on in the background. */
+  static async new(options: CodioOptions = {}): Promise<CodioCDN> {
+    await init();
+    const module = await compiled;
+    const configuration = await configure(options, location.href);
+    const worker = startWorker(new URL('./codio_worker.js', import.meta.url));
+    return new Promise((resolve, reject) => {
+      worker.onerror = ({ message }) => reject(new CodioError('io', `the core worker did not start: ${message}`));
+      worker.onmessage = () => resolve(new CodioCDN(worker, configuration));
+      const { gateways, gatewayTimeout, storeBytes, maxPeers } = configuration;
+      const start: Command = {
+        type: 'start',
+        module: module as WebAssembly.Module,
+        policy: policies.indexOf(configuration.policy),
+        gateways,
+        gatewayTimeout,
+        storeBytes,
+        maxPeers,
+      };
+      worker.postMessage(start);
+    });
+  }
+
+  private constructor(worker: Worker, configuration: Configuration) {
+    this.#worker = worker;
+    this.#configuration = configuration;
+    worker.onmessage = ({ data }: MessageEvent<Report[]>) => data.forEach((report) => this.#handle(report));
+    worker.onerror = ({ message }) => this.#break(new CodioError('io', `the core stopped: ${message}`));
+    this.#peers = new Peers(configuration.iceServers, {
+      signal: (to, signal) => this.#rendezvous.signal(to, signal),
+      handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
+      closed: (peer, reason) => this.#handleClosed(peer, reason),
+    });
+    const alone = configuration.policy === 'gateway-only';
+    this.#rendezvous = new Rendezvous(alone ? [] : configuration.rendezvous, {
+      iceServers: (servers) => (this.#peers.iceServers = [...configuration.iceServers, ...servers]),
+      signal: (from, signal) => this.#peers.handleSignal(from, signal),
+      unreachable: (peer, session) => this.#peers.handleUnreachable(peer, session),
+    });
+  }
+
+  /** The whole file, or `range` of it. `address`: `CID`, `CID/path` or `codio://CID/path`. */
+  async download(address: string, options: DownloadOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    let bytes = new Uint8Array();
+    let start = 0;
+    return new Promise((resolve, reject) => {
+      const transfer = this.#start(address, options, {
+        begin: (begin, end) => {
+          if (end - begin > maxDownload) {
+            const message = `${address} has ${end - begin} bytes, download() holds ${maxDownload}: use stream()`;
+            this.#stop(transfer, new CodioError('too-large', message));
+            return;
+          }
+          start = begin;
+          bytes = new Uint8Array(end - begin);
+          call(options.onProgress, progressOf(transfer));
+        },
+        data: (offset, chunk) => {
+          bytes.set(chunk, offset - start);
+          this.#consume(transfer, chunk.length);
+          call(options.onProgress, progressOf(transfer));
+        },
+        end: (error) => (error === undefined ? resolve(bytes) : reject(error)),
+      });
+    });
+  }
+
+  /**
+   * The file's bytes as they come, in order. A reader that stops reading stops the transfer after 8 MiB; cancelling the
+   * stream ends it.
+   */
+  stream(address: string, options: DownloadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    let wake: (() => void) | undefined;
+    let ended = false;
+    let transfer: Transfer;
+    return new ReadableStream<Uint8Array<ArrayBuffer>>(
+      {
+        start: (controller) => {
+          transfer = this.#start(address, options, {
+            begin: () => call(options.onProgress, progressOf(transfer)),
+            data: (_, chunk) => {
+              chunks.push(chunk);
+              wake?.();
+              call(options.onProgress, progressOf(transfer));
+            },
+            end: (error) => {
+              ended = true;
+              wake?.();
+              if (error !== undefined) controller.error(error);
+            },
+          });
+        },
+        pull: async (controller) => {
+          if (chunks.length === 0 && !ended) await new Promise<void>((resolve) => (wake = resolve));
+          const chunk = chunks.shift();
+          if (!chunk) {
+            if (ended) controller.close();
+            return;
+          }
+          this.#consume(transfer, chunk.length);
+          controller.enqueue(chunk);
+        },
+        cancel: (reason) => this.#stop(transfer, reason),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Keeps the bytes in this page's store, offers them to the network, and tells their CID. */
+  async upload(file: ArrayBufferView | ArrayBuffer | Blob): Promise<string> {
+    if (this.#broken) throw this.#broken;
+    const request = ++this.#lastRequest;
+    const root = await new Promise<string>((resolve, reject) => {
+      this.#uploads.set(request, { resolve, reject });
+      this.#tell({ type: 'upload', request, file: file instanceof Blob ? file : new Blob([file as BufferSource]) });
+    });
+    await this.#rendezvous.settled();
+    this.#rendezvous.announce(root);
+    return root;
+  }
+
+  getPeers(): PeerInfo[] {
+    return this.#peers.all.map(({ id, open }) => ({
+      id,
+      state: open ? 'open' : 'connecting',
+      received: this.#receivedFrom.get(id) ?? 0,
+    }));
+  }
+
+  /** The same as getPeers(). */
+  get_peers(): PeerInfo[] {
+    return this.getPeers();
+  }
+
+  stats(): Stats {
+    const [downloadedFromPeers, downloadedFromGateways, uploaded, duplicates] = this.#totals;
+    return {
+      peers: this.#peers.all.filter(({ open }) => open).length,
+      downloadedFromPeers,
+      downloadedFromGateways,
+      uploaded,
+      duplicates,
+      transfers: this.#transfers.size,
+    };
+  }
+
+  /** Calls `listener` at every such event until the function returned is called. */
+  on<Name extends keyof CodioEvents>(name: Name, listener: Listener<Name>): () => void {
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners);
+    listeners.add(listener as (event: never) => void);
+    return () => listeners.delete(listener as (event: never) => void);
+  }
+
+  /** Leaves the network: no peers and nothing announced any more; download() then uses the gateways. */
+  async disconnect(): Promise<void> {
+    this.#left = true;
+    this.#rendezvous.close();
+    this.#peers.closeAll('we left');
+  }
+
+  #start(address: string, options: StreamOptions, sink: Sink): Transfer {
+    const { signal, range } = options;
+    const transfer: Transfer = {
+      request: ++this.#lastRequest,
+      range,
+      sink,
+      size: undefined,
+      total: 0,
+      received: 0,
+      root: '',
+      providers: [],
+      connecting: new Set(),
+      connected: new Set(),
+      searching: true,
+      pending: -1,
+      unlisten: () => signal?.removeEventListener('abort', abort),
+    };
+    const { request } = transfer;
+    const abort = () => this.#stop(transfer, signal?.reason);
+    this.#transfers.set(request, transfer);
+    this.#emit('started', { transfer: request, address });
+    try {
+      signal?.throwIfAborted();
+      if (this.#broken) throw this.#broken;
+      const { begin = 0, end = -1 } = range ?? {};
+      if (!(begin >= 0) || (range?.end !== undefined && !(end >= begin))) {
+        throw new CodioError('malformed', `range [${begin}, ${end}) is none`);
+      }
+      signal?.addEventListener('abort', abort);
+      this.#tell({ type: 'download', request, ...parseAddress(address), begin, end });
+    } catch (error) {
+      // Not at once: the caller does not have its transfer yet.
+      queueMicrotask(() => this.#end(transfer, error));
+    }
+    return transfer;
+  }
+
+  #stop(transfer: Transfer, reason: unknown): void {
+    this.#tell({ type: 'cancel', request: transfer.request });
+    this.#end(transfer, reason ?? new CodioError('cancelled', 'cancelled'));
+  }
+
+  #end(transfer: Transfer, error?: unknown): void {
+    const { request, total, received } = transfer;
+    if (!this.#transfers.delete(request)) return;
+    transfer.unlisten();
+    if (error === undefined && received !== total) {
+      error = new CodioError('mismatch', `${transfer.root}: ${received} of ${total} bytes came`);
+    }
+    if (error === undefined) {
+      if (this.#configuration.seed && !transfer.range) this.#seed(transfer.root, total);
+      this.#emit('finished', { transfer: request });
+    } else {
+      this.#emit('failed', { transfer: request, error });
+    }
+    transfer.sink.end(error);
+  }
+
+  /** Offers a download to others for as long as the store will have kept its blocks. */
+  #seed(root: string, size: number): void {
+    const seeded = this.#seeded;
+    seeded.delete(root);
+    seeded.set(root, size);
+    this.#rendezvous.announce(root);
+    let total = [...seeded.values()].reduce((sum, one) => sum + one, 0);
+    for (const [oldest, bytes] of seeded) {
+      if (total <= this.#configuration.storeBytes) break;
+      total -= bytes;
+      seeded.delete(oldest);
+      this.#rendezvous.withdraw(oldest);
+    }
+  }
+
+  #consume({ request }: Transfer, bytes: number): void {
+    this.#tell({ type: 'consume', request, bytes });
+  }
+
+  #handle(report: Report): void {
+    if (report.type === 'totals') {
+      this.#totals = report.totals;
+      this.#emit('stats', this.stats());
+    } else if ('peer' in report && report.type !== 'received') {
+      this.#handlePeer(report);
+    } else if (report.type === 'uploaded') {
+      this.#uploads.get(report.request)?.resolve(report.root);
+      this.#uploads.delete(report.request);
+    } else if (report.type !== 'ready') {
+      const transfer = this.#transfers.get(report.request);
+      if (transfer) this.#handleTransfer(transfer, report);
+      else if (report.type === 'ended') this.#failUpload(report);
+    }
+  }
+
+  #failUpload({ request, error }: Extract<Report, { type: 'ended' }>): void {
+    if (error) this.#uploads.get(request)?.reject(new CodioError(error.code, error.message));
+    this.#uploads.delete(request);
+  }
+
+  #handleTransfer(transfer: Transfer, report: Extract<Report, { request: number }>): void {
+    const { request } = transfer;
+    switch (report.type) {
+      case 'started':
+        transfer.root = report.root;
+        break;
+      case 'find':
+        void this.#findProviders(transfer, report.root);
+        break;
+      case 'entity': {
+        const { begin = 0, end = report.size } = transfer.range ?? {};
+        const last = Math.min(end, report.size);
+        transfer.size = report.size;
+        transfer.total = Math.max(0, last - begin);
+        this.#emit('receiving', { transfer: request, size: report.size });
+        transfer.sink.begin(begin, begin + transfer.total);
+        this.#connectMore(transfer);
+        break;
+      }
+      case 'received': {
+        const { bytes, gateway } = report;
+        this.#emit('verified', { transfer: request, bytes, source: this.#source(report.peer, gateway, bytes) });
+        break;
+      }
+      case 'data':
+        transfer.received += report.bytes.length;
+        transfer.sink.data(report.offset, report.bytes);
+        this.#emit('progress', progressOf(transfer));
+        break;
+      case 'ended':
+        this.#end(transfer, report.error && new CodioError(report.error.code, report.error.message));
+        break;
+    }
+  }
+
+  #source(number: number, gateway: string, bytes: number): Source {
+    if (gateway !== '') return { kind: 'gateway', url: gateway };
+    if (number === 0) return { kind: 'store' };
+    const peer = this.#peers.get(number)?.id ?? 'gone';
+    this.#receivedFrom.set(peer, (this.#receivedFrom.get(peer) ?? 0) + bytes);
+    return { kind: 'peer', peer };
+  }
+
+  async #findProviders(transfer: Transfer, root: string): Promise<void> {
+    transfer.searching = true;
+    this.#emit('finding', { transfer: transfer.request, cid: root });
+    const found = this.#left ? [] : await this.#rendezvous.find(root);
+    transfer.providers = found.slice(0, maxProviders);
+    transfer.searching = false;
+    transfer.pending = -1;
+    this.#connectMore(transfer);
+  }
+
+  /** Begins what set-ups the transfer is worth, and tells the core how many may still come. */
+  #connectMore(transfer: Transfer): void {
+    const { request, connecting, connected, providers } = transfer;
+    if (transfer.searching || !this.#transfers.has(request)) return;
+    const setUps = (transfer.size ?? 0) < worthMoreSetUps ? firstSetUps : maxSetUps;
+    while (connecting.size < setUps && connected.size + connecting.size < enoughPeers) {
+      const id = providers.shift();
+      if (id === undefined) break;
+      const peer = this.#peers.connect(id);
+      if (!peer || connecting.has(peer) || connected.has(peer)) continue;
+      this.#emit('connecting', { transfer: request, peer: id });
+      (peer.open ? connected : connecting).add(peer);
+      this.#tell({ type: 'provides', peer: peer.number, request });
+    }
+    const pending = connecting.size + (connected.size < enoughPeers ? providers.length : 0);
+    if (pending === transfer.pending) return;
+    transfer.pending = pending;
+    this.#tell({ type: 'providers', request, pending });
+  }
+
+  #handlePeer(report: Extract<Report, { type: 'open' | 'closed' }>): void {
+    const peer = this.#peers.get(report.peer);
+    if (!peer) return;
+    if (report.type === 'open') {
+      this.#peers.handleOpen(peer.number);
+      this.#emit('peer-connected', { peer: peer.id });
+      for (const transfer of this.#transfers.values()) {
+        if (!transfer.connecting.delete(peer)) continue;
+        transfer.connected.add(peer);
+        this.#connectMore(transfer);
+      }
+    } else {
+      const { code = '', message = 'closed' } = report.error ?? {};
+      if (code === 'mismatch' || code === 'malformed') this.#peers.ban(peer);
+      this.#peers.close(peer, message);
+    }
+  }
+
+  #handleClosed(peer: Peer, reason: string): void {
+    this.#tell({ type: 'gone', peer: peer.number });
+    if (peer.open) this.#emit('peer-disconnected', { peer: peer.id, reason });
+    for (const transfer of this.#transfers.values()) {
+      if (transfer.connected.delete(peer) || transfer.connecting.delete(peer)) this.#connectMore(transfer);
+    }
+  }
+
+  #tell(command: Command, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(command, transfer);
+  }
+
+  #emit<Name extends keyof CodioEvents>(name: Name, event: CodioEvents[Name]): void {
+    for (const listener of this.#listeners.get(name) ?? []) call(listener as Listener<Name>, event);
+  }
+
+  #break(error: CodioError): void {
+    this.#broken = error;
+    this.#worker.terminate();
+    void this.disconnect();
+    for (const transfer of [...this.#transfers.values()]) this.#end(transfer, error);
+    for (const { reject } of this.#uploads.values()) reject(error);
+    this.#uploads.clear();
+  }
+}
+
+/** What the page's own functions throw must not stop the transfer. */
+function call<Argument>(listener: ((argument: Argument) => void) | undefined, argument: Argument): void {
+  try {
+    listener?.(argument);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+function progressOf({ request, received, total }: Transfer): Progress {
+  return { transfer: request, received, total };
+}
+
+function startWorker(url: URL): Worker {
+  if (url.origin === location.origin) return new Worker(url, { type: 'module' });
+  // A worker's own URL must be of the page's origin; what it imports need not be.
+  const script = URL.createObjectURL(new Blob([`import ${JSON.stringify(url)}`], { type: 'text/javascript' }));
+  return new Worker(script, { type: 'module' });
+}

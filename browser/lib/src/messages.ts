@@ -1,0 +1,43 @@
+import type { ErrorCode } from './error';
+
+/** From the page to its core worker. A `request` is the page's number for a transfer or an upload. */
+export type Command =
+  | {
+      type: 'start';
+      module: WebAssembly.Module;
+      policy: number;
+      gateways: string[];
+      gatewayTimeout: number;
+      storeBytes: number;
+      maxPeers: number;
+    }
+  | { type: 'download'; request: number; cid: string; path: string; begin: number; end: number }
+  | { type: 'consume'; request: number; bytes: number }
+  | { type: 'cancel'; request: number }
+  | { type: 'providers'; request: number; pending: number }
+  | { type: 'channel'; peer: number; channel: RTCDataChannel | MessagePort }
+  | { type: 'provides'; peer: number; request: number }
+  | { type: 'gone'; peer: number }
+  | { type: 'upload'; request: number; file: Blob };
+
+/** From the core worker; several come in one message. */
+export type Report =
+  | { type: 'ready' }
+  | { type: 'started'; request: number; root: string }
+  | { type: 'find'; request: number; root: string }
+  | { type: 'entity'; request: number; size: number }
+  | { type: 'data'; request: number; offset: number; bytes: Uint8Array<ArrayBuffer> }
+  | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
+  | { type: 'ended'; request: number; error?: Failure }
+  | { type: 'uploaded'; request: number; root: string }
+  | { type: 'open'; peer: number }
+  | { type: 'closed'; peer: number; error?: Failure }
+  | { type: 'totals'; totals: Totals };
+
+export interface Failure {
+  code: ErrorCode;
+  message: string;
+}
+
+/** In the order of the ABI's exchange_total(). */
+export type Totals = [peers: number, gateways: number, uploaded: number, duplicates: number];

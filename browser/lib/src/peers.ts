@@ -1,0 +1,179 @@
+import { messageOf } from './error';
+import { forwardChannel } from './forwarded-channel';
+import type { Signal } from './rendezvous';
+
+const setUpTimeout = 15_000;
+const maxConnections = 128;
+const maxEarlyCandidates = 64;
+/** Until what the core still had to say has left. */
+const lastWords = 500;
+
+export interface PeersEvents {
+  signal(to: string, signal: Signal): void;
+  /** Takes the channel over; throws if it cannot be transferred. */
+  handOver(peer: Peer, channel: RTCDataChannel | MessagePort): void;
+  closed(peer: Peer, reason: string): void;
+}
+
+/** One connection, from its offer on. */
+export interface Peer {
+  /** Ours: never used twice. */
+  readonly number: number;
+  /** The rendezvous's name for the other side. */
+  readonly id: string;
+  readonly session: string;
+  readonly connection: RTCPeerConnection;
+  /** Kept referenced, or Firefox may collect it. */
+  readonly channel: RTCDataChannel;
+  /** Candidates that came before the description they belong to. */
+  early: RTCIceCandidateInit[] | undefined;
+  open: boolean;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** Sets connections up as docs/protocol.md §3 says, and tears them down. At most one for each peer id that we offered. */
+export class Peers {
+  iceServers: RTCIceServer[];
+  readonly #events: PeersEvents;
+  readonly #peers = new Map<number, Peer>();
+  readonly #banned = new Set<string>();
+  #lastNumber = 0;
+
+  constructor(iceServers: RTCIceServer[], events: PeersEvents) {
+    this.iceServers = iceServers;
+    this.#events = events;
+  }
+
+  get all(): Peer[] {
+    return [...this.#peers.values()];
+  }
+
+  get(number: number): Peer | undefined {
+    return this.#peers.get(number);
+  }
+
+  /** The connection to that peer, open or being set up; begins one if there is none. Nothing if that is not possible. */
+  connect(id: string): Peer | undefined {
+    const known = this.all.filter((peer) => peer.id === id);
+    const peer = known.find(({ open }) => open) ?? known[0];
+    if (peer || this.#banned.has(id)) return peer;
+    const session = crypto.randomUUID();
+    const fresh = this.#create(id, session);
+    if (fresh) void this.#describe(fresh, 'offer');
+    return fresh;
+  }
+
+  handleSignal(from: string, signal: Signal): void {
+    const { session } = signal;
+    let peer = this.all.find((one) => one.id === from && one.session === session);
+    if (signal.type === 'offer') {
+      if (peer || this.#banned.has(from)) return;
+      peer = this.#create(from, session);
+    }
+    if (!peer) return;
+    if (signal.type === 'candidate') {
+      if (signal.candidate === '') return;
+      const candidate = { candidate: signal.candidate, sdpMid: signal.mid };
+      if (!peer.early) void peer.connection.addIceCandidate(candidate).catch(() => {});
+      else if (peer.early.length < maxEarlyCandidates) peer.early.push(candidate);
+    } else {
+      void this.#accept(peer, signal.type, signal.sdp);
+    }
+  }
+
+  handleUnreachable(id: string, session: string): void {
+    for (const peer of this.all) {
+      if (peer.id === id && peer.session === session && !peer.open) this.close(peer, 'it left');
+    }
+  }
+
+  handleOpen(number: number): void {
+    const peer = this.#peers.get(number);
+    if (!peer) return;
+    peer.open = true;
+    clearTimeout(peer.timer);
+  }
+
+  /** Never to be connected again: it broke the protocol. */
+  ban(peer: Peer): void {
+    this.#banned.add(peer.id);
+  }
+
+  /** Idempotent. */
+  close(peer: Peer, reason: string): void {
+    if (!this.#peers.delete(peer.number)) return;
+    clearTimeout(peer.timer);
+    if (peer.open) setTimeout(() => peer.connection.close(), lastWords);
+    else peer.connection.close();
+    this.#events.closed(peer, reason);
+  }
+
+  closeAll(reason: string): void {
+    for (const peer of this.all) this.close(peer, reason);
+  }
+
+  #create(id: string, session: string): Peer | undefined {
+    if (this.#peers.size >= maxConnections) return undefined;
+    let connection: RTCPeerConnection;
+    try {
+      connection = new RTCPeerConnection({ iceServers: this.iceServers });
+    } catch {
+      return undefined; // The browser's own limit on connections.
+    }
+    const channel = connection.createDataChannel('codio', { negotiated: true, id: 0, ordered: true });
+    const peer: Peer = {
+      number: ++this.#lastNumber,
+      id,
+      session,
+      connection,
+      channel,
+      early: [],
+      open: false,
+      timer: setTimeout(() => this.close(peer, 'no connection in time'), setUpTimeout),
+    };
+    this.#peers.set(peer.number, peer);
+    connection.onicecandidate = ({ candidate }) => {
+      this.#events.signal(id, {
+        type: 'candidate',
+        session,
+        candidate: candidate?.candidate ?? '',
+        mid: candidate?.sdpMid ?? '',
+      });
+    };
+    connection.onconnectionstatechange = () => {
+      const { connectionState } = connection;
+      if (connectionState === 'failed' || connectionState === 'closed') this.close(peer, connectionState);
+    };
+    // A channel can be transferred only in the task that created it.
+    try {
+      this.#events.handOver(peer, channel);
+    } catch {
+      channel.binaryType = 'arraybuffer';
+      channel.bufferedAmountLowThreshold = 65_536;
+      this.#events.handOver(peer, forwardChannel(channel));
+    }
+    return peer;
+  }
+
+  async #accept(peer: Peer, type: 'offer' | 'answer', sdp: string): Promise<void> {
+    try {
+      await peer.connection.setRemoteDescription({ type, sdp });
+      for (const candidate of peer.early ?? []) void peer.connection.addIceCandidate(candidate).catch(() => {});
+      peer.early = undefined;
+    } catch (error) {
+      this.close(peer, messageOf(error));
+      return;
+    }
+    if (type === 'offer') await this.#describe(peer, 'answer');
+  }
+
+  async #describe(peer: Peer, type: 'offer' | 'answer'): Promise<void> {
+    try {
+      await peer.connection.setLocalDescription();
+      const sdp = peer.connection.localDescription?.sdp ?? '';
+      this.#events.signal(peer.id, { type, session: peer.session, sdp });
+    } catch (error) {
+      this.close(peer, messageOf(error));
+    }
+  }
+}

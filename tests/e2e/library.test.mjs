@@ -1,0 +1,191 @@
+// The library's contract in each browser, with gateways only a test can make misbehave.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
+import { download, join, sha256, stats } from './support/cdn.mjs';
+import { buildFile, rawCid } from './support/dag.mjs';
+import { startGateway } from './support/gateway.mjs';
+import { startNode } from './support/node.mjs';
+
+const file = randomBytes(5_500_000);
+const onNode = randomBytes(300_000);
+const { cid, blocks } = buildFile(file);
+const unknown = rawCid(Buffer.from('nobody has this'));
+
+let node;
+let gateway;
+before(async () => {
+  node = await startNode({ 'known.bin': onNode });
+  gateway = await startGateway(blocks);
+});
+after(async () => {
+  await closeBrowsers();
+  gateway?.stop();
+  await node?.stop();
+});
+
+for (const browser of ['chromium', 'firefox']) {
+  describe(browser, { skip: skipWithout(browser) }, () => {
+    async function tab(options) {
+      const page = await openTab(browser, node.http);
+      await join(page, options);
+      return page;
+    }
+
+    test("The proposal's snippet runs as written", async () => {
+      const page = await openTab(browser, node.http);
+      await page.evaluate((known) => {
+        window.known = known;
+        const script = document.createElement('script');
+        script.type = 'module';
+        script.textContent = `
+          import init, { CodioCDN } from './pkg/codio_wasm.js';
+          const cid = window.known;
+          await init();
+          const cdn = await CodioCDN.new();
+          const bytes = await cdn.download(cid);   // Uint8Array
+          const cid2  = await cdn.upload(bytes);   // string
+          cdn.get_peers();                         // list; getPeers() is the same
+          await cdn.disconnect();                  // leave the network; download() then uses the gateway
+          window.done = [bytes instanceof Uint8Array, bytes.length, cid2, cdn.get_peers(), cdn.getPeers()];
+        `;
+        document.head.append(script);
+      }, node.roots[0].cid);
+      await page.waitForFunction(() => window.done, undefined, { timeout: 10_000 });
+      const done = await page.evaluate(() => window.done);
+      assert.deepEqual(done, [true, onNode.length, node.roots[0].cid, [], []]);
+      assert.deepEqual(page.problems, []);
+      await page.context().close();
+    });
+
+    test('Without a provider the gateway serves at once', async () => {
+      const page = await tab({ gateways: [gateway.url] });
+      const got = await download(page, cid);
+      assert.equal(got.hash, sha256(file));
+      assert.deepEqual(Object.keys(got.sources), ['gateway']);
+      assert.ok(got.ms < 2000, `${got.ms} ms`);
+      assert.equal((await stats(page)).downloadedFromGateways, got.sources.gateway);
+      await page.context().close();
+    });
+
+    test('After disconnect() download() uses the gateway', async () => {
+      const page = await tab({ gateways: [gateway.url] });
+      await page.evaluate(() => window.cdn.disconnect());
+      const got = await download(page, `codio://${cid}`);
+      assert.equal(got.hash, sha256(file));
+      assert.deepEqual(Object.keys(got.sources), ['gateway']);
+      await page.context().close();
+    });
+
+    test('When nobody has it, the error names every gateway and its cause', async () => {
+      const liar = await startGateway(new Map([[unknown, Buffer.from('a lie')]]));
+      const page = await tab({ gateways: [gateway.url, liar.url, 'http://127.0.0.1:1/ipfs/'] });
+      const { error, name, code } = await download(page, unknown);
+      assert.equal(name, 'CodioError');
+      assert.equal(code, 'unavailable');
+      assert.match(error, /all gateways failed/);
+      assert.ok(error.includes(`${gateway.url}${unknown}: HTTP 404`), error);
+      assert.ok(error.includes(`${liar.url}${unknown}: the bytes do not match the CID`), error);
+      assert.ok(error.includes(`http://127.0.0.1:1/ipfs/${unknown}: unreachable`), error);
+      liar.stop();
+      await page.context().close();
+    });
+
+    test('Malformed addresses and ranges are refused', async () => {
+      const page = await tab({ gateways: [gateway.url] });
+      for (const address of ['', 'nonsense', 'codio://', `${cid}x`, 'codio://bafy%']) {
+        assert.equal((await download(page, address)).code, 'malformed', address);
+      }
+      for (const range of [{ begin: -1 }, { begin: 2, end: 1 }, { begin: NaN }]) {
+        assert.equal((await download(page, cid, range)).code, 'malformed');
+      }
+      await page.context().close();
+    });
+
+    test('A range brings its bytes and little else', async () => {
+      const page = await tab({ gateways: [gateway.url] });
+      const [begin, end] = [1_048_000, 1_049_000];
+      const got = await download(page, cid, { begin, end });
+      assert.equal(got.hash, sha256(file.subarray(begin, end)));
+      assert.ok(got.sources.gateway < 3 * 1_048_576);
+      const tail = await download(page, cid, { begin: file.length - 10 });
+      assert.equal(tail.hash, sha256(file.subarray(-10)));
+      assert.equal((await download(page, cid, { begin: 0, end: 1e12 })).size, file.length);
+      assert.equal((await download(page, cid, { begin: file.length + 5 })).size, 0);
+      await page.context().close();
+    });
+
+    test('Several downloads of one file at once fetch each block once', async () => {
+      const page = await tab({ gateways: [gateway.url] });
+      gateway.asked.length = 0;
+      const all = await Promise.all(Array.from({ length: 4 }, () => download(page, cid)));
+      for (const { hash } of all) assert.equal(hash, sha256(file));
+      assert.equal(gateway.asked.length, blocks.size);
+      await page.context().close();
+    });
+
+    test('An aborted download rejects with its reason and stops', async () => {
+      const slow = await startGateway(blocks, (asked, response) => {
+        if (asked === cid) return false;
+        response.writeHead(200).write('slow');
+        return true;
+      });
+      const page = await tab({ gateways: [slow.url] });
+      const reason = await page.evaluate(async (wanted) => {
+        const abort = new AbortController();
+        const promise = window.cdn.download(wanted, { signal: abort.signal, onProgress: () => abort.abort() });
+        return promise.then(String, (error) => error.name);
+      }, cid);
+      assert.equal(reason, 'AbortError');
+      assert.equal((await stats(page)).transfers, 0);
+      const before = await page.evaluate(async (wanted) => {
+        return window.cdn.download(wanted, { signal: AbortSignal.abort('never') }).catch((error) => error);
+      }, cid);
+      assert.equal(before, 'never');
+      slow.stop();
+      await page.context().close();
+    });
+
+    test('A stream is read at the pace of its reader', async () => {
+      const big = randomBytes(64 * 1_048_576);
+      const dag = buildFile(big);
+      const source = await startGateway(dag.blocks);
+      const page = await tab({ gateways: [source.url] });
+      await page.evaluate(async (wanted) => {
+        window.reader = window.cdn.stream(wanted).getReader();
+        await window.reader.read();
+      }, dag.cid);
+      await page.waitForTimeout(1500);
+      assert.ok(source.asked.length < 40, `${source.asked.length} blocks were fetched for a reader of one`);
+      const got = await page.evaluate(async () => {
+        let size = 0;
+        for (let part = await window.reader.read(); !part.done; part = await window.reader.read()) size += part.value.length;
+        return size;
+      });
+      assert.ok(got < big.length && got >= big.length - 1_048_576);
+      const cancelled = await page.evaluate(async (wanted) => {
+        const reader = window.cdn.stream(wanted, { range: { begin: 5, end: 25 } }).getReader();
+        const first = await reader.read();
+        await reader.cancel();
+        return [first.value.length, window.cdn.stats().transfers];
+      }, dag.cid);
+      assert.deepEqual(cancelled, [20, 0]);
+      source.stop();
+      await page.context().close();
+    });
+
+    test("A page's own failing listener does not stop a transfer", async () => {
+      const page = await tab({ gateways: [gateway.url] });
+      const size = await page.evaluate(async (wanted) => {
+        const fail = () => {
+          throw new Error('mine');
+        };
+        window.cdn.on('verified', fail);
+        return (await window.cdn.download(wanted, { onProgress: fail })).length;
+      }, cid);
+      assert.equal(size, file.length);
+      await page.context().close();
+    });
+  });
+}

@@ -1,0 +1,20 @@
+// What the browser build is made of.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { webRoot } from './support/node.mjs';
+
+const read = (name) => readFileSync(join(webRoot, 'pkg', name));
+
+test('The core imports nothing: it can do nothing but compute', () => {
+  const module = new WebAssembly.Module(read('codio_wasm.wasm'));
+  assert.deepEqual(WebAssembly.Module.imports(module), []);
+});
+
+test('A page loads less than 64 KiB before its first download', () => {
+  const names = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
+  const sizes = names.map((name) => gzipSync(read(name), { level: 9 }).length);
+  assert.ok(sizes.reduce((sum, size) => sum + size) < 64 * 1024, `${names} gzipped: ${sizes}`);
+});

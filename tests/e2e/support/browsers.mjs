@@ -1,0 +1,54 @@
+// Debian's Chromium and Firefox, driven headless. A browser that is not installed gives a reason to skip.
+import { execFileSync } from 'node:child_process';
+import { chromium, firefox } from 'playwright-core';
+
+const chromiumArguments = [
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-gpu',
+  '--disable-quic',
+];
+
+const launchers = {
+  chromium: (executablePath) => chromium.launch({ executablePath, chromiumSandbox: false, args: chromiumArguments }),
+  firefox: (executablePath) => firefox.launch({ executablePath, channel: 'moz-firefox' }),
+};
+
+const programs = { chromium: 'chromium', firefox: 'firefox-esr' };
+
+export function pathOf(name) {
+  try {
+    return execFileSync('which', [programs[name]], { encoding: 'utf8' }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** For `test(name, {skip})`: why the browser cannot be used, or false. */
+export function skipWithout(...names) {
+  const missing = names.filter((name) => !pathOf(name));
+  return missing.length > 0 && `${missing.map((name) => programs[name]).join(', ')} not installed`;
+}
+
+const running = new Map();
+
+/** A page in a context of its own: its own store, its own peer. What it logs as an error is in `page.problems`. */
+export async function openTab(name, url, options = {}) {
+  if (!running.has(name)) running.set(name, launchers[name](pathOf(name)));
+  const browser = await running.get(name);
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.problems = [];
+  page.on('pageerror', (error) => page.problems.push(String(error)));
+  page.on('crash', () => page.problems.push('crash'));
+  if (process.env.VERBOSE) page.on('console', (message) => console.log(`[${name}]`, message.text()));
+  await page.goto(url);
+  return page;
+}
+
+export async function closeBrowsers() {
+  for (const browser of await Promise.all(running.values())) await browser.close();
+  running.clear();
+}

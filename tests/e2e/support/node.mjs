@@ -1,0 +1,69 @@
+// One `codio serve` process, as a user starts it.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { startStandIn } from './stand-in-node.mjs';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+export const program = process.env.CODIO ?? here('../../../build/release/codio');
+export const webRoot = here('../../../build/browser');
+export const hasNative = existsSync(program);
+
+/**
+ * @param {Record<string, Buffer>} files by name: what the node has
+ * @param {string[]} gateways asked after the node's own
+ */
+export async function startNode(files = {}, gateways = []) {
+  const folder = mkdtempSync(join(tmpdir(), 'codio-e2e-'));
+  const paths = Object.entries(files).map(([name, bytes]) => {
+    const path = join(folder, name);
+    writeFileSync(path, bytes);
+    return path;
+  });
+  const node = hasNative ? await startNative(folder, paths, gateways) : await startStandIn(paths, gateways, webRoot);
+  return {
+    ...node,
+    async stop() {
+      await node.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startNative(folder, paths, gateways) {
+  const process_ = spawn(
+    program,
+    [
+      ...['serve', '--json', '--http', '127.0.0.1:0', '--repo', join(folder, 'repo'), '--web-root', webRoot],
+      ...gateways.flatMap((url) => ['--gateway', url]),
+      ...paths,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let log = '';
+  process_.stderr.on('data', (data) => {
+    log += data;
+    if (process.env.VERBOSE) process.stderr.write(data);
+  });
+  const ended = new Promise((resolve) => process_.on('close', resolve));
+  const node = { http: '', roots: [] };
+  for await (const line of createInterface({ input: process_.stdout })) {
+    const event = JSON.parse(line);
+    if (event.event === 'listening') node.http = event.http;
+    if (event.event === 'root') node.roots.push(event);
+    if (event.event === 'ready') {
+      process_.stdout.resume();
+      return {
+        ...node,
+        stop: async () => {
+          process_.kill('SIGKILL');
+          await ended;
+        },
+      };
+    }
+  }
+  throw new Error(`${program} ended before it was ready: ${log}`);
+}
