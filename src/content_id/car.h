@@ -11,7 +11,8 @@
 
 namespace codio::content_id {
 
-inline constexpr std::size_t kMaxBlockSize = 2 * 1024 * 1024;  ///< What we accept; we make no block over 1 MiB + overhead.
+inline constexpr std::size_t kMaxBlockSize =
+    2 * 1024 * 1024;  ///< What we accept; we make no block over 1 MiB + overhead.
 
 struct CarBlock {
   ContentId cid;

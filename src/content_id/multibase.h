@@ -1,6 +1,7 @@
 // Text encodings of binary with a prefix that says which. https://github.com/multiformats/multibase
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -24,7 +25,14 @@ enum class Multibase : char {
   kBase64UrlPad = 'U',
 };
 
+/// The longest text that is decoded. Base 36 and 58 cost the square of the length; the longest CID takes 302
+/// characters.
+inline constexpr std::size_t kMaxMultibaseText = 1024;
+
 std::string multibase_encode(Multibase base, BytesView bytes);  ///< With the prefix.
-Result<Bytes> multibase_decode(std::string_view text);          ///< By its prefix.
+
+/// By the text's prefix. Bases 16, 32 and 36 are read in either case, as a DNS label may have been folded. Refuses
+/// foreign characters, wrong padding, and trailing bits that are not zero or make up no whole byte.
+Result<Bytes> multibase_decode(std::string_view text);
 
 }  // namespace codio::content_id

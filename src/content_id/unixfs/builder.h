@@ -24,7 +24,7 @@ struct Profile {
   std::uint32_t chunk_size;
   std::uint32_t width;  ///< Links of one inner node.
   bool raw_leaves;
-  std::uint32_t hamt_threshold;  ///< A directory over this size is sharded.
+  std::uint32_t hamt_threshold;                                     ///< A directory over this size is sharded.
   enum class HamtSize : std::uint8_t { kLinks, kBlock } hamt_size;  ///< What is compared with the threshold.
 };
 

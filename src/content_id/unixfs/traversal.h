@@ -1,6 +1,6 @@
 // Reading a UnixFS DAG without touching a network or a store: a walk that says which blocks it needs and turns the ones
-// it is given into bytes. The exchange engine drives it with peers, the node drives it with its store, and both give out
-// the same bytes for the same blocks.
+// it is given into bytes. The exchange engine drives it with peers, the node drives it with its store, and both give
+// out the same bytes for the same blocks.
 #pragma once
 
 #include <cstdint>
@@ -65,9 +65,9 @@ struct TraversalOptions {
 
 /// One walk. Not thread-safe. Deterministic.
 ///
-/// Grammar: `poll_wants` → fetch → `handle_block` → `poll_segment` / `poll_entry` until they return nothing → again, until
-/// finished(). Blocks must have been verified against their CID; the walk trusts their bytes but not their meaning:
-/// every offset, size, depth and count is checked, so a hostile DAG ends in an error, not in memory.
+/// Grammar: `poll_wants` → fetch → `handle_block` → `poll_segment` / `poll_entry` until they return nothing → again,
+/// until finished(). Blocks must have been verified against their CID; the walk trusts their bytes but not their
+/// meaning: every offset, size, depth and count is checked, so a hostile DAG ends in an error, not in memory.
 class Traversal {
  public:
   Traversal(ContentId root, TraversalOptions options);
