@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "common/protobuf.h"
 
@@ -83,7 +84,8 @@ Bytes encode_dag_pb(std::span<const DagPbLink> links, std::optional<BytesView> d
   std::vector<const DagPbLink*> sorted;
   sorted.reserve(links.size());
   for (const DagPbLink& link : links) sorted.push_back(&link);
-  std::ranges::stable_sort(sorted, {}, &DagPbLink::name);
+  // By place where names are equal: stable, without the memory that std::stable_sort takes.
+  std::ranges::sort(sorted, {}, [](const DagPbLink* link) { return std::pair(link->name, link); });
 
   Bytes out;
   ProtobufWriter writer(out);

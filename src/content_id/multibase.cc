@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 #include "common/check.h"
 
@@ -38,9 +39,10 @@ constexpr std::array kEncodings{
 };
 
 const Encoding* find_encoding(char prefix) {
-  const auto found =
-      std::ranges::find_if(kEncodings, [&](const Encoding& e) { return static_cast<char>(e.base) == prefix; });
-  return found == kEncodings.end() ? nullptr : &*found;
+  for (const Encoding& encoding : kEncodings) {
+    if (static_cast<char>(encoding.base) == prefix) return &encoding;
+  }
+  return nullptr;
 }
 
 constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -76,7 +78,7 @@ void encode_positional(std::string_view alphabet, BytesView bytes, std::string& 
     }
   }
   out.append(zeros, alphabet[0]);
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) out.push_back(alphabet[*digit]);
+  for (const std::uint8_t digit : digits | std::views::reverse) out.push_back(alphabet[digit]);
 }
 
 Result<Bytes> bad_text(std::string_view why) { return fail(ErrorCode::kMalformed, "multibase: " + std::string(why)); }

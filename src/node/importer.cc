@@ -59,7 +59,7 @@ class Importer {
 
   Result<Link> import(const fs::path& path) {
     auto link = import_entry(path);
-    if (!link) return link;
+    if (!link) return std::unexpected(link.error());
     if (!*link) return fail(ErrorCode::kUnsupported, path.string() + " is neither a file, a directory nor a symlink");
     if (auto written = write_batch(); !written) return std::unexpected(written.error());
     if (auto written = await_write(); !written) return std::unexpected(written.error());

@@ -25,32 +25,68 @@ struct IceCandidate {
   std::string mid;
 };
 
-/// What a connection tells its owner. Called on the executor given to the factory, never from inside a call into the
-/// connection; not after close() returned or the connection was destroyed.
+/// A connection whose buffered amount falls to this tells its owner.
+inline constexpr std::size_t kLowWater = 64 * 1024;
+/// The largest message, as every browser negotiates it.
+inline constexpr std::size_t kMaxMessage = 256 * 1024;
+
+/// What a connection tells its owner, by way of the factory's `post`: never from inside a call into the connection, nor
+/// after close() or the destructor began. Any may be empty.
 struct PeerConnectionEvents {
-  std::function<void(std::string sdp)> on_local_description;  ///< The offer or the answer, to be signalled.
+  std::function<void(std::string sdp, bool is_offer)> on_local_description;  ///< To be signalled.
   std::function<void(IceCandidate)> on_local_candidate;
   std::function<void()> on_open;
   std::function<void(Bytes message)> on_message;
-  std::function<void(std::size_t buffered_amount)> on_buffered_amount;  ///< It fell, and is at most kLowWater.
-  std::function<void(Error reason)> on_closed;  ///< Failed or closed by the other side; the last event.
+  std::function<void(std::size_t buffered_amount)> on_buffered_amount;  ///< It fell to kLowWater or below.
+  std::function<void(Error reason)> on_closed;  ///< Failed, or closed by the other side; the last event.
 };
 
-/// One connection with the one channel of docs/protocol.md §3.
+/// One connection with the one channel of docs/protocol.md §3. No call blocks: libwebrtc works on a thread of its own.
+///
+/// Threads: call it where the factory's `post` runs things.
 class PeerConnection {
  public:
   virtual ~PeerConnection() = default;
 
   /// Begins as the offering side.
   virtual void offer() = 0;
-  /// The other side's description: an offer makes this the answering side, which answers by itself.
+  /// The other side's description: an offer makes this the answering side, which answers by itself. What cannot be read
+  /// or does not fit closes the connection.
   virtual void handle_remote_description(std::string_view type, std::string sdp) = 0;
+  /// One that cannot be read is ignored, and so is an mDNS name, which only browsers resolve: the other side's checks
+  /// show its address.
   virtual void handle_remote_candidate(const IceCandidate& candidate) = 0;
 
-  /// Queues one message; dropped if the channel is not open. At most 262,144 bytes; the caller bounds what is queued.
-  virtual void send(BytesView message) = 0;
+  /// Queues one message of at most kMaxMessage; dropped if the channel is not open. The caller bounds what is queued.
+  virtual void send(Bytes message) = 0;
+  /// Bytes queued and not yet handed to the network.
   virtual std::size_t buffered_amount() const = 0;
   virtual void close() = 0;
+};
+
+struct FactoryOptions {
+  std::vector<IceServer> ice_servers;
+  /// Also offer addresses of this machine's loopback interface: for peers on one machine without a network.
+  bool use_loopback = false;
+};
+
+class Runtime;
+
+/// Makes connections. Owns libwebrtc's thread; outlives its connections' calls: destroy the connections first.
+class PeerConnectionFactory {
+ public:
+  /// Runs a task later on the owner's thread, in order. Called from libwebrtc's thread.
+  using Post = std::function<void(std::function<void()> task)>;
+
+  PeerConnectionFactory(FactoryOptions options, Post post);
+  ~PeerConnectionFactory();
+  PeerConnectionFactory(const PeerConnectionFactory&) = delete;
+  PeerConnectionFactory& operator=(const PeerConnectionFactory&) = delete;
+
+  std::unique_ptr<PeerConnection> create(PeerConnectionEvents events);
+
+ private:
+  std::shared_ptr<Runtime> runtime_;
 };
 
 }  // namespace codio::webrtc

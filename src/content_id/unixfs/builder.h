@@ -142,9 +142,9 @@ class DirectoryBuilder {
   };
   struct Shard {
     std::size_t parent;  ///< Its own index, of the root.
-    std::vector<Slot> slots{};
+    std::vector<Slot> slots;
     std::size_t missing_digests = 0;
-    std::optional<ContentId> cid{};
+    std::optional<ContentId> cid;
     std::uint64_t cumulative_size = 0;
   };
   struct HashedEntry {

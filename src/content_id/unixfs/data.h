@@ -28,13 +28,13 @@ struct ModificationTime {
 
 struct Data {
   DataType type;
-  std::optional<BytesView> data{};  ///< A file's bytes, a symlink's target, a shard's bitfield.
-  std::optional<std::uint64_t> file_size{};
-  std::vector<std::uint64_t> block_sizes{};  ///< File bytes below each link.
-  std::optional<std::uint64_t> hash_type{};
-  std::optional<std::uint64_t> fanout{};
-  std::optional<std::uint32_t> mode{};
-  std::optional<ModificationTime> mtime{};
+  std::optional<BytesView> data;  ///< A file's bytes, a symlink's target, a shard's bitfield.
+  std::optional<std::uint64_t> file_size;
+  std::vector<std::uint64_t> block_sizes;  ///< File bytes below each link.
+  std::optional<std::uint64_t> hash_type;
+  std::optional<std::uint64_t> fanout;
+  std::optional<std::uint32_t> mode;
+  std::optional<ModificationTime> mtime;
 };
 
 /// Reads a message; `data` points into it. Unknown fields are skipped and of repeated ones the last counts, as protobuf

@@ -32,6 +32,7 @@ FileWalk::FileWalk(ByteRange range, std::uint64_t window)
 
 Result<void> FileWalk::start(const Node& root, const SharedBytes& block) {
   range_.end = std::min(range_.end, root.file_size);
+  if (range_.begin >= range_.end) return {};
   return expand(0, 0, root, block);
 }
 
@@ -39,13 +40,11 @@ void FileWalk::poll_wants(std::size_t max, std::vector<ContentId>& out) {
   while (out.size() < max) {
     const auto offset = take_unasked();
     if (!offset) return;
-    const Subtree& subtree = missing_.at(*offset);
-    if (const auto asked = asked_.find(subtree.cid); asked != asked_.end()) {
-      asked->second.push_back(*offset);
-    } else if (!fill_from_last(*offset, subtree)) {
-      asked_.emplace(subtree.cid, std::vector{*offset});
-      out.push_back(subtree.cid);
-    }
+    if (fill_from_last(*offset)) continue;
+    const ContentId& cid = missing_.at(*offset).cid;
+    const auto [asked, is_new] = asked_.try_emplace(cid);
+    asked->second.push_back(*offset);
+    if (is_new) out.push_back(cid);
   }
 }
 
@@ -64,15 +63,13 @@ Result<void> FileWalk::handle_block(const ContentId& cid, const SharedBytes& blo
 }
 
 std::optional<Segment> FileWalk::poll_segment() {
-  // The next subtree may have become the last leaf's twin after poll_wants() looked at it, or be beyond the window
-  // still.
-  if (!missing_.empty()) {
-    const auto& [offset, subtree] = *missing_.begin();
-    const bool is_next = filled_.empty() || offset < filled_.begin()->first;
-    if (is_next && unasked_others_.contains(offset) && fill_from_last(offset, subtree)) unasked_others_.erase(offset);
+  if (!missing_.empty() && (filled_.empty() || missing_.begin()->first < filled_.begin()->first)) {
+    // What is next may still be beyond the window, and be the last leaf again.
+    const std::uint64_t next = missing_.begin()->first;
+    if (!unasked_others_.contains(next) || !fill_from_last(next)) return std::nullopt;
+    unasked_others_.erase(next);
   }
   if (filled_.empty()) return std::nullopt;
-  if (!missing_.empty() && missing_.begin()->first < filled_.begin()->first) return std::nullopt;
 
   const auto front = filled_.extract(filled_.begin());
   const std::uint64_t offset = front.key();
@@ -99,7 +96,8 @@ std::optional<std::uint64_t> FileWalk::take_unasked() {
   return take(unasked_others_, window_);
 }
 
-bool FileWalk::fill_from_last(std::uint64_t offset, const Subtree& subtree) {
+bool FileWalk::fill_from_last(std::uint64_t offset) {
+  const Subtree& subtree = missing_.at(offset);
   if (!last_ || last_->cid != subtree.cid || last_->content.size != subtree.size) return false;
   filled_.emplace(offset, last_->content);
   missing_.erase(offset);

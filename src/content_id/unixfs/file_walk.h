@@ -52,8 +52,8 @@ class FileWalk {
   bool in_range(std::uint64_t offset, std::uint64_t size) const;
   /// The soonest subtree not asked for; nothing if all are beyond the window.
   std::optional<std::uint64_t> take_unasked();
-  /// Fills the subtree if the last leaf that came is its block too.
-  bool fill_from_last(std::uint64_t offset, const Subtree& subtree);
+  /// Fills the subtree at `offset` if the last leaf that came is its block too.
+  bool fill_from_last(std::uint64_t offset);
 
   ByteRange range_;
   std::uint64_t window_;

@@ -15,11 +15,11 @@ namespace codio::content_id::unixfs {
 
 struct Node {
   enum class Kind : std::uint8_t { kFile, kDirectory, kShard, kSymlink } kind;
-  std::vector<DagPbLink> links{};
+  std::vector<DagPbLink> links;
   /// Of kFile: file bytes below each link. As many as there are links.
-  std::vector<std::uint64_t> block_sizes{};
+  std::vector<std::uint64_t> block_sizes;
   /// Of kFile: the bytes that precede those of the links. Of kSymlink: the target.
-  BytesView content{};
+  BytesView content;
   std::uint64_t file_size = 0;  ///< Of kFile: `content` and `block_sizes` together.
   unsigned bits_per_level = 0;  ///< Of kShard: bits of the name's hash that choose the link.
   std::size_t prefix_size = 0;  ///< Of kShard: hex digits before the name in a link's name.

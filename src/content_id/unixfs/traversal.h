@@ -61,7 +61,7 @@ struct TraversalOptions {
   Scope scope = Scope::kBytes;
   ByteRange range;  ///< Of Scope::kBytes on a file.
   /// With Scope::kBytes leaves are asked for up to this many bytes past what poll_segment() has given out.
-  std::uint64_t window = 16 * 1024 * 1024;
+  std::uint64_t window = std::uint64_t{16} * 1024 * 1024;
 };
 
 /// One walk. Not thread-safe. Deterministic.

@@ -1,0 +1,160 @@
+#include <utility>
+
+#include "cli/session.h"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <cstdlib>
+
+namespace codio::cli {
+
+namespace fs = std::filesystem;
+namespace unixfs = content_id::unixfs;
+
+fs::path repo_folder(const CommonOptions& common) {
+  if (!common.repo.empty()) return common.repo;
+  if (const char* repo = std::getenv("CODIO_REPO"); repo != nullptr && *repo != '\0') return repo;
+  const char* home = std::getenv("HOME");
+  return fs::path(home == nullptr ? "." : home) / ".codio";
+}
+
+Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common) {
+  const fs::path folder = repo_folder(common);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return fail(ErrorCode::kIo, "cannot make the repo " + folder.string() + ": " + error.message() +
+                                    "; choose another with --repo DIR");
+  }
+  auto store = store::BlockStore::open(folder / "blocks");
+  if (!store) return std::unexpected(store.error());
+  return std::shared_ptr<store::BlockStore>(*std::move(store));
+}
+
+Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts) {
+  std::vector<webrtc::IceServer> servers;
+  for (const std::string& text : texts) {
+    const std::size_t first = text.find(',');
+    const std::size_t second = first == text.npos ? text.npos : text.find(',', first + 1);
+    const std::string url = text.substr(0, first);
+    const bool known = url.starts_with("stun:") || url.starts_with("turn:") || url.starts_with("turns:");
+    if (!known || (first != text.npos && second == text.npos)) {
+      return fail(ErrorCode::kMalformed,
+                  "'" + text + "' is not an ICE server: stun:HOST:PORT or turn:HOST:PORT,USERNAME,CREDENTIAL");
+    }
+    webrtc::IceServer server{.urls = {url}, .username = {}, .credential = {}};
+    if (first != text.npos) {
+      server.username = text.substr(first + 1, second - first - 1);
+      server.credential = text.substr(second + 1);
+    }
+    servers.push_back(std::move(server));
+  }
+  return servers;
+}
+
+Result<node::TransferManagerOptions> transfer_options(const CommonOptions& common) {
+  node::TransferManagerOptions options;
+  for (const std::string& text : common.rendezvous) {
+    auto url = rendezvous::ServerUrl::parse(text);
+    if (!url) return std::unexpected(url.error());
+    options.rendezvous.push_back(*std::move(url));
+  }
+  auto servers = parse_ice_servers(common.ice_servers);
+  if (!servers) return std::unexpected(servers.error());
+  options.ice_servers = *std::move(servers);
+  if (!common.no_gateway) {
+    gateway::GatewayConfig config;
+    if (!common.gateways.empty()) {
+      config.primary = common.gateways.front();
+      config.fallbacks.assign(common.gateways.begin() + 1, common.gateways.end());
+    }
+    config.on_failure = [](std::string_view gateway, const Error& error) {
+      spdlog::info("gateway {}: {}", gateway, error.message);
+    };
+    options.gateway = std::move(config);
+  }
+  options.on_log = [](const std::string& message) { spdlog::info("{}", message); };
+  return options;
+}
+
+Result<std::unique_ptr<Session>> Session::open(const CommonOptions& common) {
+  std::unique_ptr<Session> session(new Session);
+  auto store = open_store(common);
+  if (!store) return std::unexpected(store.error());
+  session->store_ = *std::move(store);
+  auto options = transfer_options(common);
+  if (!options) return std::unexpected(options.error());
+  auto transfers = node::TransferManager::make(session->io_.get_executor(), session->store_, *std::move(options));
+  if (!transfers) return std::unexpected(transfers.error());
+  session->transfers_ = *std::move(transfers);
+  return session;
+}
+
+Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOptions traversal,
+                          node::DownloadEvents events, const bool& stop) {
+  std::optional<Result<void>> end;
+  events.on_end = [&](Result<void> result) { end = std::move(result); };
+  events.on_received = [this](transfer::SourceKind source, const std::string&, std::uint64_t size) {
+    switch (source) {
+      case transfer::SourceKind::kStore: sources_.store += size; break;
+      case transfer::SourceKind::kPeer: sources_.peers += size; break;
+      case transfer::SourceKind::kGateway: sources_.gateways += size; break;
+    }
+  };
+  traversal.path = path.names;
+  transfer::DownloadOptions options;
+  options.traversal = std::move(traversal);
+  const auto work = boost::asio::make_work_guard(io_);
+  const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
+  while (!end && !stop) io_.run_one();
+  if (end) return *end;
+  transfers_->cancel(transfer);
+  return {};
+}
+
+Result<unixfs::Entity> Session::find(const node::ContentPath& path) {
+  std::optional<unixfs::Entity> entity;
+  bool found = false;
+  node::DownloadEvents events;
+  events.on_entity = [&](const unixfs::Entity& value) {
+    entity = value;
+    found = true;
+  };
+  auto end = run(path, {.path = {}, .scope = unixfs::Scope::kEntity}, std::move(events), found);
+  if (entity) return *std::move(entity);
+  return end ? fail(ErrorCode::kUnsupported, path.root.to_string() + " is no file or directory")
+             : std::unexpected(end.error());
+}
+
+Result<std::vector<unixfs::DirectoryEntry>> Session::list(const node::ContentPath& path) {
+  std::vector<unixfs::DirectoryEntry> entries;
+  bool stop = false;
+  Result<void> kind;
+  node::DownloadEvents events;
+  events.on_entity = [&](const unixfs::Entity& entity) {
+    if (entity.type == unixfs::EntityType::kDirectory) return;
+    kind = fail(ErrorCode::kUnsupported, "it is not a directory");
+    stop = true;
+  };
+  events.on_entry = [&](const unixfs::DirectoryEntry& entry) { entries.push_back(entry); };
+  const auto end = run(path, {.path = {}, .scope = unixfs::Scope::kEntity}, std::move(events), stop);
+  if (!kind) return std::unexpected(kind.error());
+  if (!end) return std::unexpected(end.error());
+  return entries;
+}
+
+Result<void> Session::read(const node::ContentPath& path, unixfs::ByteRange range,
+                           const std::function<Result<void>(BytesView)>& take) {
+  Result<void> taken;
+  bool stop = false;
+  node::DownloadEvents events;
+  events.on_data = [&](const unixfs::Segment& segment) {
+    if (taken) taken = take(segment.view());
+    stop = !taken;
+  };
+  const auto end = run(path, {.path = {}, .scope = unixfs::Scope::kBytes, .range = range}, std::move(events), stop);
+  return taken ? end : taken;
+}
+
+}  // namespace codio::cli

@@ -1,0 +1,63 @@
+// The store and, when a command may need the network, a TransferManager that runs while the command waits.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+#include "node/content_path.h"
+#include "node/transfer_manager.h"
+
+namespace codio::cli {
+
+/// The repo's folder: as given, else $CODIO_REPO, else ~/.codio.
+std::filesystem::path repo_folder(const CommonOptions& common);
+
+/// Opens the block store of the repo, making it if need be.
+Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common);
+
+/// `URL` or `URL,USERNAME,CREDENTIAL` for each.
+Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);
+
+/// What a TransferManager needs of the command line.
+Result<node::TransferManagerOptions> transfer_options(const CommonOptions& common);
+
+/// Where the bytes of a session's downloads came from.
+struct Sources {
+  std::uint64_t store = 0;
+  std::uint64_t peers = 0;
+  std::uint64_t gateways = 0;
+};
+
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> open(const CommonOptions& common);
+
+  /// What the path leads to.
+  Result<content_id::unixfs::Entity> find(const node::ContentPath& path);
+  /// A directory's entries.
+  Result<std::vector<content_id::unixfs::DirectoryEntry>> list(const node::ContentPath& path);
+  /// Gives the file's bytes to `take`, in order. `take` may stop it with an error.
+  Result<void> read(const node::ContentPath& path, content_id::unixfs::ByteRange range,
+                    const std::function<Result<void>(BytesView)>& take);
+
+  store::BlockStore& store() { return *store_; }
+  const Sources& sources() const { return sources_; }
+
+ private:
+  Session() = default;
+  /// Runs one download to its end, or until `events.on_end` is made to come early by `stop`.
+  Result<void> run(const node::ContentPath& path, content_id::unixfs::TraversalOptions traversal,
+                   node::DownloadEvents events, const bool& stop);
+
+  boost::asio::io_context io_;
+  std::shared_ptr<store::BlockStore> store_;
+  std::unique_ptr<node::TransferManager> transfers_;
+  Sources sources_;
+};
+
+}  // namespace codio::cli

@@ -1,0 +1,51 @@
+#include "cli/terminal.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <utility>
+
+namespace codio::cli {
+
+std::string human_size(std::uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits.at(unit));
+  return text;
+}
+
+ProgressBar::ProgressBar(std::string label, std::uint64_t total, bool wanted)
+    : label_(std::move(label)),
+      total_(total),
+      shown_(wanted && isatty(STDERR_FILENO) == 1),
+      begun_at_(std::chrono::steady_clock::now()) {}
+
+ProgressBar::~ProgressBar() {
+  if (drawn_) std::fputs("\r\033[K", stderr);
+}
+
+void ProgressBar::update(std::uint64_t done) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!shown_ || now - drawn_at_ < std::chrono::milliseconds(100)) return;
+  drawn_ = true;
+  drawn_at_ = now;
+  const double seconds = std::max(std::chrono::duration<double>(now - begun_at_).count(), 0.001);
+  const std::string rate = human_size(static_cast<std::uint64_t>(static_cast<double>(done) / seconds)) + "/s";
+  if (total_ == 0) {
+    std::fprintf(stderr, "\r\033[K%s  %s  %s", label_.c_str(), human_size(done).c_str(), rate.c_str());
+    return;
+  }
+  constexpr std::size_t kWidth = 30;
+  const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
+  std::string bar(kWidth, '.');
+  std::fill_n(bar.begin(), static_cast<std::ptrdiff_t>(share * kWidth), '#');
+  std::fprintf(stderr, "\r\033[K%s  [%s] %3.0f %%  %s of %s  %s", label_.c_str(), bar.c_str(), share * 100,
+               human_size(done).c_str(), human_size(total_).c_str(), rate.c_str());
+}
+
+}  // namespace codio::cli

@@ -1,0 +1,63 @@
+// The node's HTTP side: the descriptor, blocks and files, the browser's files, and the way in to the rendezvous.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "node/web_files.h"
+#include "rendezvous/server.h"
+#include "store/block_store.h"
+
+namespace codio::node {
+
+/// `ADDRESS:PORT`, an IPv6 address in brackets.
+struct Endpoint {
+  std::string address;
+  std::uint16_t port;
+
+  static Result<Endpoint> parse(std::string_view text);
+  /// `http://ADDRESS:PORT`
+  std::string url() const;
+};
+
+struct HttpServerOptions {
+  Endpoint endpoint{"127.0.0.1", 8080};
+  WebFiles web_files;
+  /// Of docs/protocol.md §1, besides this node's own.
+  std::vector<std::string> gateways;
+  std::vector<rendezvous::IceServer> ice_servers;
+  std::size_t max_connections = 4096;
+};
+
+/// | path                  | what                                                                             |
+/// |-----------------------|----------------------------------------------------------------------------------|
+/// | /rendezvous           | docs/protocol.md §2                                                              |
+/// | /.well-known/codio    | docs/protocol.md §1                                                              |
+/// | /ipfs/CID[/path]      | a block with `?format=raw` or its media type; else a file, with ranges           |
+/// | /codio/CID[/path]     | the same file                                                                    |
+/// | /api/roots            | the store's roots, as JSON                                                       |
+/// | everything else       | the browser's files                                                              |
+///
+/// Threads: the io_context's one thread; the store is read on others.
+class HttpServer {
+ public:
+  /// Listens. Fails if the address is not ours or the port is in use.
+  static Result<std::unique_ptr<HttpServer>> listen(boost::asio::io_context& io,
+                                                    std::shared_ptr<const store::BlockStore> store,
+                                                    rendezvous::Server& rendezvous, HttpServerOptions options);
+  ~HttpServer();
+
+  /// With the port that was taken if 0 was asked for.
+  const Endpoint& endpoint() const;
+
+ private:
+  class Impl;
+  explicit HttpServer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace codio::node

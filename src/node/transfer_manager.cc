@@ -1,0 +1,630 @@
+#include <utility>
+
+#include "node/transfer_manager.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "content_id/unixfs/builder.h"
+#include "node/hash.h"
+
+namespace codio::node {
+
+using content_id::ContentId;
+using transfer::PeerId;
+using transfer::RequestId;
+using transfer::TransferId;
+
+namespace {
+
+/// Peers that sent bad bytes and are not connected to again.
+constexpr std::size_t kMaxBanned = 4096;
+
+Time now() {
+  return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+std::string random_session() {
+  constexpr std::string_view kAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  std::string session(16, ' ');
+  for (char& c : session) c = kAlphabet[random() % kAlphabet.size()];
+  return session;
+}
+
+}  // namespace
+
+class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(boost::asio::any_io_executor executor, std::shared_ptr<store::BlockStore> store, TransferManagerOptions options,
+       std::unique_ptr<gateway::Gateway> gateway)
+      : executor_(std::move(executor)),
+        store_(std::move(store)),
+        options_(std::move(options)),
+        gateway_(std::move(gateway)),
+        exchange_(options_.exchange),
+        wakeup_(executor_),
+        pool_(std::max(2U, std::thread::hardware_concurrency())) {}
+
+  void start() {
+    connections_factory_ = std::make_unique<webrtc::PeerConnectionFactory>(
+        webrtc::FactoryOptions{.ice_servers = options_.ice_servers, .use_loopback = options_.use_loopback},
+        [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
+    for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
+      clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i)));
+      ids_.emplace_back();
+    }
+  }
+
+  /// On the executor, or when it runs no more.
+  void stop() {
+    stopped_ = true;
+    wakeup_.cancel();
+    clients_.clear();
+    connections_.clear();
+    connections_factory_.reset();
+    gateway_.reset();
+    pool_.join();
+  }
+
+  boost::asio::any_io_executor executor() const { return executor_; }
+  std::string id() const { return ids_.empty() ? "" : ids_.front(); }
+  const transfer::Totals& totals() const { return exchange_.totals(); }
+
+  void announce(const ContentId& root) {
+    for (const auto& client : clients_) client->announce(root);
+  }
+
+  /// `peers`: to be asked instead of a search.
+  TransferId download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events,
+                      std::vector<std::string> peers) {
+    const TransferId id = exchange_.download(now(), root, std::move(options));
+    downloads_.emplace(id, Download{.events = std::move(events),
+                                    .progress = {.id = id, .root = root},
+                                    .peers = std::move(peers)});
+    drain_later();
+    return id;
+  }
+
+  void cancel(TransferId transfer) {
+    exchange_.cancel(now(), transfer);
+    downloads_.erase(transfer);
+    drain_later();
+  }
+
+  using OnConnected = std::function<void(Result<void>)>;
+
+  void connect(const std::string& peer, std::optional<TransferId> transfer, OnConnected on_connected) {
+    if (clients_.empty()) return on_connected(fail(ErrorCode::kUnavailable, "no rendezvous is configured"));
+    connect(0, peer, transfer, std::move(on_connected));
+  }
+
+  std::vector<TransferProgress> transfers() const {
+    std::vector<TransferProgress> result;
+    for (const auto& [id, download] : downloads_) result.push_back(download.progress);
+    return result;
+  }
+
+  std::vector<std::string> peers() const {
+    std::vector<std::string> result;
+    for (const auto& [id, connection] : connections_) {
+      if (connection->is_open) result.push_back(connection->peer);
+    }
+    return result;
+  }
+
+  /// Keeps a file's blocks and returns its CID, in the default profile.
+  Result<ContentId> keep(BytesView content) {
+    content_id::unixfs::FileBuilder builder(content_id::unixfs::kUnixfsV1_2025);
+    builder.append(content);
+    builder.finish();
+    while (const auto block = builder.poll_block()) {
+      const ContentId cid = builder.handle_digest(block->id, sha256(*block->bytes));
+      if (auto put = store_->put(cid, *block->bytes); !put) return std::unexpected(put.error());
+    }
+    return builder.root()->cid;
+  }
+
+ private:
+  struct Connection {
+    std::size_t client;  ///< The rendezvous that signals it.
+    std::string peer;
+    std::string session;
+    std::unique_ptr<webrtc::PeerConnection> channel;
+    boost::asio::steady_timer timeout;
+    bool is_open = false;
+    std::vector<std::pair<std::optional<TransferId>, OnConnected>> waiting;
+  };
+
+  struct Download {
+    DownloadEvents events;
+    TransferProgress progress;
+    std::vector<std::string> peers;
+    /// Searches and connections under way for it.
+    std::uint32_t pending = 0;
+    std::size_t providers = 0;
+  };
+
+  void log(const std::string& message) const {
+    if (options_.on_log) options_.on_log(message);
+  }
+
+  /// Runs `task` on a thread of the pool and `then` with its result on the executor, unless stopped.
+  template <class Task, class Then>
+  void in_background(Task task, Then then) {
+    boost::asio::post(pool_, [weak = weak_from_this(), executor = executor_, task = std::move(task),
+                              then = std::move(then)]() mutable {
+      boost::asio::post(executor, [weak, result = task(), then = std::move(then)]() mutable {
+        const auto self = weak.lock();
+        if (self && !self->stopped_) then(std::move(result));
+      });
+    });
+  }
+
+  // The engine.
+
+  void drain_later() {
+    if (std::exchange(drain_posted_, true)) return;
+    boost::asio::post(executor_, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self || self->stopped_) return;
+      self->drain_posted_ = false;
+      self->drain();
+    });
+  }
+
+  void drain() {
+    std::set<PeerId> sent_to;
+    do {
+      sent_to.clear();
+      while (auto output = exchange_.poll_output()) {
+        if (const auto* send = std::get_if<transfer::SendMessage>(&*output)) sent_to.insert(send->peer);
+        std::visit([&](auto& body) { carry_out(body); }, *output);
+      }
+      for (const PeerId peer : sent_to) {
+        const auto connection = connections_.find(peer);
+        if (connection == connections_.end()) continue;
+        exchange_.handle_buffered_amount(now(), peer, connection->second->channel->buffered_amount());
+      }
+    } while (!sent_to.empty());
+  }
+
+  void carry_out(transfer::SendMessage& output) {
+    const auto connection = connections_.find(output.peer);
+    if (connection != connections_.end()) connection->second->channel->send(std::move(output.message));
+  }
+
+  void carry_out(transfer::ClosePeer& output) {
+    const auto connection = connections_.find(output.peer);
+    if (connection == connections_.end()) return;
+    const std::string& peer = connection->second->peer;
+    log("closed the connection to peer " + peer + ": " + output.reason.message);
+    const bool lied = output.reason.code == ErrorCode::kMismatch || output.reason.code == ErrorCode::kMalformed;
+    if (lied && banned_.size() < kMaxBanned) banned_.insert(peer);
+    forget(output.peer);
+  }
+
+  void carry_out(transfer::LoadBlock& output) {
+    in_background([store = store_, cid = output.cid] { return store->get(cid); },
+                  [this, request = output.request](Result<std::optional<SharedBytes>> block) {
+                    if (!block) log(block.error().message);
+                    exchange_.handle_loaded(now(), request, block && *block ? **std::move(block) : nullptr);
+                    drain();
+                  });
+  }
+
+  void carry_out(transfer::StoreBlock& output) {
+    in_background([store = store_, cid = output.cid, block = output.block] { return store->put(cid, *block); },
+                  [this](const Result<void>& put) {
+                    if (!put) log(put.error().message);
+                  });
+  }
+
+  void carry_out(transfer::HashBytes& output) {
+    in_background([code = output.code, bytes = output.bytes] { return hash(code, *bytes); },
+                  [this, request = output.request](const Bytes& digest) {
+                    exchange_.handle_hashed(now(), request, digest);
+                    drain();
+                  });
+  }
+
+  void carry_out(transfer::AskGateway& output) {
+    const auto done = [weak = weak_from_this(), executor = executor_,
+                       request = output.request](Result<SharedBytes> block) {
+      boost::asio::post(executor, [weak, request, block = std::move(block)]() mutable {
+        const auto self = weak.lock();
+        if (self && !self->stopped_) self->handle_gateway(request, std::move(block));
+      });
+    };
+    fetches_.emplace(output.request, gateway_->fetch_cid(output.cid, done));
+  }
+
+  void handle_gateway(RequestId request, Result<SharedBytes> block) {
+    if (fetches_.erase(request) == 0) return;
+    if (block) {
+      exchange_.handle_gateway_block(now(), request, *std::move(block));
+    } else {
+      exchange_.handle_gateway_failed(now(), request, block.error());
+    }
+    drain();
+  }
+
+  void carry_out(transfer::CancelGateway& output) {
+    const auto fetch = fetches_.find(output.request);
+    if (fetch == fetches_.end()) return;
+    gateway_->cancel(fetch->second);
+    fetches_.erase(fetch);
+  }
+
+  void carry_out(transfer::SetWakeup& output) {
+    wakeup_.cancel();
+    if (!output.at) return;
+    wakeup_.expires_at(std::chrono::steady_clock::time_point(output.at->time_since_epoch()));
+    wakeup_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopped_) return;
+      self->exchange_.handle_wakeup(now());
+      self->drain();
+    });
+  }
+
+  void carry_out(transfer::EntityFound& output) {
+    Download* download = find_download(output.transfer);
+    if (download == nullptr) return;
+    download->progress.size = output.entity.size;
+    if (const auto handler = download->events.on_entity) handler(output.entity);
+  }
+
+  void carry_out(transfer::Data& output) {
+    if (Download* download = find_download(output.transfer)) {
+      if (const auto handler = download->events.on_data) handler(output.segment);
+    }
+    exchange_.consume(now(), output.transfer, output.segment.size);
+  }
+
+  void carry_out(transfer::EntryFound& output) {
+    const Download* download = find_download(output.transfer);
+    if (download == nullptr) return;
+    if (const auto handler = download->events.on_entry) handler(output.entry);
+  }
+
+  void carry_out(transfer::BlockReceived& output) {
+    Download* download = find_download(output.transfer);
+    if (download == nullptr) return;
+    std::string peer;
+    switch (output.source) {
+      case transfer::SourceKind::kStore: download->progress.from_store += output.size; break;
+      case transfer::SourceKind::kGateway: download->progress.from_gateways += output.size; break;
+      case transfer::SourceKind::kPeer: {
+        download->progress.from_peers += output.size;
+        const auto connection = connections_.find(output.peer);
+        if (connection != connections_.end()) peer = connection->second->peer;
+      }
+    }
+    if (const auto handler = download->events.on_received) handler(output.source, peer, output.size);
+  }
+
+  void carry_out(transfer::Finished& output) { end(output.transfer, {}); }
+  void carry_out(transfer::Failed& output) { end(output.transfer, std::unexpected(std::move(output.error))); }
+
+  void end(TransferId transfer, Result<void> result) {
+    auto download = downloads_.extract(transfer);
+    if (download.empty() || !download.mapped().events.on_end) return;
+    download.mapped().events.on_end(std::move(result));
+  }
+
+  Download* find_download(TransferId transfer) {
+    const auto found = downloads_.find(transfer);
+    return found == downloads_.end() ? nullptr : &found->second;
+  }
+
+  // Providers.
+
+  void carry_out(transfer::FindProviders& output) {
+    Download* download = find_download(output.transfer);
+    if (download == nullptr) return;
+    if (!download->peers.empty()) {
+      for (const std::string& peer : download->peers) try_provider(output.transfer, 0, peer);
+    } else {
+      download->pending += static_cast<std::uint32_t>(clients_.size());
+      for (std::size_t client = 0; client < clients_.size(); ++client) search(output.transfer, client, output.root);
+    }
+    report_pending(output.transfer);
+  }
+
+  void search(TransferId transfer, std::size_t client, const ContentId& root) {
+    clients_[client]->find(root, [this, transfer, client](const Result<std::vector<std::string>>& peers) {
+      Download* download = find_download(transfer);
+      if (download == nullptr) return;
+      --download->pending;
+      if (!peers) log(peers.error().message);
+      if (peers) {
+        for (const std::string& peer : *peers) try_provider(transfer, client, peer);
+      }
+      report_pending(transfer);
+      drain();
+    });
+  }
+
+  void try_provider(TransferId transfer, std::size_t client, const std::string& peer) {
+    Download& download = downloads_.at(transfer);
+    if (peer == ids_[client] || banned_.contains(peer) || download.providers >= options_.max_providers) return;
+    ++download.providers;
+    ++download.pending;
+    connect(client, peer, transfer, [this, transfer, peer](const Result<void>& connected) {
+      if (!connected) log("cannot connect to peer " + peer + ": " + connected.error().message);
+      Download* waiting = find_download(transfer);
+      if (waiting == nullptr) return;
+      --waiting->pending;
+      if (!connected) --waiting->providers;
+      report_pending(transfer);
+      drain_later();
+    });
+  }
+
+  void report_pending(TransferId transfer) {
+    if (const Download* download = find_download(transfer)) {
+      exchange_.handle_providers(now(), transfer, download->pending);
+    }
+  }
+
+  // Connections.
+
+  rendezvous::ClientEvents client_events(std::size_t client) {
+    return {
+        .on_connected = [this, client](const rendezvous::Welcome& welcome) { ids_[client] = welcome.peer; },
+        .on_disconnected =
+            [this, client](const Error& error) {
+              ids_[client].clear();
+              log(error.message);
+            },
+        .on_offer = [this, client](rendezvous::Offer offer) { handle_offer(client, std::move(offer)); },
+        .on_answer =
+            [this, client](rendezvous::Answer answer) {
+              if (Connection* connection = find_session(client, answer.peer, answer.session)) {
+                connection->channel->handle_remote_description("answer", std::move(answer.sdp));
+              }
+            },
+        .on_candidate =
+            [this, client](const rendezvous::Candidate& candidate) {
+              if (Connection* connection = find_session(client, candidate.peer, candidate.session)) {
+                connection->channel->handle_remote_candidate({candidate.candidate, candidate.mid});
+              }
+            },
+        .on_unreachable =
+            [this, client](const rendezvous::Unreachable& unreachable) {
+              const Connection* connection = find_session(client, unreachable.peer, unreachable.session);
+              if (connection != nullptr && !connection->is_open) {
+                close(id_of(*connection), {ErrorCode::kUnavailable, "the peer is not at the rendezvous any more"});
+              }
+            },
+        .on_warning = [this](const Error& error) { log(error.message); },
+    };
+  }
+
+  void connect(std::size_t client, const std::string& peer, std::optional<TransferId> transfer,
+               OnConnected on_connected) {
+    for (auto& [id, connection] : connections_) {
+      if (connection->client != client || connection->peer != peer) continue;
+      if (!connection->is_open) {
+        connection->waiting.emplace_back(transfer, std::move(on_connected));
+        return;
+      }
+      if (transfer) exchange_.handle_peer_provides(now(), id, *transfer);
+      return on_connected({});
+    }
+    if (connections_.size() >= options_.max_connections) {
+      return on_connected(fail(ErrorCode::kUnavailable, "too many connections are open"));
+    }
+    Connection& connection = add_connection(client, peer, random_session());
+    connection.waiting.emplace_back(transfer, std::move(on_connected));
+    connection.channel->offer();
+  }
+
+  void handle_offer(std::size_t client, rendezvous::Offer offer) {
+    if (connections_.size() >= options_.max_connections || banned_.contains(offer.peer)) return;
+    if (find_session(client, offer.peer, offer.session) != nullptr) return;
+    add_connection(client, offer.peer, offer.session)
+        .channel->handle_remote_description("offer", std::move(offer.sdp));
+  }
+
+  Connection& add_connection(std::size_t client, const std::string& peer, const std::string& session) {
+    const PeerId id{++last_peer_};
+    Connection& connection = *connections_
+                                  .emplace(id, std::make_unique<Connection>(Connection{
+                                                   .client = client,
+                                                   .peer = peer,
+                                                   .session = session,
+                                                   .channel = nullptr,
+                                                   .timeout = boost::asio::steady_timer(executor_),
+                                               }))
+                                  .first->second;
+    connection.channel = connections_factory_->create(channel_events(id, client, peer, session));
+    connection.timeout.expires_after(options_.connect_timeout);
+    connection.timeout.async_wait([weak = weak_from_this(), id](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopped_) return;
+      self->close(id, {ErrorCode::kTimeout, "the connection did not open in time"});
+    });
+    return connection;
+  }
+
+  webrtc::PeerConnectionEvents channel_events(PeerId id, std::size_t client, const std::string& peer,
+                                              const std::string& session) {
+    return {
+        .on_local_description =
+            [this, client, peer, session](std::string sdp, bool is_offer) {
+              if (is_offer) {
+                clients_[client]->send(rendezvous::Offer{peer, session, std::move(sdp)});
+              } else {
+                clients_[client]->send(rendezvous::Answer{peer, session, std::move(sdp)});
+              }
+            },
+        .on_local_candidate =
+            [this, client, peer, session](webrtc::IceCandidate candidate) {
+              clients_[client]->send(rendezvous::Candidate{peer, session, std::move(candidate.candidate),
+                                                           std::move(candidate.mid)});
+            },
+        .on_open = [this, id] { handle_open(id); },
+        .on_message =
+            [this, id](Bytes message) {
+              exchange_.handle_message(now(), id, message);
+              drain();
+            },
+        .on_buffered_amount =
+            [this, id](std::size_t bytes) {
+              exchange_.handle_buffered_amount(now(), id, bytes);
+              drain();
+            },
+        .on_closed = [this, id](Error reason) { close(id, std::move(reason)); },
+    };
+  }
+
+  void handle_open(PeerId id) {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    Connection& connection = *found->second;
+    connection.timeout.cancel();
+    connection.is_open = true;
+    auto waiting = std::exchange(connection.waiting, {});
+    exchange_.handle_peer_connected(now(), id, waiting.empty() ? std::nullopt : waiting.front().first);
+    for (auto& [transfer, on_connected] : waiting) {
+      if (transfer) exchange_.handle_peer_provides(now(), id, *transfer);
+      on_connected({});
+    }
+    drain();
+  }
+
+  void close(PeerId id, Error reason) {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    const auto waiting = std::exchange(found->second->waiting, {});
+    exchange_.handle_peer_disconnected(now(), id);
+    forget(id);
+    for (const auto& [transfer, on_connected] : waiting) on_connected(std::unexpected(reason));
+    drain_later();
+  }
+
+  /// The channel may be the one that is calling: it is destroyed later.
+  void forget(PeerId id) {
+    auto node = connections_.extract(id);
+    if (node.empty()) return;
+    node.mapped()->channel->close();
+    boost::asio::post(executor_, [connection = std::shared_ptr<Connection>(std::move(node.mapped()))] {});
+  }
+
+  Connection* find_session(std::size_t client, const std::string& peer, const std::string& session) {
+    for (auto& [id, connection] : connections_) {
+      if (connection->client == client && connection->peer == peer && connection->session == session) {
+        return connection.get();
+      }
+    }
+    return nullptr;
+  }
+
+  PeerId id_of(const Connection& wanted) const {
+    return std::find_if(connections_.begin(), connections_.end(), [&](const auto& entry) {
+             return entry.second.get() == &wanted;
+           })->first;
+  }
+
+  boost::asio::any_io_executor executor_;
+  std::shared_ptr<store::BlockStore> store_;
+  TransferManagerOptions options_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+  transfer::Exchange exchange_;
+  boost::asio::steady_timer wakeup_;
+  boost::asio::thread_pool pool_;
+  std::unique_ptr<webrtc::PeerConnectionFactory> connections_factory_;
+  std::vector<std::unique_ptr<rendezvous::Client>> clients_;
+  std::vector<std::string> ids_;  ///< Ours, at each rendezvous.
+  std::map<PeerId, std::unique_ptr<Connection>> connections_;
+  std::uint32_t last_peer_ = 0;
+  std::map<TransferId, Download> downloads_;
+  std::map<RequestId, gateway::FetchId> fetches_;
+  std::set<std::string> banned_;
+  bool drain_posted_ = false;
+  bool stopped_ = false;
+};
+
+Result<std::unique_ptr<TransferManager>> TransferManager::make(boost::asio::any_io_executor executor,
+                                                               std::shared_ptr<store::BlockStore> store,
+                                                               TransferManagerOptions options) {
+  std::unique_ptr<gateway::Gateway> gateway;
+  if (options.gateway) {
+    auto made = gateway::Gateway::make(*options.gateway);
+    if (!made) return std::unexpected(made.error());
+    gateway = *std::move(made);
+  }
+  options.exchange.has_gateways = gateway != nullptr;
+  auto impl = std::make_shared<Impl>(std::move(executor), std::move(store), std::move(options), std::move(gateway));
+  impl->start();
+  return std::unique_ptr<TransferManager>(new TransferManager(std::move(impl)));
+}
+
+TransferManager::TransferManager(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TransferManager::~TransferManager() { impl_->stop(); }
+
+std::string TransferManager::id() const { return impl_->id(); }
+void TransferManager::announce_content(const ContentId& root) { impl_->announce(root); }
+
+TransferId TransferManager::download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events) {
+  return impl_->download(root, std::move(options), std::move(events), {});
+}
+
+void TransferManager::cancel(TransferId transfer) { impl_->cancel(transfer); }
+
+std::future<Result<Bytes>> TransferManager::download_from_peer(std::string peer, ContentId cid) {
+  return download_from_multiple_peers({std::move(peer)}, std::move(cid));
+}
+
+std::future<Result<Bytes>> TransferManager::download_from_multiple_peers(std::vector<std::string> peers,
+                                                                         ContentId cid) {
+  auto promise = std::make_shared<std::promise<Result<Bytes>>>();
+  auto bytes = std::make_shared<Bytes>();
+  boost::asio::post(impl_->executor(), [impl = impl_, promise, bytes, peers = std::move(peers), cid]() mutable {
+    DownloadEvents events;
+    events.on_data = [bytes](const content_id::unixfs::Segment& segment) { append(*bytes, segment.view()); };
+    events.on_end = [bytes, promise](Result<void> end) {
+      promise->set_value(end ? Result<Bytes>(std::move(*bytes)) : std::unexpected(end.error()));
+    };
+    impl->download(cid, {}, std::move(events), std::move(peers));
+  });
+  return promise->get_future();
+}
+
+std::future<Result<void>> TransferManager::serve_content(std::string peer, ContentId cid, Bytes content) {
+  auto promise = std::make_shared<std::promise<Result<void>>>();
+  boost::asio::post(impl_->executor(), [impl = impl_, promise, peer = std::move(peer), cid = std::move(cid),
+                                        content = std::move(content)] {
+    const auto kept = impl->keep(content);
+    if (!kept) return promise->set_value(std::unexpected(kept.error()));
+    if (*kept != cid) {
+      return promise->set_value(fail(ErrorCode::kMismatch, "the content is " + kept->to_string() + ", not " +
+                                                               cid.to_string()));
+    }
+    impl->announce(cid);
+    impl->connect(peer, {}, [promise](Result<void> connected) { promise->set_value(std::move(connected)); });
+  });
+  return promise->get_future();
+}
+
+std::future<Result<void>> TransferManager::connect_to_peer(std::string peer) {
+  auto promise = std::make_shared<std::promise<Result<void>>>();
+  boost::asio::post(impl_->executor(), [impl = impl_, promise, peer = std::move(peer)] {
+    impl->connect(peer, {}, [promise](Result<void> connected) { promise->set_value(std::move(connected)); });
+  });
+  return promise->get_future();
+}
+
+std::vector<TransferProgress> TransferManager::transfers() const { return impl_->transfers(); }
+const transfer::Totals& TransferManager::totals() const { return impl_->totals(); }
+std::vector<std::string> TransferManager::peers() const { return impl_->peers(); }
+
+}  // namespace codio::node

@@ -1,0 +1,106 @@
+// The native host of the exchange engine: moves its bytes over WebRTC, HTTPS and the store.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "content_id/cid.h"
+#include "gateway/gateway.h"
+#include "rendezvous/client.h"
+#include "store/block_store.h"
+#include "transfer/exchange.h"
+#include "webrtc/peer_connection.h"
+
+namespace codio::node {
+
+struct TransferManagerOptions {
+  transfer::ExchangeOptions exchange;
+  /// Where peers are found and signalled; none: no peers.
+  std::vector<rendezvous::ServerUrl> rendezvous;
+  std::vector<webrtc::IceServer> ice_servers;
+  /// Also connect over the loopback interface: for a node that serves this machine only.
+  bool use_loopback = false;
+  /// Nothing: no gateway is asked.
+  std::optional<gateway::GatewayConfig> gateway;
+  /// Peers that may be connected at a time, in both directions.
+  std::size_t max_connections = 256;
+  /// Providers of one download that are connected to.
+  std::size_t max_providers = 8;
+  Duration connect_timeout = std::chrono::seconds(15);
+  /// Failures that are survived: of a peer, of the rendezvous, of the store.
+  std::function<void(const std::string& message)> on_log;
+};
+
+/// What a download tells its owner, on the manager's executor. Any may be empty.
+struct DownloadEvents {
+  std::function<void(const content_id::unixfs::Entity&)> on_entity;
+  /// The file's bytes in order; the engine goes on when it returns.
+  std::function<void(const content_id::unixfs::Segment&)> on_data;
+  std::function<void(const content_id::unixfs::DirectoryEntry&)> on_entry;
+  /// A verified block counted. `peer` is the rendezvous' id of a peer, empty for the other sources.
+  std::function<void(transfer::SourceKind source, const std::string& peer, std::uint64_t size)> on_received;
+  /// The last that is heard of it; not after cancel().
+  std::function<void(Result<void>)> on_end;
+};
+
+/// A snapshot of one download.
+struct TransferProgress {
+  transfer::TransferId id;
+  content_id::ContentId root;
+  std::optional<std::uint64_t> size;  ///< Of the file, once known.
+  std::uint64_t from_store = 0;
+  std::uint64_t from_peers = 0;
+  std::uint64_t from_gateways = 0;
+};
+
+/// Downloads and serves content.
+///
+/// Threads: call everything on the executor, whose handlers must not run concurrently, except the functions that return a
+/// future: they may be called from any thread but that one while it runs. Store access and hashing run on threads of its
+/// own; WebRTC and the gateway have theirs. The destructor waits for them.
+class TransferManager {
+ public:
+  /// Fails if a gateway's URL is malformed.
+  static Result<std::unique_ptr<TransferManager>> make(boost::asio::any_io_executor executor,
+                                                       std::shared_ptr<store::BlockStore> store,
+                                                       TransferManagerOptions options);
+  ~TransferManager();
+
+  /// This peer's id at the first rendezvous; empty while not connected there.
+  std::string id() const;
+  /// Offers the content below the root to whoever looks for it. Its blocks must be in the store.
+  void announce_content(const content_id::ContentId& root);
+
+  transfer::TransferId download(const content_id::ContentId& root, transfer::DownloadOptions options,
+                                DownloadEvents events);
+  void cancel(transfer::TransferId transfer);
+
+  /// Downloads a file whole into memory from one peer, or from several at once, whom a rendezvous knows by these ids. What
+  /// they do not give comes from the gateway, if there is one.
+  std::future<Result<Bytes>> download_from_peer(std::string peer, content_id::ContentId cid);
+  std::future<Result<Bytes>> download_from_multiple_peers(std::vector<std::string> peers, content_id::ContentId cid);
+  /// Keeps `content` and connects to the peer, which can then have it without searching. kMismatch if the content's CID,
+  /// in the default profile, is not `cid`.
+  std::future<Result<void>> serve_content(std::string peer, content_id::ContentId cid, Bytes content);
+  /// Ready when the channel is open.
+  std::future<Result<void>> connect_to_peer(std::string peer);
+
+  std::vector<TransferProgress> transfers() const;
+  const transfer::Totals& totals() const;
+  /// Ids of the peers whose channels are open.
+  std::vector<std::string> peers() const;
+
+ private:
+  class Impl;
+  explicit TransferManager(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace codio::node
