@@ -1,0 +1,487 @@
+#include "rendezvous/client.h"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/ssl/ssl_stream.hpp>
+#include <boost/beast/websocket.hpp>
+#include <boost/beast/websocket/ssl.hpp>
+#include <charconv>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <utility>
+
+namespace codio::rendezvous {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+namespace ssl = boost::asio::ssl;
+namespace websocket = boost::beast::websocket;
+using asio::redirect_error;
+using asio::use_awaitable;
+using boost::system::error_code;
+using content_id::ContentId;
+
+// A connection that lived this long was a good one: the next try follows soon.
+constexpr std::chrono::seconds kGoodConnection{10};
+
+/// A failed step of connecting: what and why.
+struct Failure {
+  std::string_view step;
+  std::string cause;
+};
+
+/// A WebSocket over TCP or TLS.
+class Socket {
+ public:
+  virtual ~Socket() = default;
+
+  virtual asio::awaitable<std::optional<Failure>> open(const ServerUrl& url,
+                                                       const asio::ip::tcp::resolver::results_type& endpoints,
+                                                       const websocket::stream_base::timeout& timeout) = 0;
+  virtual asio::awaitable<error_code> read(beast::flat_buffer& buffer) = 0;
+  virtual void write(std::string_view text, std::function<void(error_code)> done) = 0;
+  virtual websocket::close_reason reason() const = 0;
+  virtual void close() = 0;  ///< At once; what is under way ends with an error.
+};
+
+asio::awaitable<error_code> secure(beast::tcp_stream& /*stream*/, const ServerUrl& /*url*/) { co_return error_code{}; }
+
+asio::awaitable<error_code> secure(beast::ssl_stream<beast::tcp_stream>& stream, const ServerUrl& url) {
+  error_code error;
+  // Servers choose their certificate by name; an address is not one (RFC 6066 §3).
+  asio::ip::make_address(url.host, error);
+  if (error && SSL_set_tlsext_host_name(stream.native_handle(), url.host.c_str()) != 1) {
+    co_return error_code{static_cast<int>(ERR_get_error()), asio::error::get_ssl_category()};
+  }
+  stream.set_verify_mode(ssl::verify_peer, error);
+  if (!error) stream.set_verify_callback(ssl::host_name_verification(url.host), error);
+  if (!error) co_await stream.async_handshake(ssl::stream_base::client, redirect_error(use_awaitable, error));
+  co_return error;
+}
+
+template <class Transport>
+class SocketOver final : public Socket {
+ public:
+  template <class... Arguments>
+  explicit SocketOver(Arguments&&... arguments) : socket_(std::forward<Arguments>(arguments)...) {}
+
+  asio::awaitable<std::optional<Failure>> open(const ServerUrl& url,
+                                               const asio::ip::tcp::resolver::results_type& endpoints,
+                                               const websocket::stream_base::timeout& timeout) override {
+    error_code error;
+    auto& tcp = beast::get_lowest_layer(socket_);
+    co_await tcp.async_connect(endpoints, redirect_error(use_awaitable, error));
+    if (error) co_return Failure{"connect", error.message()};
+    tcp.socket().set_option(asio::ip::tcp::no_delay(true), error);
+    if (const error_code refused = co_await secure(socket_.next_layer(), url)) {
+      co_return Failure{"TLS", refused.message()};
+    }
+    socket_.set_option(timeout);
+    socket_.read_message_max(kMaxMessage);
+    socket_.set_option(websocket::stream_base::decorator([](websocket::request_type& request) {
+      request.set(http::field::sec_websocket_protocol, beast::string_view(kSubprotocol.data(), kSubprotocol.size()));
+    }));
+    websocket::response_type response;
+    const std::string host = url.host.find(':') == std::string::npos ? url.host : "[" + url.host + "]";
+    co_await socket_.async_handshake(response, host + ":" + url.port, url.target, redirect_error(use_awaitable, error));
+    if (error == websocket::error::upgrade_declined) {
+      co_return Failure{"WebSocket", "the server answered " + std::to_string(response.result_int()) + " " +
+                                         std::string(http::obsolete_reason(response.result()))};
+    }
+    if (error) co_return Failure{"WebSocket", error.message()};
+    const auto protocol = response[http::field::sec_websocket_protocol];
+    if (std::string_view(protocol.data(), protocol.size()) != kSubprotocol) {
+      co_return Failure{"WebSocket", "the server does not speak " + std::string(kSubprotocol)};
+    }
+    co_return std::nullopt;
+  }
+
+  asio::awaitable<error_code> read(beast::flat_buffer& buffer) override {
+    error_code error;
+    co_await socket_.async_read(buffer, redirect_error(use_awaitable, error));
+    co_return error;
+  }
+
+  void write(std::string_view text, std::function<void(error_code)> done) override {
+    socket_.async_write(asio::buffer(text.data(), text.size()),
+                        [done = std::move(done)](error_code error, std::size_t) { done(error); });
+  }
+
+  websocket::close_reason reason() const override { return socket_.reason(); }
+  void close() override { beast::get_lowest_layer(socket_).close(); }
+
+ private:
+  websocket::stream<Transport, /*deflateSupported=*/false> socket_;
+};
+
+}  // namespace
+
+Result<ServerUrl> ServerUrl::parse(std::string_view text) {
+  const auto malformed = [&](std::string_view why) {
+    return fail(ErrorCode::kMalformed, "the rendezvous URL " + std::string(text.substr(0, 256)) + " " +
+                                           std::string(why) + "; it has the form wss://host[:port]/rendezvous");
+  };
+  ServerUrl url;
+  url.text = text;
+  std::string_view rest = text;
+  if (rest.starts_with("wss://")) {
+    url.tls = true;
+    rest.remove_prefix(6);
+  } else if (rest.starts_with("ws://")) {
+    rest.remove_prefix(5);
+  } else {
+    return malformed("does not begin with ws:// or wss://");
+  }
+  if (text.size() > 2048 || std::ranges::any_of(text, [](char c) { return c <= ' ' || c == 0x7f || c == '#'; })) {
+    return malformed("is too long or has characters that no such URL has");
+  }
+  const std::size_t path = rest.find_first_of("/?");
+  std::string_view authority = rest.substr(0, path);
+  if (path != std::string_view::npos) url.target = rest.substr(path);
+  if (!url.target.starts_with('/')) url.target.insert(0, "/");
+  if (authority.find('@') != std::string_view::npos) return malformed("has a user name, which is not sent");
+
+  std::size_t host_end = authority.find(':');
+  if (authority.starts_with('[')) {
+    const std::size_t bracket = authority.find(']');
+    if (bracket == std::string_view::npos) return malformed("has an IPv6 address without its bracket");
+    url.host = authority.substr(1, bracket - 1);
+    host_end = bracket + 1 == authority.size() ? std::string_view::npos : bracket + 1;
+  } else {
+    url.host = authority.substr(0, host_end);
+  }
+  if (url.host.empty()) return malformed("has no host");
+  url.port = url.tls ? "443" : "80";
+  if (host_end != std::string_view::npos) {
+    if (authority[host_end] != ':') return malformed("has something between host and port");
+    url.port = authority.substr(host_end + 1);
+    std::uint16_t number = 0;
+    const auto [end, error] = std::from_chars(url.port.data(), url.port.data() + url.port.size(), number);
+    if (error != std::errc{} || end != url.port.data() + url.port.size() || number == 0) {
+      return malformed("has a port that is not a number from 1 to 65535");
+    }
+  }
+  return url;
+}
+
+class Client::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options)
+      : executor_(std::move(executor)),
+        url_(std::move(url)),
+        events_(std::move(events)),
+        options_(options),
+        timer_(executor_),
+        resolver_(executor_),
+        random_(std::random_device{}()) {}
+
+  void start() { asio::co_spawn(executor_, run(shared_from_this()), asio::detached); }
+
+  void stop() {
+    is_stopped_ = true;
+    timer_.cancel();
+    resolver_.cancel();
+    finds_.clear();
+    if (socket_) socket_->close();
+  }
+
+  void announce(const ContentId& cid) {
+    const auto [entry, is_new] = announced_.try_emplace(content_key(cid), cid);
+    if (!is_new) return;
+    to_withdraw_.erase(entry->first);
+    to_announce_.insert(entry->first);
+    flush_soon();
+  }
+
+  void withdraw(const ContentId& cid) {
+    const auto entry = announced_.extract(content_key(cid));
+    if (entry.empty()) return;
+    to_announce_.erase(entry.key());
+    to_withdraw_.insert_or_assign(entry.key(), entry.mapped());
+    flush_soon();
+  }
+
+  void find(const ContentId& cid, OnFound on_found) {
+    const std::uint64_t id = ++last_find_;
+    const auto [entry, _] = finds_.emplace(id, PendingFind{cid, std::move(on_found), asio::steady_timer(executor_)});
+    entry->second.timer.expires_after(options_.find_timeout);
+    entry->second.timer.async_wait([weak = weak_from_this(), id](error_code error) {
+      if (const auto self = weak.lock(); self && !error) {
+        self->finish_find(id, fail(ErrorCode::kTimeout, self->url_.text + ": no answer to who serves a CID" +
+                                                            (self->is_connected_ ? "" : "; " + self->last_failure_)));
+      }
+    });
+    if (is_connected_) send(Find{id, cid});
+  }
+
+  void send(const ClientMessage& message) {
+    if (!is_connected_) return;
+    std::string text = to_json(message);
+    if (text.size() > kMaxMessage || unsent_bytes_ + text.size() > options_.max_unsent) {
+      const std::string_view why = text.size() > kMaxMessage ? "it is over 64 KiB" : "the server does not read";
+      return asio::post(executor_, [self = shared_from_this(), why] {
+        self->warn(ErrorCode::kTooLarge, "a message was dropped: " + std::string(why));
+      });
+    }
+    unsent_bytes_ += text.size();
+    unsent_.push_back(std::move(text));
+    write_next();
+  }
+
+  bool is_connected() const { return is_connected_; }
+  const ServerUrl& url() const { return url_; }
+
+ private:
+  struct PendingFind {
+    ContentId cid;
+    OnFound on_found;
+    asio::steady_timer timer;
+  };
+
+  static asio::awaitable<void> run(std::shared_ptr<Impl> self) {
+    auto delay = self->options_.first_delay;
+    while (!self->is_stopped_) {
+      const auto began = std::chrono::steady_clock::now();
+      Error failure = co_await self->connect_and_converse();
+      self->forget_connection();
+      if (self->is_stopped_) co_return;
+      self->last_failure_ = failure.message;
+      if (self->events_.on_disconnected) self->events_.on_disconnected(failure);
+      if (self->is_stopped_) co_return;
+
+      if (std::chrono::steady_clock::now() - began > kGoodConnection) delay = self->options_.first_delay;
+      std::uniform_int_distribution<std::int64_t> jitter(delay.count() / 2, delay.count());
+      self->timer_.expires_after(std::chrono::milliseconds(jitter(self->random_)));
+      delay = std::min(delay * 2, self->options_.last_delay);
+      error_code ignored;
+      co_await self->timer_.async_wait(redirect_error(use_awaitable, ignored));
+    }
+  }
+
+  // Until the connection ends, and why it did.
+  asio::awaitable<Error> connect_and_converse() {
+    timer_.expires_after(options_.connect_timeout);
+    has_timed_out_ = false;
+    timer_.async_wait([weak = weak_from_this()](error_code error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      self->has_timed_out_ = true;
+      self->resolver_.cancel();
+      if (self->socket_) self->socket_->close();
+    });
+
+    error_code error;
+    const auto endpoints = co_await resolver_.async_resolve(url_.host, url_.port, redirect_error(use_awaitable, error));
+    if (is_stopped_ || error || has_timed_out_) co_return failure("resolve", error.message());
+
+    std::optional<ssl::context> tls;
+    if (url_.tls) {
+      tls.emplace(ssl::context::tls_client);
+      tls->set_default_verify_paths(error);
+      if (error) co_return failure("TLS", error.message());
+      socket_ = std::make_shared<SocketOver<beast::ssl_stream<beast::tcp_stream>>>(executor_, *tls);
+    } else {
+      socket_ = std::make_shared<SocketOver<beast::tcp_stream>>(executor_);
+    }
+    const auto socket = socket_;
+
+    websocket::stream_base::timeout timeout;
+    timeout.handshake_timeout = options_.connect_timeout;
+    timeout.idle_timeout = options_.idle_timeout;
+    timeout.keep_alive_pings = true;
+    if (auto failed = co_await socket->open(url_, endpoints, timeout)) co_return failure(failed->step, failed->cause);
+
+    beast::flat_buffer buffer;
+    while (!is_stopped_) {
+      if (const error_code ended = co_await socket->read(buffer)) {
+        co_return failure("connection",
+                          ended == websocket::error::closed ? close_cause(socket->reason()) : ended.message());
+      }
+      if (is_stopped_) break;
+      const auto data = buffer.cdata();
+      auto message = parse_server_message({static_cast<const char*>(data.data()), data.size()});
+      buffer.clear();
+      if (is_connected_) {
+        if (message) {
+          std::visit([this](auto& one) { handle(one); }, *message);
+        } else {
+          warn(message.error().code, "ignored a message: " + message.error().message);
+        }
+      } else if (const auto* welcome = message ? std::get_if<Welcome>(&*message) : nullptr) {
+        timer_.cancel();
+        enter(*welcome);
+      } else {
+        co_return failure("welcome", message ? "the server began with another message" : message.error().message);
+      }
+    }
+    co_return failure("connection", "stopped");
+  }
+
+  static std::string close_cause(const websocket::close_reason& reason) {
+    std::string cause = "closed by the server with " + std::to_string(reason.code);
+    if (!reason.reason.empty()) cause += ": " + std::string(reason.reason.data(), reason.reason.size());
+    return cause;
+  }
+
+  Error failure(std::string_view step, const std::string& cause) const {
+    if (has_timed_out_) {
+      return {ErrorCode::kTimeout, "rendezvous " + url_.text + ": no welcome in " +
+                                       std::to_string(options_.connect_timeout.count()) + " ms (" + std::string(step) +
+                                       ")"};
+    }
+    return {ErrorCode::kUnavailable, "rendezvous " + url_.text + ": " + std::string(step) + ": " + cause};
+  }
+
+  void enter(const Welcome& welcome) {
+    is_connected_ = true;
+    to_withdraw_.clear();
+    for (const auto& [key, cid] : announced_) to_announce_.insert(key);
+    flush();
+    for (const auto& [id, pending] : finds_) send(Find{id, pending.cid});
+    if (events_.on_connected) events_.on_connected(welcome);
+  }
+
+  void forget_connection() {
+    timer_.cancel();
+    if (socket_) {
+      socket_->close();
+      // Its operations end with an error that is delivered before this; TLS ones need the stream until then.
+      asio::post(executor_, [socket = std::exchange(socket_, nullptr)] {});
+    }
+    is_connected_ = false;
+    is_writing_ = false;
+    unsent_.clear();
+    unsent_bytes_ = 0;
+  }
+
+  void handle(const Welcome& /*message*/) { warn(ErrorCode::kMalformed, "ignored a second welcome"); }
+  void handle(Providers& message) { finish_find(message.id, std::move(message.peers)); }
+  void handle(Offer& message) {
+    if (events_.on_offer) events_.on_offer(std::move(message));
+  }
+  void handle(Answer& message) {
+    if (events_.on_answer) events_.on_answer(std::move(message));
+  }
+  void handle(Candidate& message) {
+    if (events_.on_candidate) events_.on_candidate(std::move(message));
+  }
+  void handle(Unreachable& message) {
+    if (events_.on_unreachable) events_.on_unreachable(std::move(message));
+  }
+  void handle(const Refusal& message) {
+    const std::string text = "refused: " + message.code + ": " + message.message;
+    if (message.id && finds_.contains(*message.id)) {
+      return finish_find(*message.id, fail(ErrorCode::kUnavailable, "rendezvous " + url_.text + ": " + text));
+    }
+    warn(ErrorCode::kUnavailable, text);
+  }
+
+  void finish_find(std::uint64_t id, Result<std::vector<std::string>> result) {
+    auto entry = finds_.extract(id);
+    if (!entry.empty()) entry.mapped().on_found(std::move(result));
+  }
+
+  void warn(ErrorCode code, std::string_view what) {
+    if (events_.on_warning && !is_stopped_) {
+      events_.on_warning({code, "rendezvous " + url_.text + ": " + std::string(what)});
+    }
+  }
+
+  void flush_soon() {
+    if (!is_connected_ || is_flush_due_) return;
+    is_flush_due_ = true;
+    asio::post(executor_, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->flush();
+    });
+  }
+
+  void flush() {
+    is_flush_due_ = false;
+    if (!is_connected_) return;
+    Withdraw withdraw;
+    for (const auto& [key, cid] : std::exchange(to_withdraw_, {})) add(withdraw, cid);
+    if (!withdraw.cids.empty()) send(withdraw);
+    Announce announce;
+    for (const auto& key : std::exchange(to_announce_, {})) add(announce, announced_.at(key));
+    if (!announce.cids.empty()) send(announce);
+  }
+
+  template <class Batch>
+  void add(Batch& batch, const ContentId& cid) {
+    batch.cids.push_back(cid);
+    if (batch.cids.size() == kMaxCids) send(std::exchange(batch, {}));
+  }
+
+  void write_next() {
+    if (is_writing_ || unsent_.empty()) return;
+    is_writing_ = true;
+    // The text is the handler's, so that it outlives a connection that is forgotten while it is written.
+    auto text = std::make_shared<std::string>(std::move(unsent_.front()));
+    unsent_.pop_front();
+    socket_->write(*text, [weak = weak_from_this(), socket = socket_, text](error_code error) {
+      const auto self = weak.lock();
+      if (!self || self->socket_ != socket || error) return;  // The read fails too, and ends the connection.
+      self->is_writing_ = false;
+      self->unsent_bytes_ -= text->size();
+      self->write_next();
+    });
+  }
+
+  asio::any_io_executor executor_;
+  const ServerUrl url_;
+  const ClientEvents events_;
+  const Options options_;
+  asio::steady_timer timer_;  // Of the connecting, then of the delay before the next try.
+  asio::ip::tcp::resolver resolver_;
+  std::minstd_rand random_;
+
+  std::map<std::string, ContentId> announced_;    // By content_key, as the two below.
+  std::set<std::string> to_announce_;             // Not yet told the server.
+  std::map<std::string, ContentId> to_withdraw_;  // The same.
+  bool is_flush_due_ = false;
+
+  std::uint64_t last_find_ = 0;
+  std::map<std::uint64_t, PendingFind> finds_;
+
+  std::shared_ptr<Socket> socket_;
+  bool is_connected_ = false;
+  bool has_timed_out_ = false;
+  bool is_stopped_ = false;
+  std::string last_failure_ = "not connected yet";
+  std::deque<std::string> unsent_;
+  std::size_t unsent_bytes_ = 0;
+  bool is_writing_ = false;
+};
+
+Client::Client(asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options)
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(url), std::move(events), options)) {
+  impl_->start();
+}
+
+Client::~Client() { impl_->stop(); }
+
+void Client::announce(const ContentId& cid) { impl_->announce(cid); }
+void Client::withdraw(const ContentId& cid) { impl_->withdraw(cid); }
+void Client::find(const ContentId& cid, OnFound on_found) { impl_->find(cid, std::move(on_found)); }
+void Client::send(Offer message) { impl_->send(std::move(message)); }
+void Client::send(Answer message) { impl_->send(std::move(message)); }
+void Client::send(Candidate message) { impl_->send(std::move(message)); }
+bool Client::is_connected() const { return impl_->is_connected(); }
+const ServerUrl& Client::url() const { return impl_->url(); }
+
+}  // namespace codio::rendezvous

@@ -1,0 +1,94 @@
+// A peer's side of the rendezvous, docs/protocol.md §2: one WebSocket that is kept open.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/result.h"
+#include "content_id/cid.h"
+#include "rendezvous/messages.h"
+
+namespace codio::rendezvous {
+
+/// Where a rendezvous is: `ws://host[:port]/path` or `wss://…`.
+struct ServerUrl {
+  bool tls = false;
+  std::string host;  ///< IPv6 addresses without brackets.
+  std::string port;
+  std::string target;
+  std::string text;  ///< As it was given, for messages.
+
+  static Result<ServerUrl> parse(std::string_view text);
+};
+
+/// What a client tells its owner, on its executor; never from inside a call into the client, nor after its destructor
+/// began. Any may be empty.
+struct ClientEvents {
+  /// The server said welcome. The peer id is a new one; sessions of an earlier connection are void.
+  std::function<void(const Welcome&)> on_connected;
+  /// The connection ended, or could not be made; the error names the server and the cause. Another try follows by
+  /// itself.
+  std::function<void(const Error&)> on_disconnected;
+  std::function<void(Offer)> on_offer;
+  std::function<void(Answer)> on_answer;
+  std::function<void(Candidate)> on_candidate;
+  std::function<void(Unreachable)> on_unreachable;
+  /// The server refused something, or sent what we do not understand and ignored; for the log.
+  std::function<void(const Error&)> on_warning;
+};
+
+/// Keeps a connection to one server: reconnects, announces everything again, asks pending questions again. For `wss:`
+/// the certificate is always verified, against the system's roots (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR count).
+///
+/// Threads: everything happens on `executor`, which must not run handlers concurrently.
+class Client {
+ public:
+  struct Options {
+    std::chrono::milliseconds connect_timeout{10'000};  ///< From the first try to the server's welcome.
+    std::chrono::milliseconds find_timeout{10'000};     ///< Includes waiting for the connection.
+    /// Between tries: doubles from the first to the last, times a random half to whole, so that the clients of a server
+    /// that restarted do not all come at once.
+    std::chrono::milliseconds first_delay{500};
+    std::chrono::milliseconds last_delay{30'000};
+    std::chrono::seconds idle_timeout{60};  ///< A silent server is gone; it is pinged after half of this.
+    /// Bytes not yet taken by the server; offers and candidates above are dropped with a warning.
+    std::size_t max_unsent = 1 << 20;
+  };
+  using OnFound = std::function<void(Result<std::vector<std::string>> peers)>;
+
+  Client(boost::asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options);
+  Client(boost::asio::any_io_executor executor, ServerUrl url, ClientEvents events)
+      : Client(std::move(executor), std::move(url), std::move(events), Options()) {}
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client();
+
+  /// Adds to what is announced, now and after every reconnection. Calls made at once travel in batches.
+  void announce(const content_id::ContentId& cid);
+  void withdraw(const content_id::ContentId& cid);
+
+  /// Asks who serves `cid`. `on_found` is called once: with peer ids, best first, or kTimeout or the server's refusal;
+  /// not at all if the client is destroyed before.
+  void find(const content_id::ContentId& cid, OnFound on_found);
+
+  /// Passed on by the server to `peer`; dropped while not connected, as sessions do not outlive a connection.
+  void send(Offer message);
+  void send(Answer message);
+  void send(Candidate message);
+
+  bool is_connected() const;
+  const ServerUrl& url() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace codio::rendezvous

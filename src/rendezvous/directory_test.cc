@@ -1,0 +1,486 @@
+#include "rendezvous/directory.h"
+
+#include <algorithm>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <random>
+#include <set>
+#include <utility>
+
+namespace codio::rendezvous {
+namespace {
+
+using content_id::Codec;
+using content_id::ContentId;
+using content_id::Digest256;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using testing::UnorderedElementsAre;
+
+ContentId numbered_cid(std::uint32_t number) {
+  Digest256 digest{};
+  for (int i = 0; i < 4; ++i) digest[i] = static_cast<std::uint8_t>(number >> (8 * i));
+  return ContentId::v1(Codec::kRaw, digest);
+}
+
+std::vector<ContentId> numbered_cids(std::uint32_t begin, std::uint32_t end) {
+  std::vector<ContentId> cids;
+  for (; begin < end; ++begin) cids.push_back(numbered_cid(begin));
+  return cids;
+}
+
+// A directory, a clock, and what it sent, by peer.
+class DirectoryTest : public testing::Test {
+ protected:
+  explicit DirectoryTest(Directory::Options options = {}) : directory_(std::move(options)) {}
+
+  ConnectionId connect(const std::string& peer, std::string_view address = "192.0.2.1") {
+    const auto id = directory_.connect(address, peer);
+    EXPECT_TRUE(id.has_value());
+    take();
+    return *id;
+  }
+
+  void say(ConnectionId id, const ClientMessage& message) { directory_.handle_message(now_, id, to_json(message)); }
+  void say_text(ConnectionId id, std::string_view text) { directory_.handle_message(now_, id, text); }
+
+  // All outputs since the last call, those to `id` only; the others are dropped.
+  std::vector<ServerMessage> heard_by(ConnectionId id) {
+    std::vector<ServerMessage> heard;
+    for (const Output& output : take()) {
+      const auto* send = std::get_if<Send>(&output);
+      if (send == nullptr || send->connection != id) continue;
+      auto message = parse_server_message(send->text);
+      EXPECT_TRUE(message.has_value()) << send->text;
+      if (message) heard.push_back(*std::move(message));
+    }
+    return heard;
+  }
+
+  template <class Message>
+  Message heard_one(ConnectionId id) {
+    auto heard = heard_by(id);
+    EXPECT_THAT(heard, SizeIs(1));
+    if (heard.size() != 1 || !std::holds_alternative<Message>(heard[0])) {
+      ADD_FAILURE() << "another message" << (heard.empty() ? "" : ": " + to_json(heard[0]));
+      std::abort();
+    }
+    return std::get<Message>(std::move(heard[0]));
+  }
+
+  std::string refusal_of(ConnectionId id) { return heard_one<Refusal>(id).code; }
+
+  std::vector<std::string> find(ConnectionId id, const ContentId& cid) {
+    say(id, Find{1, cid});
+    return heard_one<Providers>(id).peers;
+  }
+
+  std::vector<Output> take() {
+    std::vector<Output> outputs;
+    while (auto output = directory_.poll_output()) outputs.push_back(*std::move(output));
+    return outputs;
+  }
+
+  Directory directory_;
+  Time now_{std::chrono::hours(1)};
+};
+
+TEST_F(DirectoryTest, WelcomesWithTheIdTheLimitsAndTheIceServers) {
+  Directory directory(Directory::Options{.ice_servers = {{{"stun:stun.example.net"}, "", ""}}});
+  const auto id = directory.connect("192.0.2.1", "alice");
+  ASSERT_TRUE(id.has_value());
+  const auto output = directory.poll_output();
+  ASSERT_TRUE(output.has_value());
+  EXPECT_EQ(std::get<Send>(*output).connection, *id);
+  EXPECT_EQ(std::get<Send>(*output).text,
+            R"({"iceServers":[{"urls":["stun:stun.example.net"]}],"maxAnnounced":16384,"peer":"alice",)"
+            R"("type":"welcome","version":1})");
+}
+
+TEST_F(DirectoryTest, FindsThoseWhoAnnouncedButNotTheAsker) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  const auto carol = connect("carol");
+  say(alice, Announce{{numbered_cid(1), numbered_cid(2)}});
+  say(bob, Announce{{numbered_cid(1)}});
+  EXPECT_THAT(take(), IsEmpty());
+  EXPECT_THAT(find(carol, numbered_cid(1)), UnorderedElementsAre("alice", "bob"));
+  EXPECT_THAT(find(carol, numbered_cid(2)), ElementsAre("alice"));
+  EXPECT_THAT(find(alice, numbered_cid(1)), ElementsAre("bob"));
+  EXPECT_THAT(find(alice, numbered_cid(2)), IsEmpty());
+  EXPECT_THAT(find(alice, numbered_cid(3)), IsEmpty());
+}
+
+TEST_F(DirectoryTest, RepeatsTheNumberOfTheQuestion) {
+  const auto alice = connect("alice");
+  say(alice, Find{(std::uint64_t{1} << 53) - 1, numbered_cid(1)});
+  EXPECT_EQ(heard_one<Providers>(alice).id, (std::uint64_t{1} << 53) - 1);
+}
+
+TEST_F(DirectoryTest, ComparesCidsByMultihash) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  say(alice, Announce{{ContentId::v0(Digest256{7}), ContentId::v1(Codec::kRaw, Digest256{7})}});
+  EXPECT_EQ(directory_.announced(), 1U);
+  EXPECT_THAT(find(bob, ContentId::v1(Codec::kDagPb, Digest256{7})), ElementsAre("alice"));
+  say(alice, Withdraw{{ContentId::v1(Codec::kDagCbor, Digest256{7})}});
+  EXPECT_THAT(find(bob, ContentId::v0(Digest256{7})), IsEmpty());
+}
+
+TEST_F(DirectoryTest, ForgetsWhatIsWithdrawnOrLeft) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  const auto carol = connect("carol");
+  for (const auto id : {alice, bob}) say(id, Announce{numbered_cids(0, 4)});
+  say(alice, Withdraw{{numbered_cid(0), numbered_cid(9)}});
+  EXPECT_THAT(find(carol, numbered_cid(0)), ElementsAre("bob"));
+  directory_.disconnect(bob);
+  EXPECT_THAT(find(carol, numbered_cid(0)), IsEmpty());
+  EXPECT_THAT(find(carol, numbered_cid(1)), ElementsAre("alice"));
+  directory_.disconnect(alice);
+  EXPECT_EQ(directory_.announced(), 0U);
+  EXPECT_EQ(directory_.connections(), 1U);
+}
+
+TEST_F(DirectoryTest, NamesAtMost32ProvidersAndAllInTheirTurn) {
+  const auto asker = connect("asker");
+  for (int i = 0; i < 50; ++i) say(connect("p" + std::to_string(i)), Announce{{numbered_cid(1)}});
+  std::set<std::string> named;
+  std::map<std::string, int> first;
+  for (int i = 0; i < 50; ++i) {
+    const auto peers = find(asker, numbered_cid(1));
+    ASSERT_THAT(peers, SizeIs(32));
+    EXPECT_THAT(std::set(peers.begin(), peers.end()), SizeIs(32));
+    named.insert(peers.begin(), peers.end());
+    ++first[peers[0]];
+  }
+  EXPECT_THAT(named, SizeIs(50));
+  EXPECT_LE(std::ranges::max_element(first, {}, [](const auto& entry) { return entry.second; })->second, 3);
+}
+
+TEST_F(DirectoryTest, SpreadsTheFirstPlaceAmongFewProviders) {
+  const auto asker = connect("asker");
+  for (const auto* name : {"a", "b", "c"}) say(connect(name), Announce{{numbered_cid(1)}});
+  std::set<std::string> first;
+  for (int i = 0; i < 3; ++i) first.insert(find(asker, numbered_cid(1)).at(0));
+  EXPECT_THAT(first, SizeIs(3));
+}
+
+TEST_F(DirectoryTest, PassesOfferAnswerAndCandidatesBetweenTwoPeers) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  say(alice, Offer{"bob", "s1", "v=0\r\no=- \"x\""});
+  EXPECT_EQ(heard_one<Offer>(bob), (Offer{"alice", "s1", "v=0\r\no=- \"x\""}));
+  say(alice, Candidate{"bob", "s1", "candidate:1", "0"});
+  EXPECT_EQ(heard_one<Candidate>(bob), (Candidate{"alice", "s1", "candidate:1", "0"}));
+  say(bob, Answer{"alice", "s1", "answer"});
+  EXPECT_EQ(heard_one<Answer>(alice), (Answer{"bob", "s1", "answer"}));
+  say(bob, Candidate{"alice", "s1", "", ""});
+  EXPECT_EQ(heard_one<Candidate>(alice), (Candidate{"bob", "s1", "", ""}));
+  EXPECT_EQ(directory_.sessions(), 1U);
+}
+
+TEST_F(DirectoryTest, DoesNotPassAnAnswerThatNobodyOffered) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  say(bob, Answer{"alice", "s1", "answer"});
+  EXPECT_EQ(refusal_of(bob), "no-session");
+  say(alice, Offer{"bob", "s1", "offer"});
+  take();
+  say(alice, Answer{"bob", "s1", "the offerer's own answer"});
+  EXPECT_EQ(refusal_of(alice), "no-session");
+  say(bob, Answer{"alice", "s2", "another session"});
+  EXPECT_EQ(refusal_of(bob), "no-session");
+}
+
+TEST_F(DirectoryTest, DoesNotPassCandidatesOutsideASession) {
+  const auto alice = connect("alice");
+  connect("bob");
+  const auto mallory = connect("mallory");
+  say(alice, Offer{"bob", "s1", "offer"});
+  take();
+  say(mallory, Candidate{"bob", "s1", "candidate:1", "0"});
+  EXPECT_EQ(refusal_of(mallory), "no-session");
+  say(mallory, Answer{"alice", "s1", "answer"});
+  EXPECT_EQ(refusal_of(mallory), "no-session");
+}
+
+TEST_F(DirectoryTest, SaysWhichPeerIsUnreachable) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  say(alice, Offer{"nobody", "s1", "offer"});
+  EXPECT_EQ(heard_one<Unreachable>(alice), (Unreachable{"nobody", "s1"}));
+  say(alice, Offer{"bob", "s2", "offer"});
+  take();
+  directory_.disconnect(bob);
+  say(alice, Candidate{"bob", "s2", "candidate:1", "0"});
+  EXPECT_EQ(heard_one<Unreachable>(alice), (Unreachable{"bob", "s2"}));
+}
+
+TEST_F(DirectoryTest, ForgetsASessionAfterAMinuteWithoutAMessage) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  EXPECT_EQ(directory_.next_wakeup(), std::nullopt);
+  say(alice, Offer{"bob", "s1", "offer"});
+  EXPECT_EQ(directory_.next_wakeup(), now_ + std::chrono::seconds(60));
+  now_ += std::chrono::seconds(59);
+  take();
+  say(alice, Candidate{"bob", "s1", "candidate:1", "0"});
+  heard_one<Candidate>(bob);
+  now_ += std::chrono::seconds(59);
+  directory_.handle_wakeup(now_);
+  EXPECT_EQ(directory_.sessions(), 1U);
+  now_ += std::chrono::seconds(1);
+  say(bob, Answer{"alice", "s1", "late"});
+  EXPECT_EQ(refusal_of(bob), "no-session");
+  EXPECT_EQ(directory_.sessions(), 0U);
+}
+
+TEST_F(DirectoryTest, ForgetsTheSessionsOfWhoLeft) {
+  const auto alice = connect("alice");
+  connect("bob");
+  say(alice, Offer{"bob", "s1", "offer"});
+  directory_.disconnect(alice);
+  EXPECT_EQ(directory_.sessions(), 0U);
+  EXPECT_EQ(directory_.next_wakeup(), std::nullopt);
+}
+
+TEST_F(DirectoryTest, LimitsOpenSessionsOfAnOfferer) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  for (int i = 0; i < 512; ++i) say(alice, Offer{"bob", "s" + std::to_string(i), "offer"});
+  EXPECT_THAT(heard_by(bob), SizeIs(512));
+  say(alice, Offer{"bob", "one-more", "offer"});
+  EXPECT_EQ(refusal_of(alice), "too-many");
+  say(alice, Offer{"bob", "s0", "again"});
+  EXPECT_EQ(heard_one<Offer>(bob).sdp, "again");
+  say(bob, Offer{"alice", "one-more", "offer"});
+  EXPECT_EQ(heard_one<Offer>(alice).session, "one-more");
+  now_ += std::chrono::seconds(60);
+  say(alice, Offer{"bob", "one-more", "offer"});
+  EXPECT_EQ(heard_one<Offer>(bob).session, "one-more");
+}
+
+TEST_F(DirectoryTest, LimitsWhatOneConnectionAnnounces) {
+  const auto alice = connect("alice");
+  for (std::uint32_t i = 0; i < 64; ++i) say(alice, Announce{numbered_cids(i * 256, (i + 1) * 256)});
+  EXPECT_THAT(take(), IsEmpty());
+  EXPECT_EQ(directory_.announced(), 16'384U);
+  say(alice, Announce{numbered_cids(16'380, 16'386)});
+  const auto refusal = heard_one<Refusal>(alice);
+  EXPECT_EQ(refusal.code, "too-many");
+  EXPECT_THAT(refusal.message, HasSubstr("2 CIDs"));
+  EXPECT_EQ(directory_.announced(), 16'384U);
+  say(alice, Withdraw{{numbered_cid(0)}});
+  say(alice, Announce{{numbered_cid(20'000)}});
+  EXPECT_THAT(take(), IsEmpty());
+}
+
+TEST_F(DirectoryTest, LimitsWhatAllAnnounce) {
+  Directory directory(Directory::Options{.max_announced_all = 3});
+  const auto alice = *directory.connect("192.0.2.1", "alice");
+  const auto bob = *directory.connect("192.0.2.2", "bob");
+  directory.handle_message(now_, alice, to_json(ClientMessage{Announce{numbered_cids(0, 2)}}));
+  directory.handle_message(now_, bob, to_json(ClientMessage{Announce{numbered_cids(0, 2)}}));
+  EXPECT_EQ(directory.announced(), 3U);
+  directory.disconnect(alice);
+  EXPECT_EQ(directory.announced(), 1U);
+}
+
+TEST_F(DirectoryTest, LimitsConnectionsOfAnAddress) {
+  ConnectionId last;
+  for (int i = 0; i < 256; ++i) last = connect("a" + std::to_string(i), "192.0.2.1");
+  const auto refused = directory_.connect("192.0.2.1", "one-more");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_THAT(refused.error().message, HasSubstr("192.0.2.1"));
+  connect("other", "192.0.2.2");
+  directory_.disconnect(last);
+  connect("one-more", "192.0.2.1");
+}
+
+TEST_F(DirectoryTest, LetsLoopbackHaveMore) {
+  for (int i = 0; i < 4096; ++i) connect("a" + std::to_string(i), "127.0.0.1");
+  EXPECT_FALSE(directory_.connect("127.0.0.1", "one-more").has_value());
+}
+
+TEST_F(DirectoryTest, LimitsTheRateAndClosesWhoGoesOn) {
+  const auto alice = connect("alice");
+  const auto ask = [&] { say(alice, Find{1, numbered_cid(1)}); };
+  for (int i = 0; i < 600; ++i) ask();
+  EXPECT_THAT(heard_by(alice), Each(testing::VariantWith<Providers>(testing::_)));
+  ask();
+  EXPECT_EQ(refusal_of(alice), "rate-limited");
+  now_ += std::chrono::seconds(1);
+  for (int i = 0; i < 60; ++i) ask();
+  EXPECT_THAT(heard_by(alice), Each(testing::VariantWith<Providers>(testing::_)));
+  for (int i = 0; i < 998; ++i) {
+    now_ += std::chrono::microseconds(16);  // A thousand times as fast as the bucket fills.
+    ask();
+  }
+  EXPECT_EQ(directory_.connections(), 1U);
+  while (directory_.connections() == 1 && now_ < Time(std::chrono::hours(2))) {
+    now_ += std::chrono::microseconds(16);
+    ask();
+  }
+  const auto outputs = take();
+  EXPECT_EQ(std::get<Close>(outputs.back()).code, CloseCode::kPolicy);
+  ask();
+  directory_.disconnect(alice);
+  EXPECT_THAT(take(), IsEmpty());
+}
+
+TEST_F(DirectoryTest, ForgivesWhatWasRefusedOnceTheBucketIsFull) {
+  const auto alice = connect("alice");
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 600 + 999; ++i) say(alice, Find{1, numbered_cid(1)});
+    now_ += std::chrono::seconds(10);
+  }
+  EXPECT_EQ(directory_.connections(), 1U);
+}
+
+TEST_F(DirectoryTest, ClosesOnAMessageOver64KiB) {
+  const auto alice = connect("alice");
+  say_text(alice, std::string(kMaxMessage + 1, ' '));
+  const auto outputs = take();
+  ASSERT_THAT(outputs, SizeIs(1));
+  EXPECT_EQ(std::get<Close>(outputs[0]).code, CloseCode::kTooBig);
+}
+
+TEST_F(DirectoryTest, DoesNotPassOnWhatWouldBeOver64KiBThen) {
+  const auto alice = connect("a-peer-with-a-long-name");
+  const auto bob = connect("bob");
+  Offer offer{"bob", "s1", ""};
+  offer.sdp.assign(kMaxMessage - to_json(ClientMessage{offer}).size(), 'x');
+  say(alice, offer);
+  auto outputs = take();
+  ASSERT_THAT(outputs, SizeIs(1));
+  EXPECT_EQ(std::get<Send>(outputs[0]).connection, alice);
+  EXPECT_THAT(std::get<Send>(outputs[0]).text, HasSubstr("too-large"));
+  offer.sdp.resize(offer.sdp.size() - 100);
+  say(alice, offer);
+  heard_one<Offer>(bob);
+}
+
+TEST_F(DirectoryTest, RefusesWhatIsMalformed) {
+  const auto alice = connect("alice");
+  const std::string cid = numbered_cid(1).to_string();
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", "malformed"},
+      {"nonsense", "malformed"},
+      {"[]", "malformed"},
+      {"null", "malformed"},
+      {"{}", "malformed"},
+      {R"({"type":1})", "malformed"},
+      {R"({"type":"welcome"})", "unknown-type"},
+      {R"({"type":"find"} {})", "malformed"},
+      {"{\"type\":\"\xff\"}", "malformed"},
+      {R"({"type":"find","id":1})", "malformed"},
+      {R"({"type":"find","id":-1,"cid":")" + cid + "\"}", "malformed"},
+      {R"({"type":"find","id":1e3,"cid":")" + cid + "\"}", "malformed"},
+      {R"({"type":"find","id":9007199254740992,"cid":")" + cid + "\"}", "malformed"},
+      {R"({"type":"find","id":1e999,"cid":")" + cid + "\"}", "malformed"},
+      {R"({"type":"find","id":1,"cid":["x"]})", "malformed"},
+      {R"({"type":"find","id":1,"cid":"Qm"})", "malformed"},
+      {R"({"type":"find","id":1,"cid":")" + std::string(513, 'b') + "\"}", "too-large"},
+      {R"({"type":"announce","cids":{}})", "malformed"},
+      {R"({"type":"announce","cids":["x"]})", "malformed"},
+      {R"({"type":"announce","cids":[)" + std::string(512, '1') + "]}", "malformed"},
+      {R"({"type":"withdraw"})", "malformed"},
+      {R"({"type":"offer","to":"","session":"s","sdp":""})", "malformed"},
+      {R"({"type":"offer","to":"b b","session":"s","sdp":""})", "malformed"},
+      {R"({"type":"offer","to":"bob","session":")" + std::string(65, 's') + R"(","sdp":""})", "malformed"},
+      {R"({"type":"offer","to":"bob","session":"s","sdp":null})", "malformed"},
+      {R"({"type":"answer","to":"bob","session":"s"})", "malformed"},
+      {R"({"type":"candidate","to":"bob","session":"s","mid":"0"})", "malformed"},
+      {std::string(kMaxMessage, '['), "malformed"},
+      {R"({"type":)" + std::string(30'000, '[') + std::string(30'000, ']') + "}", "malformed"},
+  };
+  for (const auto& [text, code] : cases) {
+    say_text(alice, text);
+    EXPECT_EQ(refusal_of(alice), code) << text.substr(0, 200);
+  }
+  std::string many = R"({"type":"announce","cids":[)";
+  for (int i = 0; i < 257; ++i) many += "\"" + cid + "\",";
+  many.back() = ']';
+  say_text(alice, many + "}");
+  EXPECT_EQ(refusal_of(alice), "too-large");
+}
+
+TEST_F(DirectoryTest, IgnoresUnknownMembersHoweverDeep) {
+  const auto alice = connect("alice");
+  say_text(alice, R"({"type":"find","id":1,"cid":")" + numbered_cid(1).to_string() + R"(","new":)" +
+                      std::string(20'000, '[') + std::string(20'000, ']') + R"(,"other":{"a":[1,{"b":2}]}})");
+  heard_one<Providers>(alice);
+}
+
+TEST_F(DirectoryTest, RefusesAFindByItsNumber) {
+  const auto alice = connect("alice");
+  say_text(alice, R"({"type":"find","id":7,"cid":"nonsense"})");
+  EXPECT_EQ(heard_one<Refusal>(alice).id, 7U);
+}
+
+TEST_F(DirectoryTest, SurvivesMutationsOfValidMessages) {
+  std::mt19937 random(20240607);
+  const auto pick = [&](std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(random); };
+  std::vector<ConnectionId> ids;
+  for (int i = 0; i < 4; ++i) ids.push_back(connect("p" + std::to_string(i)));
+  const std::vector<ClientMessage> valid = {
+      Announce{numbered_cids(0, 3)},  Withdraw{numbered_cids(1, 2)},       Find{3, numbered_cid(1)},
+      Offer{"p1", "s1", "v=0\r\n"},   Answer{"p0", "s1", "v=0\r\n\u00fc"}, Candidate{"p1", "s1", "candidate:1", "0"},
+      Candidate{"p2", "s2", "", "0"}, Offer{"p2", "s2", "\"\\"},
+  };
+  constexpr std::string_view kPieces[] = {"{", "}", "[", "]", "\"", "\\u", "\\", ":", ",", "null", "1e9", "\xc3", "p3"};
+  for (int round = 0; round < 20'000; ++round) {
+    now_ += std::chrono::milliseconds(20);
+    std::string text = to_json(valid[pick(valid.size())]);
+    for (std::size_t change = pick(4); change > 0; --change) {
+      const std::size_t at = pick(text.size());
+      switch (pick(4)) {
+        case 0: text[at] = static_cast<char>(pick(256)); break;
+        case 1: text.erase(at, pick(8)); break;
+        case 2: text.insert(at, kPieces[pick(std::size(kPieces))]); break;
+        default: text.insert(at, text.substr(pick(text.size()), pick(32))); break;
+      }
+      if (text.empty()) text = "{";
+    }
+    const std::size_t who = pick(ids.size());
+    if (pick(200) == 0) {
+      directory_.disconnect(ids[who]);
+      ids[who] = connect("p" + std::to_string(who));
+    }
+    say_text(ids[who], text);
+    for (const Output& output : take()) {
+      if (const auto* send = std::get_if<Send>(&output)) {
+        ASSERT_TRUE(parse_server_message(send->text).has_value()) << text << " -> " << send->text;
+      }
+    }
+  }
+  for (const auto id : ids) directory_.disconnect(id);
+  EXPECT_EQ(directory_.announced(), 0U);
+  EXPECT_EQ(directory_.sessions(), 0U);
+  EXPECT_EQ(directory_.connections(), 0U);
+}
+
+TEST(ParseServerMessage, RefusesAnotherVersionAndWhatIsUnknown) {
+  EXPECT_EQ(parse_server_message(R"({"type":"welcome","version":2,"peer":"a","maxAnnounced":1})").error().code,
+            ErrorCode::kUnsupported);
+  EXPECT_EQ(parse_server_message(R"({"type":"surprise"})").error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(parse_server_message(R"({"type":"unreachable","peer":"a b","session":"s"})").error().code,
+            ErrorCode::kMalformed);
+  EXPECT_EQ(parse_server_message(std::string(kMaxMessage + 1, ' ')).error().code, ErrorCode::kTooLarge);
+}
+
+TEST(ParseServerMessage, TakesIceServersInEitherFormAndLeavesOutOthers) {
+  const auto message = parse_server_message(
+      R"({"type":"welcome","version":1,"peer":"a","maxAnnounced":1,"iceServers":[
+          {"urls":"stun:one"},{"urls":["turn:two"],"username":"u","credential":"c"},{"urls":7},"x"]})");
+  ASSERT_TRUE(message.has_value());
+  EXPECT_EQ(std::get<Welcome>(*message), (Welcome{"a", {{{"stun:one"}, "", ""}, {{"turn:two"}, "u", "c"}}, 1}));
+}
+
+}  // namespace
+}  // namespace codio::rendezvous

@@ -1,0 +1,128 @@
+// The messages of rendezvous, docs/protocol.md §2: typed structs and their JSON.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "common/result.h"
+#include "content_id/cid.h"
+
+namespace codio::rendezvous {
+
+inline constexpr std::string_view kSubprotocol = "codio-rendezvous.1";
+inline constexpr std::uint64_t kVersion = 1;
+inline constexpr std::size_t kMaxMessage = 64 * 1024;  ///< Bytes of JSON.
+inline constexpr std::size_t kMaxCids = 256;           ///< In one `announce` or `withdraw`.
+inline constexpr std::size_t kMaxProviders = 32;       ///< In one `providers`.
+
+/// A STUN or TURN server, as WebRTC's RTCIceServer.
+struct IceServer {
+  std::vector<std::string> urls;
+  std::string username;
+  std::string credential;
+
+  bool operator==(const IceServer&) const = default;
+};
+
+/// What two peers say to each other before they are connected. `peer` is the other one: in the JSON `to` from a client
+/// and `from` from the server.
+struct Offer {
+  std::string peer;
+  std::string session;
+  std::string sdp;
+
+  bool operator==(const Offer&) const = default;
+};
+
+struct Answer {
+  std::string peer;
+  std::string session;
+  std::string sdp;
+
+  bool operator==(const Answer&) const = default;
+};
+
+struct Candidate {
+  std::string peer;
+  std::string session;
+  std::string candidate;  ///< Empty is the end of candidates.
+  std::string mid;
+
+  bool operator==(const Candidate&) const = default;
+};
+
+struct Announce {
+  std::vector<content_id::ContentId> cids;
+};
+
+struct Withdraw {
+  std::vector<content_id::ContentId> cids;
+};
+
+struct Find {
+  std::uint64_t id = 0;
+  content_id::ContentId cid;
+};
+
+struct Welcome {
+  std::string peer;
+  std::vector<IceServer> ice_servers;
+  std::uint64_t max_announced = 0;
+
+  bool operator==(const Welcome&) const = default;
+};
+
+struct Providers {
+  std::uint64_t id = 0;
+  content_id::ContentId cid;
+  std::vector<std::string> peers;
+};
+
+struct Unreachable {
+  std::string peer;
+  std::string session;
+
+  bool operator==(const Unreachable&) const = default;
+};
+
+/// The `error` message. `code` is text, because a later server may know more codes.
+struct Refusal {
+  std::string code;
+  std::string message;
+  std::optional<std::uint64_t> id;
+
+  bool operator==(const Refusal&) const = default;
+};
+
+namespace refusal {
+inline constexpr std::string_view kMalformed = "malformed";
+inline constexpr std::string_view kTooLarge = "too-large";
+inline constexpr std::string_view kTooMany = "too-many";
+inline constexpr std::string_view kRateLimited = "rate-limited";
+inline constexpr std::string_view kUnknownType = "unknown-type";
+inline constexpr std::string_view kNoSession = "no-session";
+}  // namespace refusal
+
+using ClientMessage = std::variant<Announce, Withdraw, Find, Offer, Answer, Candidate>;
+using ServerMessage = std::variant<Welcome, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
+
+/// Reads what a client sent; the error is what the server has to answer. Peer ids and sessions in the result are
+/// well-formed, CID lists within kMaxCids.
+std::expected<ClientMessage, Refusal> parse_client_message(std::string_view text);
+
+/// Reads what a server sent: kMalformed, kTooLarge, or kUnsupported for a type or version that is not known here.
+Result<ServerMessage> parse_server_message(std::string_view text);
+
+std::string to_json(const ClientMessage& message);
+std::string to_json(const ServerMessage& message);
+
+/// What CIDs are compared by: equal for all CIDs of one block, whatever their version and codec.
+std::string content_key(const content_id::ContentId& cid);
+
+}  // namespace codio::rendezvous

@@ -1,0 +1,445 @@
+// Server and Client over real sockets on loopback.
+#include "rendezvous/server.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/write.hpp>
+#include <boost/beast/websocket.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "rendezvous/client.h"
+
+namespace codio::rendezvous {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+namespace websocket = boost::beast::websocket;
+using asio::ip::tcp;
+using boost::system::error_code;
+using content_id::Codec;
+using content_id::ContentId;
+using content_id::Digest256;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using namespace std::chrono_literals;
+
+ContentId numbered_cid(std::uint32_t number) {
+  Digest256 digest{};
+  for (int i = 0; i < 4; ++i) digest[i] = static_cast<std::uint8_t>(number >> (8 * i));
+  return ContentId::v1(Codec::kRaw, digest);
+}
+
+// An HTTP server with nothing but a rendezvous.
+class Host {
+ public:
+  Host(asio::io_context& io, std::uint16_t port, Server::Options options = {})
+      : server_(io.get_executor(), std::move(options)), acceptor_(io) {
+    const tcp::endpoint endpoint(asio::ip::address_v4::loopback(), port);
+    acceptor_.open(endpoint.protocol());
+    acceptor_.set_option(tcp::acceptor::reuse_address(true));
+    acceptor_.bind(endpoint);
+    acceptor_.listen();
+    asio::co_spawn(io, accept_loop(), asio::detached);
+  }
+
+  std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  Server& server() { return server_; }
+
+  // The host must not be destroyed before its coroutines ended.
+  void stop_accepting() { acceptor_.close(); }
+
+ private:
+  asio::awaitable<void> accept_loop() {
+    while (true) {
+      error_code error;
+      tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      if (error) co_return;
+      asio::co_spawn(acceptor_.get_executor(), hand_over(std::move(socket)), asio::detached);
+    }
+  }
+
+  asio::awaitable<void> hand_over(tcp::socket socket) {
+    beast::tcp_stream stream(std::move(socket));
+    beast::flat_buffer buffer;
+    http::request<http::string_body> request;
+    error_code error;
+    co_await http::async_read(stream, buffer, request, asio::redirect_error(asio::use_awaitable, error));
+    if (error) co_return;
+    const auto client = stream.socket().remote_endpoint().address();
+    server_.accept(std::move(stream), std::move(request), client);
+  }
+
+  Server server_;
+  tcp::acceptor acceptor_;
+};
+
+// A client that writes down what it hears.
+struct Peer {
+  Peer(asio::io_context& io, const std::string& url, Client::Options options = {.first_delay = 20ms})
+      : client(io.get_executor(), *ServerUrl::parse(url),
+               {.on_connected = [this](const Welcome& message) { welcomes.push_back(message); },
+                .on_disconnected = [this](const Error& error) { disconnections.push_back(error); },
+                .on_offer = [this](Offer message) { offers.push_back(std::move(message)); },
+                .on_answer = [this](Answer message) { answers.push_back(std::move(message)); },
+                .on_candidate = [this](Candidate message) { candidates.push_back(std::move(message)); },
+                .on_unreachable = [this](Unreachable message) { unreachable.push_back(std::move(message)); },
+                .on_warning = [this](const Error& error) { warnings.push_back(error); }},
+               options) {}
+
+  std::string id() const { return welcomes.back().peer; }
+
+  std::vector<Welcome> welcomes;
+  std::vector<Error> disconnections;
+  std::vector<Error> warnings;
+  std::vector<Offer> offers;
+  std::vector<Answer> answers;
+  std::vector<Candidate> candidates;
+  std::vector<Unreachable> unreachable;
+  Client client;
+};
+
+class ServerTest : public testing::Test {
+ protected:
+  ~ServerTest() override { io_.stop(); }
+
+  std::string url(std::uint16_t port) const { return "ws://127.0.0.1:" + std::to_string(port) + "/rendezvous"; }
+
+  [[nodiscard]] bool run_until(const std::function<bool()>& done, std::chrono::seconds limit = 20s) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    io_.restart();
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      io_.run_one_for(20ms);
+    }
+    return true;
+  }
+
+  // Peer ids that serve the CID, as soon as there are any.
+  std::vector<std::string> find(Peer& peer, const ContentId& cid) {
+    std::vector<std::string> found;
+    EXPECT_TRUE(run_until([&] {
+      bool answered = false;
+      peer.client.find(cid, [&](Result<std::vector<std::string>> peers) {
+        answered = true;
+        if (peers) found = *peers;
+      });
+      return run_until([&] { return answered; }) && !found.empty();
+    }));
+    return found;
+  }
+
+  asio::io_context io_;
+};
+
+TEST_F(ServerTest, LetsTwoClientsFindEachOtherAndTalk) {
+  Host host(io_, 0, {.directory = {.ice_servers = {{{"stun:stun.example.net"}, "", ""}}}});
+  Peer alice(io_, url(host.port()));
+  Peer bob(io_, url(host.port()));
+  alice.client.announce(numbered_cid(1));
+  EXPECT_FALSE(alice.client.is_connected());
+  ASSERT_TRUE(run_until([&] { return alice.client.is_connected() && bob.client.is_connected(); }));
+  EXPECT_EQ(alice.welcomes[0].ice_servers, (std::vector<IceServer>{{{"stun:stun.example.net"}, "", ""}}));
+  EXPECT_EQ(alice.welcomes[0].max_announced, 16'384U);
+
+  EXPECT_THAT(find(bob, numbered_cid(1)), ElementsAre(alice.id()));
+  bob.client.send(Offer{alice.id(), "s1", "the offer"});
+  bob.client.send(Candidate{alice.id(), "s1", "candidate:1", "0"});
+  ASSERT_TRUE(run_until([&] { return !alice.candidates.empty(); }));
+  EXPECT_THAT(alice.offers, ElementsAre(Offer{bob.id(), "s1", "the offer"}));
+  EXPECT_THAT(alice.candidates, ElementsAre(Candidate{bob.id(), "s1", "candidate:1", "0"}));
+  alice.client.send(Answer{bob.id(), "s1", "the answer"});
+  alice.client.send(Candidate{bob.id(), "s1", "", ""});
+  ASSERT_TRUE(run_until([&] { return !bob.candidates.empty(); }));
+  EXPECT_THAT(bob.answers, ElementsAre(Answer{alice.id(), "s1", "the answer"}));
+
+  bob.client.send(Offer{"nobody", "s2", "the offer"});
+  ASSERT_TRUE(run_until([&] { return !bob.unreachable.empty(); }));
+  EXPECT_THAT(bob.unreachable, ElementsAre(Unreachable{"nobody", "s2"}));
+}
+
+TEST_F(ServerTest, DoesNotPassAnAnswerWithoutAnOffer) {
+  Host host(io_, 0);
+  Peer alice(io_, url(host.port()));
+  Peer bob(io_, url(host.port()));
+  ASSERT_TRUE(run_until([&] { return alice.client.is_connected() && bob.client.is_connected(); }));
+  alice.client.send(Answer{bob.id(), "s1", "the answer"});
+  ASSERT_TRUE(run_until([&] { return !alice.warnings.empty(); }));
+  EXPECT_THAT(alice.warnings[0].message, HasSubstr("no-session"));
+  EXPECT_THAT(bob.answers, IsEmpty());
+}
+
+TEST_F(ServerTest, AnnouncesInBatchesAndTakesBack) {
+  Host host(io_, 0);
+  Peer alice(io_, url(host.port()));
+  for (std::uint32_t i = 0; i < 1000; ++i) alice.client.announce(numbered_cid(i));
+  const auto announced = [&](std::size_t count) { return host.server().directory().announced() == count; };
+  ASSERT_TRUE(run_until([&] { return announced(1000); }));
+  for (std::uint32_t i = 0; i < 999; ++i) alice.client.withdraw(numbered_cid(i));
+  alice.client.announce(numbered_cid(0));
+  ASSERT_TRUE(run_until([&] { return announced(2); }));
+  EXPECT_THAT(alice.warnings, IsEmpty());
+}
+
+TEST_F(ServerTest, AnnouncesAgainAfterTheServerCameBackOnTheSamePort) {
+  std::optional<Host> host(std::in_place, io_, 0);
+  const std::uint16_t port = host->port();
+  Peer alice(io_, url(port));
+  for (std::uint32_t i = 0; i < 300; ++i) alice.client.announce(numbered_cid(i));
+  ASSERT_TRUE(run_until([&] { return host->server().directory().announced() == 300; }));
+  alice.client.withdraw(numbered_cid(0));
+
+  host->server().close();
+  host->stop_accepting();
+  ASSERT_TRUE(run_until([&] { return !alice.disconnections.empty(); }));
+  EXPECT_THAT(alice.disconnections[0].message, HasSubstr("1001"));
+  EXPECT_THAT(alice.disconnections[0].message, HasSubstr(url(port)));
+  ASSERT_TRUE(run_until([&] { return alice.disconnections.size() >= 2; }));
+  EXPECT_THAT(alice.disconnections[1].message, HasSubstr("Connection refused"));
+  alice.client.announce(numbered_cid(1000));
+
+  std::optional<std::vector<std::string>> found;
+  alice.client.find(numbered_cid(5), [&](auto peers) { found = peers.value(); });
+  host.emplace(io_, port);
+  ASSERT_TRUE(run_until([&] { return host->server().directory().announced() == 300 && found; }));
+  EXPECT_EQ(alice.welcomes.size(), 2U);
+  EXPECT_NE(alice.welcomes[0].peer, alice.welcomes[1].peer);
+}
+
+TEST_F(ServerTest, ClientNamesTheServerAndTheCauseWhenItIsUnreachable) {
+  tcp::acceptor unused(io_, {asio::ip::address_v4::loopback(), 0});
+  const std::uint16_t port = unused.local_endpoint().port();
+  unused.close();
+  Peer alice(io_, url(port), {.find_timeout = 100ms, .first_delay = 20ms});
+  std::optional<Error> failure;
+  alice.client.find(numbered_cid(1), [&](auto peers) { failure = peers.error(); });
+  ASSERT_TRUE(run_until([&] { return failure && alice.disconnections.size() >= 3; }));
+  EXPECT_EQ(alice.disconnections[0].code, ErrorCode::kUnavailable);
+  EXPECT_EQ(alice.disconnections[0].message, "rendezvous " + url(port) + ": connect: Connection refused");
+  EXPECT_EQ(failure->code, ErrorCode::kTimeout);
+  EXPECT_THAT(failure->message, HasSubstr("Connection refused"));
+}
+
+TEST_F(ServerTest, ClientGivesUpOnAServerThatDoesNotSpeak) {
+  tcp::acceptor silent(io_, {asio::ip::address_v4::loopback(), 0});
+  const std::string text = url(silent.local_endpoint().port());
+  Peer alice(io_, text, {.connect_timeout = 100ms, .first_delay = 20ms});
+  ASSERT_TRUE(run_until([&] { return !alice.disconnections.empty(); }));
+  EXPECT_EQ(alice.disconnections[0].code, ErrorCode::kTimeout);
+  EXPECT_THAT(alice.disconnections[0].message, HasSubstr(text + ": no welcome in 100 ms"));
+}
+
+TEST_F(ServerTest, ClientSaysWhyItWasTurnedAway) {
+  Host host(io_, 0, {.directory = {.max_per_loopback = 1}});
+  Peer alice(io_, url(host.port()));
+  ASSERT_TRUE(run_until([&] { return alice.client.is_connected(); }));
+  Peer bob(io_, url(host.port()));
+  ASSERT_TRUE(run_until([&] { return !bob.disconnections.empty(); }));
+  EXPECT_THAT(bob.disconnections[0].message, HasSubstr("429 Too Many Requests"));
+}
+
+TEST_F(ServerTest, ClientMayBeDestroyedInItsOwnEvent) {
+  Host host(io_, 0);
+  std::optional<Client> client;
+  int events = 0;
+  client.emplace(io_.get_executor(), *ServerUrl::parse(url(host.port())),
+                 ClientEvents{.on_connected =
+                                  [&](const Welcome&) {
+                                    ++events;
+                                    client.reset();
+                                  },
+                              .on_disconnected = [&](const Error&) { ++events; }});
+  ASSERT_TRUE(run_until([&] { return !client; }));
+  ASSERT_TRUE(run_until([&] { return host.server().directory().connections() == 0; }));
+  EXPECT_EQ(events, 1);
+}
+
+// The other end as a program that does not keep to the rules: blocking, in a thread of its own.
+class RawClient {
+ public:
+  explicit RawClient(std::uint16_t port) : socket_(io_) {
+    socket_.next_layer().connect({asio::ip::address_v4::loopback(), port});
+  }
+
+  void open() {
+    socket_.set_option(websocket::stream_base::decorator([](websocket::request_type& request) {
+      request.set(http::field::sec_websocket_protocol, "other, codio-rendezvous.1");
+    }));
+    socket_.handshake("localhost", "/rendezvous");
+  }
+
+  void write(const std::string& text) {
+    error_code ignored;
+    socket_.write(asio::buffer(text), ignored);
+  }
+
+  std::string read() {
+    beast::flat_buffer buffer;
+    error_code error;
+    socket_.read(buffer, error);
+    return error ? error.message() : beast::buffers_to_string(buffer.data());
+  }
+
+  int read_close_code() {
+    beast::flat_buffer buffer;
+    error_code error;
+    while (!error) socket_.read(buffer, error);
+    return socket_.reason().code;
+  }
+
+  http::response<http::string_body> request(const http::request<http::empty_body>& request) {
+    http::write(socket_.next_layer(), request);
+    beast::flat_buffer buffer;
+    http::response<http::string_body> response;
+    http::read(socket_.next_layer(), buffer, response);
+    return response;
+  }
+
+  websocket::stream<tcp::socket>& socket() { return socket_; }
+
+ private:
+  asio::io_context io_;
+  websocket::stream<tcp::socket> socket_;
+};
+
+class HostileClient : public ServerTest {
+ protected:
+  void against(Host& host, const std::function<void(RawClient&)>& play) {
+    std::atomic<bool> is_over = false;
+    std::jthread thread([&] {
+      RawClient client(host.port());
+      play(client);
+      is_over = true;
+    });
+    EXPECT_TRUE(run_until([&] { return is_over.load(); }));
+    EXPECT_TRUE(run_until([&] { return host.server().directory().connections() == 0; }));
+  }
+};
+
+TEST_F(HostileClient, IsClosedWith1009ForAMessageOver64KiB) {
+  Host host(io_, 0);
+  against(host, [](RawClient& client) {
+    client.open();
+    EXPECT_THAT(client.read(), HasSubstr("welcome"));
+    client.write(std::string(kMaxMessage + 1, ' '));
+    EXPECT_EQ(client.read_close_code(), 1009);
+  });
+}
+
+TEST_F(HostileClient, IsClosedWith1003ForABinaryMessage) {
+  Host host(io_, 0);
+  against(host, [](RawClient& client) {
+    client.open();
+    client.socket().binary(true);
+    client.write("{}");
+    EXPECT_EQ(client.read_close_code(), 1003);
+  });
+}
+
+TEST_F(HostileClient, IsToldWhatIsMalformed) {
+  Host host(io_, 0);
+  against(host, [](RawClient& client) {
+    client.open();
+    client.read();
+    client.write("nonsense");
+    EXPECT_THAT(client.read(), HasSubstr("malformed"));
+    client.write(R"({"type":"dance"})");
+    EXPECT_THAT(client.read(), HasSubstr("unknown-type"));
+  });
+}
+
+TEST_F(HostileClient, IsClosedWhenItFloods) {
+  Host host(io_, 0);
+  against(host, [](RawClient& client) {
+    client.open();
+    for (int i = 0; i < 2000; ++i) client.write("{}");
+    EXPECT_EQ(client.read_close_code(), 1008);
+  });
+}
+
+TEST_F(HostileClient, IsClosedWhenItDoesNotRead) {
+  Host host(io_, 0);
+  against(host, [](RawClient& client) {
+    client.open();
+    const auto welcome = parse_server_message(client.read());
+    const std::string to_itself = std::get<Welcome>(welcome.value()).peer;
+    const std::string offer = to_json(ClientMessage{Offer{to_itself, "s1", std::string(60'000, 'x')}});
+    error_code error;
+    for (int i = 0; i < 500 && !error; ++i) {
+      client.socket().write(asio::buffer(offer), error);
+      if (i > 150) std::this_thread::sleep_for(50ms);
+    }
+    EXPECT_TRUE(error);
+  });
+}
+
+TEST_F(HostileClient, IsRefusedWithoutWebSocketOrSubprotocol) {
+  Host host(io_, 0);
+  http::request<http::empty_body> request(http::verb::get, "/rendezvous", 11);
+  request.set(http::field::sec_websocket_protocol, "codio-rendezvous.1");
+  const auto is_refused = [&](RawClient& client) {
+    const auto response = client.request(request);
+    EXPECT_EQ(response.result_int(), 400U);
+    EXPECT_THAT(response.body(), HasSubstr("codio-rendezvous.1"));
+  };
+  against(host, is_refused);
+  request.set(http::field::connection, "Upgrade");
+  request.set(http::field::upgrade, "websocket");
+  request.set(http::field::sec_websocket_version, "13");
+  request.set(http::field::sec_websocket_key, "dGhlIHNhbXBsZSBub25jZQ==");
+  request.set(http::field::sec_websocket_protocol, "codio-rendezvous.2, chat");
+  against(host, is_refused);
+}
+
+TEST_F(HostileClient, IsForgottenWhenItVanishesOrIsSilent) {
+  Host host(io_, 0, {.idle_timeout = 1s});
+  against(host, [](RawClient& client) { client.open(); });
+  against(host, [](RawClient& client) {
+    client.open();
+    std::this_thread::sleep_for(2s);  // It does not read, so it does not answer pings.
+    while (client.read().find("welcome") != std::string::npos) continue;
+  });
+}
+
+TEST(ServerUrl, ParsesWhatItShould) {
+  const auto plain = ServerUrl::parse("ws://localhost/rendezvous");
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_FALSE(plain->tls);
+  EXPECT_EQ(plain->host, "localhost");
+  EXPECT_EQ(plain->port, "80");
+  EXPECT_EQ(plain->target, "/rendezvous");
+  const auto secure = ServerUrl::parse("wss://[2001:db8::1]:8443?x=1");
+  ASSERT_TRUE(secure.has_value());
+  EXPECT_TRUE(secure->tls);
+  EXPECT_EQ(secure->host, "2001:db8::1");
+  EXPECT_EQ(secure->port, "8443");
+  EXPECT_EQ(secure->target, "/?x=1");
+  EXPECT_EQ(ServerUrl::parse("wss://[::1]/r")->port, "443");
+}
+
+TEST(ServerUrl, RefusesTheRestWithTheReason) {
+  for (const auto* text : {"", "http://x/", "ws://", "ws:///r", "ws://u:p@x/", "ws://x:0/", "ws://x:65536/", "ws://x:/",
+                           "ws://[::1", "ws://[::1]x/", "ws://x:1a/", "ws://x y/", "ws://x/#f", "ws://x/\r\nHost: y"}) {
+    const auto url = ServerUrl::parse(text);
+    ASSERT_FALSE(url.has_value()) << text;
+    EXPECT_EQ(url.error().code, ErrorCode::kMalformed);
+    EXPECT_THAT(url.error().message, HasSubstr("wss://host"));
+  }
+}
+
+}  // namespace
+}  // namespace codio::rendezvous
