@@ -18,7 +18,7 @@ struct CommonOptions {
   std::filesystem::path repo;  ///< Empty: $CODIO_REPO, else ~/.codio.
   bool json = false;
   bool verbose = false;
-  std::vector<std::string> gateways;    ///< Empty: the default one.
+  std::vector<std::string> gateways;  ///< Empty: the default one.
   bool no_gateway = false;
   std::vector<std::string> rendezvous;  ///< ws: or wss: URLs.
   std::vector<std::string> ice_servers;

@@ -1,16 +1,23 @@
-#include <utility>
-
 #include "cli/session.h"
-
-#include <spdlog/spdlog.h>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <cstdlib>
+#include <spdlog/spdlog.h>
+#include <utility>
+
+#include "cli/terminal.h"
 
 namespace codio::cli {
 
 namespace fs = std::filesystem;
 namespace unixfs = content_id::unixfs;
+
+namespace {
+
+/// How long an interrupt may go unseen while nothing happens.
+constexpr std::chrono::milliseconds kInterruptCheck{100};
+
+}  // namespace
 
 fs::path repo_folder(const CommonOptions& common) {
   if (!common.repo.empty()) return common.repo;
@@ -95,22 +102,24 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
                           node::DownloadEvents events, const bool& stop) {
   std::optional<Result<void>> end;
   events.on_end = [&](Result<void> result) { end = std::move(result); };
-  events.on_received = [this](transfer::SourceKind source, const std::string&, std::uint64_t size) {
+  events.on_received = [this, then = std::move(events.on_received)](transfer::SourceKind source,
+                                                                    const std::string& peer, std::uint64_t size) {
     switch (source) {
       case transfer::SourceKind::kStore: sources_.store += size; break;
       case transfer::SourceKind::kPeer: sources_.peers += size; break;
       case transfer::SourceKind::kGateway: sources_.gateways += size; break;
     }
+    if (then) then(source, peer, size);
   };
   traversal.path = path.names;
   transfer::DownloadOptions options;
   options.traversal = std::move(traversal);
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
-  while (!end && !stop) io_.run_one();
+  while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
   if (end) return *end;
   transfers_->cancel(transfer);
-  return {};
+  return check_interrupt();
 }
 
 Result<unixfs::Entity> Session::find(const node::ContentPath& path) {
@@ -134,7 +143,7 @@ Result<std::vector<unixfs::DirectoryEntry>> Session::list(const node::ContentPat
   node::DownloadEvents events;
   events.on_entity = [&](const unixfs::Entity& entity) {
     if (entity.type == unixfs::EntityType::kDirectory) return;
-    kind = fail(ErrorCode::kUnsupported, "it is not a directory");
+    kind = fail(ErrorCode::kUnsupported, entity.cid.to_string() + " is not a directory; `codio stat` says what it is");
     stop = true;
   };
   events.on_entry = [&](const unixfs::DirectoryEntry& entry) { entries.push_back(entry); };
@@ -155,6 +164,18 @@ Result<void> Session::read(const node::ContentPath& path, unixfs::ByteRange rang
   };
   const auto end = run(path, {.path = {}, .scope = unixfs::Scope::kBytes, .range = range}, std::move(events), stop);
   return taken ? end : taken;
+}
+
+Result<void> Session::fetch(const node::ContentPath& path, const std::function<void(std::uint64_t)>& on_progress) {
+  std::uint64_t received = 0;
+  node::DownloadEvents events;
+  events.on_received = [&](transfer::SourceKind, const std::string&, std::uint64_t size) {
+    on_progress(received += size);
+  };
+  const bool stop = false;
+  auto end = run(path, {.path = {}, .scope = unixfs::Scope::kAll}, std::move(events), stop);
+  leave_network();
+  return end;
 }
 
 }  // namespace codio::cli

@@ -45,12 +45,18 @@ class Session {
   Result<void> read(const node::ContentPath& path, content_id::unixfs::ByteRange range,
                     const std::function<Result<void>(BytesView)>& take);
 
+  /// Brings everything below the path into the store, then leaves the network. `on_progress` is told of all the bytes
+  /// so far.
+  Result<void> fetch(const node::ContentPath& path, const std::function<void(std::uint64_t)>& on_progress);
+  /// Waits until everything that was downloaded is in the store, and ends all downloading.
+  void leave_network() { transfers_.reset(); }
+
   store::BlockStore& store() { return *store_; }
   const Sources& sources() const { return sources_; }
 
  private:
   Session() = default;
-  /// Runs one download to its end, or until `events.on_end` is made to come early by `stop`.
+  /// Runs one download to its end, until an event sets `stop`, or until interrupted.
   Result<void> run(const node::ContentPath& path, content_id::unixfs::TraversalOptions traversal,
                    node::DownloadEvents events, const bool& stop);
 

@@ -1,13 +1,39 @@
 #include "cli/terminal.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdio>
+#include <unistd.h>
 #include <utility>
 
 namespace codio::cli {
+
+namespace {
+
+volatile std::sig_atomic_t was_interrupted = 0;
+
+void remember_interrupt(int) { was_interrupted = 1; }
+
+}  // namespace
+
+void print_line(std::string_view line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+void print_json(const nlohmann::json& value) {
+  print_line(value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+std::string printable(std::string_view name) {
+  std::string text(name);
+  std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
+bool is_watched() { return isatty(STDERR_FILENO) == 1; }
 
 std::string human_size(std::uint64_t bytes) {
   constexpr std::array<const char*, 5> kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
@@ -22,7 +48,7 @@ std::string human_size(std::uint64_t bytes) {
 ProgressBar::ProgressBar(std::string label, std::uint64_t total, bool wanted)
     : label_(std::move(label)),
       total_(total),
-      shown_(wanted && isatty(STDERR_FILENO) == 1),
+      shown_(wanted && is_watched()),
       begun_at_(std::chrono::steady_clock::now()) {}
 
 ProgressBar::~ProgressBar() {
@@ -47,5 +73,19 @@ void ProgressBar::update(std::uint64_t done) {
   std::fprintf(stderr, "\r\033[K%s  [%s] %3.0f %%  %s of %s  %s", label_.c_str(), bar.c_str(), share * 100,
                human_size(done).c_str(), human_size(total_).c_str(), rate.c_str());
 }
+
+InterruptWatch::InterruptWatch() {
+  std::signal(SIGINT, remember_interrupt);
+  std::signal(SIGTERM, remember_interrupt);
+}
+
+InterruptWatch::~InterruptWatch() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+}
+
+bool interrupted() { return was_interrupted != 0; }
+
+Result<void> check_interrupt() { return interrupted() ? fail(ErrorCode::kCancelled, "interrupted") : Result<void>(); }
 
 }  // namespace codio::cli

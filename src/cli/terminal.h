@@ -3,10 +3,24 @@
 
 #include <chrono>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
+#include "common/result.h"
+
 namespace codio::cli {
+
+/// Writes a line to the standard output, at once: whoever reads it through a pipe waits for it.
+void print_line(std::string_view line);
+/// One object or array a line. Names that are not UTF-8 get replacement characters.
+void print_json(const nlohmann::json& value);
+
+/// A name from a stranger with its control characters replaced by `?`: it may neither steer a terminal nor end a line.
+std::string printable(std::string_view name);
+
+/// Whether a person sees the standard error.
+bool is_watched();
 
 /// "1.5 MiB"
 std::string human_size(std::uint64_t bytes);
@@ -32,5 +46,20 @@ class ProgressBar {
   std::chrono::steady_clock::time_point begun_at_;
   std::chrono::steady_clock::time_point drawn_at_;
 };
+
+/// While it lives, SIGINT and SIGTERM do not end the program but make interrupted() true, so that a command can clean
+/// up. One at a time.
+class InterruptWatch {
+ public:
+  InterruptWatch();
+  ~InterruptWatch();
+  InterruptWatch(const InterruptWatch&) = delete;
+  InterruptWatch& operator=(const InterruptWatch&) = delete;
+};
+
+bool interrupted();
+
+/// kCancelled once interrupted.
+Result<void> check_interrupt();
 
 }  // namespace codio::cli

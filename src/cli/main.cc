@@ -1,0 +1,253 @@
+// The codio program: reads the command line, runs one command, tells how it ended.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <string>
+#include <string_view>
+
+#include "cli/content.h"
+#include "cli/options.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+#include "gateway/gateway_url.h"
+#include "node/content_path.h"
+
+namespace codio::cli {
+namespace {
+
+enum ExitStatus : int { kOk = 0, kFailure = 1, kUsage = 2, kInterrupted = 130 };
+
+using Command = std::function<Result<void>()>;
+
+/// Refuses an argument that `parse` refuses, while the command line is read: that is a mistake of usage, and what fails
+/// later is a failure.
+template <class Parse>
+std::function<std::string(const std::string&)> valid(Parse parse) {
+  return [parse](const std::string& text) {
+    const auto parsed = parse(text);
+    return parsed ? std::string() : parsed.error().message;
+  };
+}
+
+Result<content_id::unixfs::Profile> parse_profile(const std::string& name) {
+  namespace unixfs = content_id::unixfs;
+  if (const auto profile = unixfs::find_profile(name)) return *profile;
+  return fail(ErrorCode::kMalformed, "there is no profile '" + name + "'; there are " +
+                                         std::string(unixfs::kUnixfsV1_2025.name) + " and " +
+                                         std::string(unixfs::kUnixfsV0_2015.name));
+}
+
+const auto kContentPath = valid(node::parse_content_path);
+
+Result<content_id::ContentId> parse_cid(const std::string& text) {
+  auto cid = content_id::ContentId::parse(text);
+  return cid ? cid : fail(cid.error().code, "'" + text + "' is not a CID: " + cid.error().message);
+}
+
+void add_common_options(CLI::App& app, CommonOptions& common) {
+  app.add_option("--repo", common.repo, "Folder of the blocks (default: $CODIO_REPO, else ~/.codio)")->type_name("DIR");
+  app.add_flag("--json", common.json, "Print JSON, errors too: {\"error\":{\"code\":…,\"message\":…}}");
+  app.add_flag("-v,--verbose", common.verbose, "Tell on the standard error what happens");
+  auto* gateways = app.add_option("--gateway", common.gateways,
+                                  "Fetch what no peer has from this gateway; repeat it for others to fall back to "
+                                  "(default: https://ipfs.io/ipfs/)");
+  gateways->type_name("URL")->check(valid(gateway::parse_gateway_url))->expected(1)->take_all();
+  app.add_flag("--no-gateway", common.no_gateway, "Ask no gateway")->excludes(gateways);
+  app.add_option("--rendezvous", common.rendezvous, "Find peers there: ws://HOST:PORT/rendezvous; may be repeated")
+      ->type_name("URL")
+      ->check(valid(rendezvous::ServerUrl::parse))
+      ->expected(1)
+      ->take_all();
+  app.add_option("--ice-server", common.ice_servers,
+                 "Reach peers behind NATs with stun:HOST:PORT or turn:HOST:PORT,USER,CREDENTIAL; may be repeated")
+      ->type_name("URL")
+      ->check(valid([](const std::string& text) { return parse_ice_servers({text}); }))
+      ->expected(1)
+      ->take_all();
+}
+
+CLI::App* subcommand(CLI::App& app, const char* name, const char* what, const char* examples) {
+  return app.add_subcommand(name, what)->fallthrough()->footer(std::string("Examples:\n") + examples);
+}
+
+/// What the command line may hold, and the command that it chose.
+struct CommandLine {
+  CommonOptions common;
+  AddOptions add;
+  GetOptions get;
+  CatOptions cat;
+  CarOptions car;
+  ServeOptions serve;
+  std::string path;
+  Command command;
+};
+
+void define_add(CLI::App& app, CommandLine& line) {
+  auto* add = subcommand(app, "add", "Add files and directories, and print their CIDs",
+                         "  codio add photo.jpg              CID  photo.jpg\n"
+                         "  codio add -Q site/               only the CID, for scripts\n"
+                         "  codio add --only-hash big.iso    what would its CID be? Stores nothing\n"
+                         "  codio add --profile unixfs-v0-2015 photo.jpg    as older IPFS programs do: Qm…");
+  add->add_option("PATH", line.add.paths, "Files, directories or symlinks")->required()->type_name("");
+  add->add_flag("-Q,--quiet", line.add.quiet, "Print only the CID");
+  add->add_flag("--only-hash", line.add.only_hash, "Compute the CID and store nothing");
+  add->add_flag("--hidden", line.add.hidden, "Also names below a directory that begin with a dot");
+  add->add_option("--profile", line.add.profile, "How to cut files into blocks, which decides the CID", true)
+      ->type_name("NAME")
+      ->check(valid(parse_profile));
+  add->callback([&line] { line.command = [&line] { return cli::add(line.common, line.add); }; });
+}
+
+void define_reading(CLI::App& app, CommandLine& line) {
+  auto* get = subcommand(app, "get", "Fetch a file or directory; run it again to go on where it stopped",
+                         "  codio get bafybei…                     into ./bafybei…\n"
+                         "  codio get bafybei…/photos -o album     a directory, as ./album\n"
+                         "  codio get --rendezvous ws://127.0.0.1:8080/rendezvous bafybei…    from peers");
+  get->add_option("PATH", line.get.path, "CID[/path]")->required()->type_name("")->check(kContentPath);
+  get->add_option("-o,--output", line.get.output, "Where to; must not exist")->type_name("PATH");
+  get->callback([&line] { line.command = [&line] { return cli::get(line.common, line.get); }; });
+
+  auto* cat = subcommand(app, "cat", "Write a file to the standard output",
+                         "  codio cat bafybei…/README.md\n"
+                         "  codio cat bafkrei… --range 0-1023    the first KiB\n"
+                         "  codio cat bafkrei… --range=-16       the last 16 bytes");
+  cat->add_option("PATH", line.cat.path, "CID[/path]")->required()->type_name("")->check(kContentPath);
+  cat->add_option("--range", line.cat.range, "Bytes A-B (both inclusive, from 0), A- or -N")
+      ->type_name("A-B")
+      ->check(valid(RangeText::parse));
+  cat->callback([&line] { line.command = [&line] { return cli::cat(line.common, line.cat); }; });
+
+  auto* ls = subcommand(app, "ls", "List a directory, or what was added here",
+                        "  codio ls             CID  SIZE  NAME of everything that was added\n"
+                        "  codio ls bafybei…    the entries of a directory");
+  ls->add_option("PATH", line.path, "CID[/path]")->type_name("")->check(kContentPath);
+  ls->callback([&line] { line.command = [&line] { return cli::ls(line.common, line.path); }; });
+
+  auto* stat = subcommand(app, "stat", "Tell what a CID is, and how much of it is here",
+                          "  codio stat bafybei…\n"
+                          "  codio stat --json --no-gateway bafybei…/photos");
+  stat->add_option("PATH", line.path, "CID[/path]")->required()->type_name("")->check(kContentPath);
+  stat->callback([&line] { line.command = [&line] { return cli::stat(line.common, line.path); }; });
+}
+
+void define_keeping(CLI::App& app, CommandLine& line) {
+  auto* rm = subcommand(app, "rm", "Forget what was added, and remove the blocks that nothing else needs",
+                        "  codio ls             what is there?\n"
+                        "  codio rm bafybei…    other content that shares blocks stays whole");
+  rm->add_option("CID", line.path, "As `codio ls` lists it")->required()->type_name("")->check(valid(parse_cid));
+  rm->callback([&line] { line.command = [&line] { return cli::rm(line.common, line.path); }; });
+
+  auto* car = subcommand(app, "car", "Move content in archives (CAR files)",
+                         "  codio car export bafybei… -o site.car\n"
+                         "  codio car import site.car");
+  car->require_subcommand(1);
+  auto* car_export = subcommand(*car, "export", "Write all blocks below a CID as a CAR",
+                                "  codio car export bafybei… -o site.car\n"
+                                "  codio car export bafybei… | ssh host codio car import -");
+  car_export->add_option("CID", line.car.cid, "What to export; it must be whole here")
+      ->required()
+      ->type_name("")
+      ->check(valid(parse_cid));
+  car_export->add_option("-o,--output", line.car.file, "File to make (default: the standard output)")
+      ->type_name("FILE");
+  car_export->callback([&line] { line.command = [&line] { return cli::car_export(line.common, line.car); }; });
+  auto* car_import = subcommand(*car, "import", "Verify the blocks of a CAR, keep them, and print its roots",
+                                "  codio car import site.car\n"
+                                "  curl https://…/site.car | codio car import -");
+  car_import->add_option("FILE", line.car.file, "The archive; - is the standard input")->required()->type_name("");
+  car_import->callback([&line] { line.command = [&line] { return cli::car_import(line.common, line.car); }; });
+}
+
+void define_serve(CLI::App& app, CommandLine& line) {
+  auto* serve = subcommand(app, "serve", "Serve what was added, to browsers and to other peers, until Ctrl-C",
+                           "  codio serve site/                  then open http://127.0.0.1:8080\n"
+                           "  codio serve --http 0.0.0.0:80      to the world\n"
+                           "  codio serve --http 127.0.0.1:0 --json    for scripts: an event a line, any free port");
+  serve->add_option("PATH", line.serve.paths, "Files and directories to add first")->type_name("");
+  serve->add_option("--http", line.serve.http, "Address to listen on; port 0 takes a free one", true)
+      ->type_name("ADDRESS:PORT")
+      ->check(valid(node::Endpoint::parse));
+  serve->add_option("--web-root", line.serve.web_root, "Serve the browser's files from here, for their development")
+      ->type_name("DIR")
+      ->check(CLI::ExistingDirectory);
+  serve->callback([&line] { line.command = [&line] { return cli::serve(line.common, line.serve); }; });
+}
+
+void define(CLI::App& app, CommandLine& line) {
+  app.name("codio");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "codio " CODIO_VERSION);
+  app.footer(
+      "Examples:\n"
+      "  codio serve site/         share a folder; prints its CID\n"
+      "  codio get bafybei…        fetch it elsewhere, verified, from peers or a gateway\n"
+      "  codio COMMAND --help      more about a command");
+  add_common_options(app, line.common);
+  define_add(app, line);
+  define_reading(app, line);
+  define_keeping(app, line);
+  define_serve(app, line);
+}
+
+void print_error(bool json, const Error& error) {
+  if (json) {
+    print_json({{"error", {{"code", to_string(error.code)}, {"message", error.message}}}});
+  } else {
+    std::fprintf(stderr, "codio: %s\n", printable(error.message).c_str());
+  }
+}
+
+int fail_usage(int count, char** arguments, const std::string& message) {
+  // Parsing stopped, perhaps before it came to --json.
+  const bool json = std::any_of(arguments, arguments + count, [](std::string_view text) { return text == "--json"; });
+  print_error(json, {ErrorCode::kMalformed, message});
+  if (!json) std::fputs("Try `codio --help`, or --help after a command.\n", stderr);
+  return kUsage;
+}
+
+void begin_log(bool verbose) {
+  auto log = spdlog::stderr_color_mt("codio");
+  log->set_pattern("codio: %^%l%$: %v");
+  log->set_level(verbose ? spdlog::level::info : spdlog::level::warn);
+  spdlog::set_default_logger(std::move(log));
+}
+
+int run(const CommandLine& line) {
+  const auto done = line.command();
+  if (!done && done.error().code == ErrorCode::kCancelled) return interrupted() ? kInterrupted : kFailure;
+  if (!done) {
+    print_error(line.common.json, done.error());
+    return kFailure;
+  }
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return kOk;
+  if (errno != EPIPE) print_error(false, {ErrorCode::kIo, "cannot write the standard output: the disk may be full"});
+  return kFailure;
+}
+
+int main(int count, char** arguments) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("Share and fetch content by its CID, among peers and browsers.");
+  CommandLine line;
+  define(app, line);
+  try {
+    app.parse(count, arguments);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return fail_usage(count, arguments, error.what());
+  }
+  begin_log(line.common.verbose);
+  return run(line);
+}
+
+}  // namespace
+}  // namespace codio::cli
+
+int main(int count, char** arguments) { return codio::cli::main(count, arguments); }

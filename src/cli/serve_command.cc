@@ -1,0 +1,227 @@
+// serve: a node, from its first line on the standard output to SIGINT or SIGTERM.
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cli/content.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+#include "node/http_server.h"
+#include "node/transfer_manager.h"
+#include "rendezvous/server.h"
+
+namespace codio::cli {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using content_id::ContentId;
+
+namespace {
+
+/// How often it is looked whether the node is connected to its own rendezvous.
+constexpr std::chrono::milliseconds kReadyCheck{20};
+/// For the clients of the rendezvous to hear that the node goes.
+constexpr std::chrono::milliseconds kFarewell{100};
+
+std::vector<rendezvous::IceServer> for_clients(const std::vector<webrtc::IceServer>& servers) {
+  std::vector<rendezvous::IceServer> result;
+  for (const auto& server : servers) result.push_back({server.urls, server.username, server.credential});
+  return result;
+}
+
+std::vector<std::string> gateways_for_clients(const CommonOptions& common) {
+  if (common.no_gateway) return {};
+  return common.gateways.empty() ? std::vector{gateway::GatewayConfig().primary} : common.gateways;
+}
+
+rendezvous::Server::Options rendezvous_options(std::vector<rendezvous::IceServer> ice_servers) {
+  rendezvous::Server::Options options;
+  options.directory.ice_servers = std::move(ice_servers);
+  return options;
+}
+
+/// Where the node itself reaches the rendezvous that it serves.
+Result<rendezvous::ServerUrl> own_rendezvous(node::Endpoint endpoint) {
+  const auto address = asio::ip::make_address(endpoint.address);
+  if (address.is_unspecified()) endpoint.address = address.is_v6() ? "::1" : "127.0.0.1";
+  return rendezvous::ServerUrl::parse("ws" + endpoint.url().substr(std::string_view("http").size()) + "/rendezvous");
+}
+
+/// Everything happens on the thread that runs `io_`, but importing, which has its own.
+class Serving {
+ public:
+  Serving(const CommonOptions& common, const ServeOptions& options, std::shared_ptr<store::BlockStore> store,
+          const std::vector<webrtc::IceServer>& ice_servers)
+      : common_(common),
+        options_(options),
+        store_(std::move(store)),
+        ice_servers_(for_clients(ice_servers)),
+        rendezvous_(io_.get_executor(), rendezvous_options(ice_servers_)),
+        signals_(io_, SIGINT, SIGTERM),
+        timer_(io_) {}
+
+  Result<void> start() {
+    if (auto listening = listen(); !listening) return listening;
+    if (auto joined = join_network(); !joined) return joined;
+    const auto roots = store_->roots();
+    if (!roots) return std::unexpected(roots.error());
+    for (const store::Root& root : *roots) transfers_->announce_content(root.cid);
+    signals_.async_wait([this](const boost::system::error_code& error, int) {
+      if (!error) end({});
+    });
+    importer_ = std::jthread([this] { import_paths(); });
+    return {};
+  }
+
+  Result<void> run() {
+    io_.run();
+    transfers_.reset();
+    http_.reset();
+    // An import cannot be stopped half-way, and may take minutes; the store is made to survive this.
+    if (!imported_) std::_Exit(outcome_ ? EXIT_SUCCESS : EXIT_FAILURE);
+    return outcome_;
+  }
+
+ private:
+  Result<void> listen() {
+    auto endpoint = node::Endpoint::parse(options_.http);
+    if (!endpoint) return std::unexpected(endpoint.error());
+    node::HttpServerOptions options;
+    options.endpoint = *std::move(endpoint);
+    options.web_files = node::WebFiles(options_.web_root);
+    options.gateways = gateways_for_clients(common_);
+    options.ice_servers = ice_servers_;
+    auto http = node::HttpServer::listen(io_, store_, rendezvous_, std::move(options));
+    if (!http) return std::unexpected(http.error());
+    http_ = *std::move(http);
+    const std::string url = http_->endpoint().url();
+    common_.json ? print_json({{"event", "listening"}, {"http", url}}) : print_line("listening on " + url);
+    return {};
+  }
+
+  /// Only to serve: what is not here is not fetched.
+  Result<void> join_network() {
+    auto options = transfer_options(common_);
+    if (!options) return std::unexpected(options.error());
+    options->gateway.reset();
+    auto own = own_rendezvous(http_->endpoint());
+    if (!own) return std::unexpected(own.error());
+    options->rendezvous.insert(options->rendezvous.begin(), *std::move(own));
+    auto transfers = node::TransferManager::make(io_.get_executor(), store_, *std::move(options));
+    if (!transfers) return std::unexpected(transfers.error());
+    transfers_ = *std::move(transfers);
+    return {};
+  }
+
+  /// On the importer's thread.
+  void import_paths() {
+    for (const fs::path& path : options_.paths) {
+      auto root = add_path(path, store_.get(), {}, !common_.json);
+      const bool failed = !root;
+      asio::post(io_, [this, path, root = std::move(root)] {
+        if (!root) return end(std::unexpected(root.error()));
+        transfers_->announce_content(root->cid);
+        print_root(*root, path.string());
+      });
+      if (failed) break;
+    }
+    asio::post(io_, [this] { handle_imported(); });
+  }
+
+  void handle_imported() {
+    imported_ = true;
+    if (ending_) return;
+    const auto roots = store_->roots();
+    if (!roots) return end(std::unexpected(roots.error()));
+    for (const store::Root& root : *roots) {
+      if (!printed_.contains(root.cid)) print_root(root, root.name);
+    }
+    report_when_ready();
+  }
+
+  void print_root(const store::Root& root, const std::string& path) {
+    printed_.insert(root.cid);
+    const std::string cid = root.cid.to_string();
+    if (common_.json) {
+      print_json({{"event", "root"}, {"cid", cid}, {"path", path}, {"size", root.size}});
+    } else {
+      print_line(cid + "  " + printable(path));
+    }
+  }
+
+  void report_when_ready() {
+    if (!common_.json || ending_) return;
+    if (!transfers_->id().empty()) return print_json({{"event", "ready"}});
+    timer_.expires_after(kReadyCheck);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) report_when_ready();
+    });
+  }
+
+  void end(Result<void> outcome) {
+    if (std::exchange(ending_, true)) return;
+    outcome_ = std::move(outcome);
+    signals_.clear();  // A second one kills.
+    rendezvous_.close();
+    timer_.expires_after(kFarewell);
+    timer_.async_wait([this](const boost::system::error_code&) { io_.stop(); });
+  }
+
+  const CommonOptions& common_;
+  const ServeOptions& options_;
+  asio::io_context io_{1};
+  std::shared_ptr<store::BlockStore> store_;
+  std::vector<rendezvous::IceServer> ice_servers_;
+  rendezvous::Server rendezvous_;
+  std::unique_ptr<node::HttpServer> http_;
+  std::unique_ptr<node::TransferManager> transfers_;
+  asio::signal_set signals_;
+  asio::steady_timer timer_;
+  std::set<ContentId> printed_;
+  bool imported_ = false;
+  bool ending_ = false;
+  Result<void> outcome_;
+  std::jthread importer_;
+};
+
+/// Before it listens: a misspelt path is told at once.
+Result<void> check_paths(const std::vector<fs::path>& paths) {
+  for (const fs::path& path : paths) {
+    std::error_code error;
+    (void)fs::symlink_status(path, error);
+    if (error) return io_failure("read", path, error.value());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> serve(const CommonOptions& common, const ServeOptions& options) {
+  if (auto paths = check_paths(options.paths); !paths) return paths;
+  const auto ice_servers = parse_ice_servers(common.ice_servers);
+  if (!ice_servers) return std::unexpected(ice_servers.error());
+  const auto store = open_store(common);
+  if (!store) return std::unexpected(store.error());
+  Serving serving(common, options, *store, *ice_servers);
+  if (auto started = serving.start(); !started) return started;
+  return serving.run();
+}
+
+}  // namespace codio::cli
