@@ -6,6 +6,11 @@ if [[ ${1-} == -h || ${1-} == --help ]]; then
   exit
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PWD/build/tools/bin:$PATH  # see script/setup
 
 say() { printf '\n== %s\n' "$*" >&2; }
-fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
