@@ -1,5 +1,6 @@
 #include "webrtc/peer_connection.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <gmock/gmock.h>
