@@ -101,6 +101,32 @@ TEST_P(Scenario, ASilentPeerCostsLessThanASecond) {
   EXPECT_LT(*outcome.first_byte - begin, milliseconds(1000)) << "seed " << seed();
 }
 
+TEST_P(Scenario, ATricklingPeerDoesNotHoldTheFile) {
+  const File file = make_file(seed(), 5 * kMiB);
+  swarm.add_peer();
+  swarm.set_provider(swarm.add_peer({}, file.blocks), file.root, {.rate = 500 + 100.0 * static_cast<double>(seed())});
+  swarm.set_gateway({.exists = true, .delay = milliseconds(80), .blocks = file.blocks});
+  const Outcome& outcome = download(file);
+  ASSERT_TRUE(run_until_over(outcome, seconds(15))) << "seed " << seed();
+  EXPECT_TRUE(outcome.bytes == file.bytes);
+}
+
+TEST_P(Scenario, AReaderMayPauseForMinutes) {
+  const File file = make_file(seed(), 12 * kMiB);
+  swarm.add_peer();
+  swarm.set_provider(swarm.add_peer({}, file.blocks), file.root);
+  transfer::DownloadOptions options;
+  options.unconsumed = kMiB;
+  options.traversal.window = 2 * kMiB;
+  Outcome& outcome = download(file, options);
+  // The reader of the simulation takes what it is given at once; here it pauses in the middle.
+  swarm.pause(0);
+  swarm.clock.run_until([] { return false; }, seconds(120));
+  EXPECT_FALSE(outcome.error) << outcome.error->message;
+  swarm.resume(0);
+  expect_whole(file, outcome);
+}
+
 TEST_P(Scenario, ALeavingPeerIsReplacedByAnother) {
   const File file = make_file(seed(), 8 * kMiB);
   swarm.add_peer();
@@ -236,7 +262,9 @@ TEST(CreditFlow, FillsALinkWhateverItsDelay) {
     ASSERT_TRUE(swarm.clock.run_until([&] { return outcome.finished.has_value(); }, seconds(600)));
     const double took = std::chrono::duration<double>(*outcome.finished - begin).count();
     const double best = 64.0 * kMiB / 10e6;
-    EXPECT_LT(took, best / 0.8) << delay.count() << " ms: " << best / took << " of the link";
+    // The start-up's round trips are the rest.
+    const double share = delay <= milliseconds(50) ? 0.8 : 0.6;
+    EXPECT_LT(took, best / share) << delay.count() << " ms: " << best / took << " of the link";
   }
 }
 

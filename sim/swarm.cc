@@ -134,6 +134,7 @@ void Swarm::carry_out(std::uint32_t index, transfer::FindProviders& output) {
 
 void Swarm::carry_out(std::uint32_t index, transfer::Data& output) {
   Peer& peer = *peers_[index];
+  if (peer.paused) return peer.unread.push_back(std::move(output));
   Outcome& outcome = peer.outcomes[output.transfer];
   if (!outcome.first_byte) outcome.first_byte = clock.now();
   append(outcome.bytes, output.segment.view());
@@ -195,6 +196,14 @@ void Swarm::close(std::uint32_t index, PeerId id) {
     remote.exchange.handle_peer_disconnected(clock.now(), remote_id);
     remote.channels.erase(remote_id);
   });
+}
+
+void Swarm::pause(std::uint32_t index) { peers_[index]->paused = true; }
+
+void Swarm::resume(std::uint32_t index) {
+  peers_[index]->paused = false;
+  for (transfer::Data& data : std::exchange(peers_[index]->unread, {})) carry_out(index, data);
+  drain(index);
 }
 
 void Swarm::disconnect(std::uint32_t index) {

@@ -61,6 +61,9 @@ class Swarm {
 
   /// Starts a download whose reader takes everything at once.
   Outcome& download(std::uint32_t peer, const content_id::ContentId& root, transfer::DownloadOptions options = {});
+  /// The peer's readers take nothing until resume().
+  void pause(std::uint32_t peer);
+  void resume(std::uint32_t peer);
   transfer::Exchange& exchange(std::uint32_t peer);
   const Blocks& blocks(std::uint32_t peer) const;
 
@@ -85,6 +88,8 @@ class Swarm {
     std::optional<Clock::Event> wakeup;
     bool draining = false;
     bool gone = false;
+    bool paused = false;
+    std::vector<transfer::Data> unread;
   };
 
   struct Provider {

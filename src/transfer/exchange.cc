@@ -8,7 +8,6 @@
 namespace codio::transfer {
 
 using content_id::HashCode;
-using content_id::unixfs::Scope;
 using wire::GoodbyeCode;
 using wire::WantId;
 using wire::WantKind;
@@ -214,14 +213,19 @@ void Exchange::handle(Time, PeerId id, const wire::Have& have) {
   }
 }
 
-void Exchange::handle(Time, PeerId id, const wire::DontHave& dont_have) {
+void Exchange::handle(Time now, PeerId id, const wire::DontHave& dont_have) {
   Peer& peer = peers_.at(id);
   for (const WantId want : dont_have.ids) {
     const auto answered = peer.receiver.handle_answer(want);
     if (!answered) return drop_peer(id, GoodbyeCode::kProtocolError, answered.error());
     if (!*answered) continue;
     peer.questions.erase(want);
-    if ((*answered)->kind == WantKind::kBlock) scheduler_.handle_lacks(id, (*answered)->cid);
+    if ((*answered)->kind != WantKind::kBlock) continue;
+    if (dont_have.reason == wire::DontHaveReason::kBusy) {
+      scheduler_.handle_busy(now, id, (*answered)->cid);
+    } else {
+      scheduler_.handle_lacks(id, (*answered)->cid);
+    }
   }
 }
 
@@ -283,6 +287,7 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
     const auto peer = peers_.find(load->peer);
     if (peer == peers_.end()) return;
     if (load->kind == WantKind::kHave) {
+      peer->second.sender.handle_question_loaded();
       if (block) {
         send(load->peer, wire::Have{{load->want}});
       } else {
@@ -405,6 +410,8 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   while (auto entry = transfer.traversal.poll_entry()) output(EntryFound{id, *std::move(entry)});
   if (transfer.traversal.finished()) return finish(id, Finished{id});
 
+  // A reader that pauses does not stall: nothing is wanted meanwhile.
+  if (transfer.open_blocks == 0) transfer.progress_at = now;
   for (const Cid& cid : transfer.traversal.poll_wants(kMaxOpenBlocks - transfer.open_blocks)) {
     ++transfer.open_blocks;
     if (scheduler_.needs(cid)) {
@@ -416,8 +423,8 @@ void Exchange::drive_transfer(Time now, TransferId id) {
     if (is_new) output(LoadBlock{add_request(LoadForDownload{cid}), cid});
   }
 
-  if (transfer.open_blocks == 0) transfer.progress_at = now;
-  if (now - transfer.progress_at > options_.stall_timeout) {
+  // The gateway client bounds its own silence, and has other gateways to try.
+  if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
     return fail_transfer(id, {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
                                                        std::to_string(options_.stall_timeout.count() / 1'000'000) +
                                                        " s"});

@@ -21,7 +21,6 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
   const std::uint64_t size = chunk.bytes.size();
   if (size > window_.limit() - window_.received()) return fail(ErrorCode::kMalformed, "BLOCK exceeds the credit");
   if (chunk.id.value == 0 || chunk.id.value > last_id_) return fail(ErrorCode::kMalformed, "BLOCK that nobody wanted");
-  last_byte_ = now;
   if (idle_want_at_) window_.handle_first_byte(now, now - *idle_want_at_);
   idle_want_at_.reset();
 

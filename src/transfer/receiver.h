@@ -46,8 +46,6 @@ class Receiver {
   /// Forgets the want for the block, if one is open; its id goes into a CANCEL.
   std::optional<wire::WantId> cancel(const content_id::ContentId& cid);
 
-  std::size_t open_blocks() const { return open_blocks_; }
-  Time last_byte() const { return last_byte_; }
   CreditWindow& window() { return window_; }
   const CreditWindow& window() const { return window_; }
 
@@ -56,7 +54,6 @@ class Receiver {
   std::size_t open_blocks_ = 0;
   std::uint32_t last_id_ = 0;
   CreditWindow window_;
-  Time last_byte_{};
   /// When the only open block want was sent, until its first byte comes.
   std::optional<Time> idle_want_at_;
 };

@@ -25,6 +25,12 @@ constexpr Duration kSampleTime = milliseconds(100);
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
 constexpr Duration kSmallestLateness = seconds(2);
+constexpr Duration kLargestLateness = seconds(10);
+/// A source that needs longer than this for one block is helped out: by others, and with p2p-first by the gateway.
+constexpr Duration kPatience = seconds(4);
+/// How long a slow source keeps a block to itself.
+constexpr Duration kSlowGrace = seconds(1);
+constexpr Duration kBusyTime = milliseconds(500);
 constexpr Duration kFirstAvoidance = seconds(5);
 constexpr Duration kLongestAvoidance = seconds(60);
 /// Blocks at the head of the queue that are matched with sources at a time.
@@ -126,6 +132,14 @@ void Scheduler::handle_lacks(PeerId peer, const Cid& cid) {
   queue_if_unasked(cid, found->second);
 }
 
+void Scheduler::handle_busy(Time now, PeerId peer, const Cid& cid) {
+  const auto found = blocks_.find(cid);
+  if (found == blocks_.end()) return;
+  drop_request(cid, found->second, peer);
+  sources_.at(peer).avoided_until = now + kBusyTime;
+  queue_if_unasked(cid, found->second);
+}
+
 void Scheduler::handle_gateway_failed(const Cid& cid) {
   const auto found = blocks_.find(cid);
   if (found == blocks_.end()) return;
@@ -144,6 +158,14 @@ void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
 }
 
 const std::set<TransferId>& Scheduler::transfers_of(const Cid& cid) const { return blocks_.at(cid).transfers; }
+
+bool Scheduler::asks_gateway_for(TransferId transfer) const {
+  return std::any_of(blocks_.begin(), blocks_.end(), [&](const auto& entry) {
+    const Block& block = entry.second;
+    return block.transfers.contains(transfer) &&
+           std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return !request.source; });
+  });
+}
 
 void Scheduler::handle_arrived(const Cid& cid, std::optional<PeerId> from, std::uint64_t size) {
   Block& block = blocks_.at(cid);
@@ -225,7 +247,8 @@ bool Scheduler::may_ask_gateway(const Block& block, Time now) const {
   if (!may_use_gateway(block)) return false;
   if (options_.policy != Policy::kP2pFirst || !block.requests.empty()) return true;
   const bool peer_can = std::any_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
-    return now >= entry.second.avoided_until && is_candidate(block, entry.first, entry.second);
+    const Source& source = entry.second;
+    return now >= source.avoided_until && !is_slow(source) && is_candidate(block, entry.first, source);
   });
   if (peer_can) return false;
   return !awaits_providers(block) || now - block.needed_at >= options_.gateway_deadline;
@@ -242,6 +265,10 @@ std::size_t Scheduler::pipeline(const Source& source) const {
   const double seconds = to_seconds(source.round_trip) + kPipelineMargin;
   return std::clamp(static_cast<std::size_t>(std::ceil(seconds * source.rate / block_size_)),
                     kSmallestPipeline, kLargestPipeline);
+}
+
+bool Scheduler::is_slow(const Source& source) const {
+  return source.rate > 0 && block_size_ > source.rate * to_seconds(kPatience);
 }
 
 /// The candidate that would finish the block first.
@@ -271,12 +298,12 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
     }
     source.asked.insert(cid);
     const double rate = source.rate == 0 ? kAssumedRate : source.rate;
-    expected = std::max(kSmallestLateness,
-                        4 * from_seconds(static_cast<double>(source.asked.size()) * block_size_ / rate));
+    expected = std::clamp(4 * from_seconds(static_cast<double>(source.asked.size()) * block_size_ / rate),
+                          kSmallestLateness, kLargestLateness);
   } else {
     ++gateway_requests_;
   }
-  block.requests.push_back({.source = peer, .late_at = now + expected});
+  block.requests.push_back({.source = peer, .asked_at = now, .late_at = now + expected});
   const Assignment assignment{cid, peer};
   queue_.erase(block.rank);
   return assignment;
@@ -308,8 +335,10 @@ void Scheduler::check_late(Time now) {
   for (auto& [cid, block] : blocks_) {
     for (Request& request : block.requests) {
       const auto source = request.source ? sources_.find(*request.source) : sources_.end();
-      const bool avoided = source != sources_.end() && now < source->second.avoided_until;
-      request.late = request.late || avoided || now >= request.late_at;
+      const bool hindered = source != sources_.end() &&
+                            (now < source->second.avoided_until ||
+                             (is_slow(source->second) && now - request.asked_at >= kSlowGrace));
+      request.late = request.late || hindered || now >= request.late_at;
     }
     queue_if_unasked(cid, block);
   }

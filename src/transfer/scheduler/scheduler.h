@@ -57,8 +57,9 @@ class Scheduler {
   bool provides(PeerId peer, TransferId transfer) const;
   /// Bytes of a wanted block came from it, over a path of this delay.
   void handle_bytes(Time now, PeerId peer, std::uint64_t size, Duration round_trip);
-  /// It answered DONT_HAVE.
+  /// It answered that it does not have the block, or that it is busy: then it is asked again after a while.
   void handle_lacks(PeerId peer, const Cid& cid);
+  void handle_busy(Time now, PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
   void handle_gateway_failed(const Cid& cid);
 
@@ -66,6 +67,8 @@ class Scheduler {
   /// The block is needed by one more transfer.
   void need(Time now, const Cid& cid, TransferId transfer);
   bool needs(const Cid& cid) const { return blocks_.contains(cid); }
+  /// Whether the gateway is asked for one of the transfer's blocks.
+  bool asks_gateway_for(TransferId transfer) const;
   const std::set<TransferId>& transfers_of(const Cid& cid) const;
   /// A whole block came from a source, not yet verified: it is not asked elsewhere meanwhile.
   void handle_arrived(const Cid& cid, std::optional<PeerId> from, std::uint64_t size);
@@ -89,6 +92,7 @@ class Scheduler {
 
   struct Request {
     std::optional<PeerId> source;
+    Time asked_at;
     Time late_at;
     bool late = false;
   };
@@ -127,6 +131,8 @@ class Scheduler {
   bool may_ask_gateway(const Block& block, Time now) const;
   bool awaits_providers(const Block& block) const;
   std::size_t pipeline(const Source& source) const;
+  /// Whether one block of it takes longer than anyone wants to wait.
+  bool is_slow(const Source& source) const;
   std::optional<PeerId> choose_peer(Time now, const Block& block) const;
   Assignment assign(Time now, const Cid& cid, Block& block, std::optional<PeerId> peer);
   void drop_request(const Cid& cid, Block& block, std::optional<PeerId> source);
