@@ -8,7 +8,7 @@
  */
 import { parseAddress } from './address';
 import { configure, policies, type CodioOptions, type Configuration } from './configuration';
-import { CodioError } from './error';
+import { CodioError, messageOf } from './error';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer } from './peers';
 import { Rendezvous } from './rendezvous';
@@ -209,7 +209,11 @@ export class CodioCDN {
             return;
           }
           start = begin;
-          bytes = new Uint8Array(end - begin);
+          try {
+            bytes = new Uint8Array(end - begin);
+          } catch (cause) {
+            throw new CodioError('too-large', `no memory for the ${end - begin} bytes of ${address}`, { cause });
+          }
           call(options.onProgress, progressOf(transfer));
         },
         data: (offset, chunk) => {
@@ -405,8 +409,16 @@ export class CodioCDN {
       this.#uploads.delete(report.request);
     } else if (report.type !== 'ready') {
       const transfer = this.#transfers.get(report.request);
-      if (transfer) this.#handleTransfer(transfer, report);
-      else if (report.type === 'ended') this.#failUpload(report);
+      if (!transfer) {
+        if (report.type === 'ended') this.#failUpload(report);
+        return;
+      }
+      try {
+        this.#handleTransfer(transfer, report);
+      } catch (error) {
+        // The other reports of the same message go on.
+        this.#stop(transfer, error instanceof CodioError ? error : new CodioError('io', messageOf(error), { cause: error }));
+      }
     }
   }
 

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import init, { CodioCDN } from '../src/index';
+import type { Command, Report } from '../src/messages';
+
+/** The page's end of a core worker whose reports the test makes up. */
+class ScriptedWorker {
+  static last: ScriptedWorker;
+  onmessage: ((event: { data: Report[] }) => void) | null = null;
+  onerror: ((event: { message: string }) => void) | null = null;
+  terminated = false;
+  readonly heard: Command[] = [];
+
+  constructor() {
+    ScriptedWorker.last = this;
+  }
+
+  postMessage(command: Command): void {
+    this.heard.push(command);
+    if (command.type === 'start') queueMicrotask(() => this.tell({ type: 'ready' }));
+  }
+
+  tell(...data: Report[]): void {
+    this.onmessage?.({ data });
+  }
+
+  terminate(): void {
+    this.terminated = true;
+  }
+}
+
+const RealArray = Uint8Array;
+Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url) });
+await init(new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])));
+afterEach(() => Object.assign(globalThis, { Uint8Array: RealArray }));
+
+async function join() {
+  const cdn = await CodioCDN.new({ rendezvous: [], gateways: [] });
+  return { cdn, worker: ScriptedWorker.last };
+}
+
+test('A download hands over what came, at its place', async () => {
+  const { cdn, worker } = await join();
+  const bytes = cdn.download('bafy');
+  worker.tell(
+    { type: 'entity', request: 1, size: 3 },
+    { type: 'data', request: 1, offset: 0, bytes: Uint8Array.of(1, 2) },
+    { type: 'data', request: 1, offset: 2, bytes: Uint8Array.of(3) },
+    { type: 'ended', request: 1 },
+  );
+  assert.deepEqual(await bytes, Uint8Array.of(1, 2, 3));
+});
+
+test('Bytes beyond the end fail their own download only', async () => {
+  const { cdn, worker } = await join();
+  const first = cdn.download('bafy');
+  const second = cdn.download('bafz');
+  worker.tell(
+    { type: 'entity', request: 1, size: 1 },
+    { type: 'data', request: 1, offset: 1, bytes: Uint8Array.of(1) },
+    { type: 'entity', request: 2, size: 0 },
+    { type: 'ended', request: 2 },
+  );
+  await assert.rejects(first, { code: 'io' });
+  assert.equal((await second).length, 0);
+  assert.ok(worker.heard.some((command) => command.type === 'cancel' && command.request === 1));
+});
+
+test('A size that memory does not hold rejects', async () => {
+  const { cdn, worker } = await join();
+  const big = cdn.download('bafy');
+  worker.tell({ type: 'entity', request: 1, size: 2 ** 40 });
+  await assert.rejects(big, { code: 'too-large' });
+  const refused = cdn.download('bafy');
+  class FullMemory {
+    constructor() {
+      throw new RangeError('Array buffer allocation failed');
+    }
+  }
+  Object.assign(globalThis, { Uint8Array: FullMemory });
+  worker.tell({ type: 'entity', request: 2, size: 1 });
+  await assert.rejects(refused, { code: 'too-large' });
+});
