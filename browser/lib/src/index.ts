@@ -162,8 +162,18 @@ export class CodioCDN {
     const configuration = await configure(options, location.href);
     const worker = startWorker(new URL('./codio_worker.js', import.meta.url));
     return new Promise((resolve, reject) => {
-      worker.onerror = ({ message }) => reject(new CodioError('io', `the core worker did not start: ${message}`));
-      worker.onmessage = () => resolve(new CodioCDN(worker, configuration));
+      const fail = (message: string, options?: ErrorOptions) => {
+        worker.terminate();
+        reject(new CodioError('io', `the core worker did not start: ${message}`, options));
+      };
+      worker.onerror = ({ message }) => fail(message);
+      worker.onmessage = () => {
+        try {
+          resolve(new CodioCDN(worker, configuration));
+        } catch (cause) {
+          fail(messageOf(cause), { cause });
+        }
+      };
       const { gateways, gatewayTimeout, storeBytes, maxPeers } = configuration;
       const start: Command = {
         type: 'start',
@@ -174,7 +184,11 @@ export class CodioCDN {
         storeBytes,
         maxPeers,
       };
-      worker.postMessage(start);
+      try {
+        worker.postMessage(start);
+      } catch (cause) {
+        fail(messageOf(cause), { cause });
+      }
     });
   }
 

@@ -107,7 +107,13 @@ export class Rendezvous {
       this.#settle();
       return;
     }
-    const socket = new WebSocket(url, subprotocol);
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(url, subprotocol);
+    } catch {
+      this.#lost(); // Not a URL for a WebSocket, or not one that this page may use.
+      return;
+    }
     this.#socket = socket;
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (this.#socket === socket) this.#receive(data);

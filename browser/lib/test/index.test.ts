@@ -6,6 +6,7 @@ import type { Command, Report } from '../src/messages';
 /** The page's end of a core worker whose reports the test makes up. */
 class ScriptedWorker {
   static last: ScriptedWorker;
+  static start = (worker: ScriptedWorker): void => queueMicrotask(() => worker.tell({ type: 'ready' }));
   onmessage: ((event: { data: Report[] }) => void) | null = null;
   onerror: ((event: { message: string }) => void) | null = null;
   terminated = false;
@@ -17,7 +18,7 @@ class ScriptedWorker {
 
   postMessage(command: Command): void {
     this.heard.push(command);
-    if (command.type === 'start') queueMicrotask(() => this.tell({ type: 'ready' }));
+    if (command.type === 'start') ScriptedWorker.start(this);
   }
 
   tell(...data: Report[]): void {
@@ -32,12 +33,39 @@ class ScriptedWorker {
 const RealArray = Uint8Array;
 Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url) });
 await init(new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])));
-afterEach(() => Object.assign(globalThis, { Uint8Array: RealArray }));
+const { start } = ScriptedWorker;
+afterEach(() => {
+  Object.assign(globalThis, { Uint8Array: RealArray });
+  ScriptedWorker.start = start;
+});
 
 async function join() {
   const cdn = await CodioCDN.new({ rendezvous: [], gateways: [] });
   return { cdn, worker: ScriptedWorker.last };
 }
+
+test('A worker that fails to start rejects and is ended', async () => {
+  ScriptedWorker.start = (worker) => worker.onerror?.({ message: 'no memory' });
+  await assert.rejects(join(), { code: 'io', message: /did not start: no memory/ });
+  assert.ok(ScriptedWorker.last.terminated);
+  ScriptedWorker.start = () => {
+    throw new Error('DataCloneError');
+  };
+  await assert.rejects(join(), { code: 'io', message: /DataCloneError/ });
+  assert.ok(ScriptedWorker.last.terminated);
+});
+
+test('A rendezvous that no WebSocket can reach does not keep the page from starting', async () => {
+  Object.assign(globalThis, {
+    WebSocket: class {
+      constructor() {
+        throw new SyntaxError('not allowed');
+      }
+    },
+  });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  await cdn.disconnect();
+});
 
 test('A download hands over what came, at its place', async () => {
   const { cdn, worker } = await join();

@@ -98,6 +98,12 @@ test('The next rendezvous is tried when one is down', async () => {
   assert.deepEqual((await hear(({ type }) => type === 'announce')).cids, ['bafy']);
 });
 
+test('The next rendezvous is tried when a URL is none for a WebSocket', async () => {
+  const { url, hear } = await serve();
+  join(['ftp://127.0.0.1/', url]).announce('bafy');
+  assert.deepEqual((await hear(({ type }) => type === 'announce')).cids, ['bafy']);
+});
+
 test('Malformed messages are ignored', async () => {
   const { server, url } = await serve();
   const signals: unknown[] = [];
