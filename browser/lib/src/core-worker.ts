@@ -160,6 +160,7 @@ class CoreHost {
       while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
       this.#report({ type: 'uploaded', request, root: this.#core.text });
     } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) throw error;
       for (const cid of kept) void this.#store.unpin(cid);
       this.#report({ type: 'ended', request, error: failure(error) });
     }
@@ -167,6 +168,7 @@ class CoreHost {
     this.#flush();
   }
 
+  /** Nothing uses the builder any more when it settles. Adds what it pinned to `kept`. */
   async #keepBuilt(builder: number, kept: string[]): Promise<void> {
     const core = this.#core;
     const storing: Promise<void>[] = [];
@@ -174,15 +176,15 @@ class CoreHost {
       const { id } = core;
       const bytes = core.bytes.slice();
       storing.push(
-        digest(0x12, bytes).then((hash) => {
+        digest(0x12, bytes).then(async (hash) => {
           core.abi.builder_hashed(builder, id, core.write(hash));
           const cid = core.text;
-          kept.push(cid);
-          return this.#store.put(cid, bytes, true);
+          if (await this.#store.put(cid, bytes, true)) kept.push(cid);
         }),
       );
     }
-    await Promise.all(storing);
+    const failed = (await Promise.allSettled(storing)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
