@@ -129,6 +129,7 @@ class CoreHost {
       this.#requests.set(transfer, request);
       this.#report({ type: 'started', request, root });
     } catch (error) {
+      if (!(error instanceof CodioError)) throw error;
       this.#report({ type: 'ended', request, error: failure(error) });
     }
   }
@@ -399,21 +400,18 @@ class CoreHost {
     const { abi } = this.#core;
     const abort = new AbortController();
     this.#gatewayRequests.set(id, abort);
-    try {
-      const { bytes, gateway } = await this.#gateways.fetchBlock(
-        cid,
-        async (block) => equal(await digest(code, block), expected),
-        abort.signal,
-      );
-      if (!this.#gatewayRequests.delete(id)) return;
+    const verify = async (block: Uint8Array<ArrayBuffer>) => equal(await digest(code, block), expected);
+    // Apart from the calls into the core: a trap is no answer of a gateway.
+    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failure);
+    if (!this.#gatewayRequests.delete(id)) return;
+    if ('bytes' in answer) {
+      const { bytes, gateway } = answer;
       this.#gateway = gateway;
       abi.exchange_gateway_block(this.#exchange, performance.now(), id, this.#core.write(bytes), bytes.length);
-    } catch (error) {
-      if (!this.#gatewayRequests.delete(id)) return;
-      const { code: reason, message } = failure(error);
-      const text = this.#core.encode(message);
+    } else {
+      const text = this.#core.encode(answer.message);
       const at = this.#core.write(text);
-      abi.exchange_gateway_failed(this.#exchange, performance.now(), id, codeIndex(reason), at, text.length);
+      abi.exchange_gateway_failed(this.#exchange, performance.now(), id, codeIndex(answer.code), at, text.length);
     }
     this.#drain();
   }
@@ -458,7 +456,7 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 const scope = globalThis as unknown as Scope;
-// The page hears of errors, but not of rejections: a trap must reach it from both.
+// The page hears of errors, but not of rejections: a trap must reach it from both. It then ends this worker.
 addEventListener('unhandledrejection', ({ reason }) => {
   setTimeout(() => {
     throw reason;

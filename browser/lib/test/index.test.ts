@@ -94,6 +94,16 @@ test('Bytes beyond the end fail their own download only', async () => {
   assert.ok(worker.heard.some((command) => command.type === 'cancel' && command.request === 1));
 });
 
+test('A core that stops fails all that waits for it, and what comes after', async () => {
+  const { cdn, worker } = await join();
+  const waiting = [cdn.download('bafy'), cdn.upload(Uint8Array.of(1)), cdn.stream('bafy').getReader().read()];
+  worker.onerror?.({ message: 'unreachable' });
+  for (const one of [...waiting, cdn.download('bafy'), cdn.upload(Uint8Array.of(1))]) {
+    await assert.rejects(one, { code: 'io', message: /the core stopped: unreachable/ });
+  }
+  assert.ok(worker.terminated);
+});
+
 test('A size that memory does not hold rejects', async () => {
   const { cdn, worker } = await join();
   const big = cdn.download('bafy');
