@@ -100,6 +100,8 @@ interface Sink {
 interface Transfer {
   readonly request: number;
   readonly range: ByteRange | undefined;
+  /** All below its root is asked for, and is here in the end. */
+  whole: boolean;
   readonly sink: Sink;
   size: number | undefined;
   total: number;
@@ -340,6 +342,7 @@ export class CodioCDN {
     const transfer: Transfer = {
       request: ++this.#lastRequest,
       range,
+      whole: false,
       sink,
       size: undefined,
       total: 0,
@@ -364,7 +367,9 @@ export class CodioCDN {
         throw new CodioError('malformed', `range [${begin}, ${end}) is none`);
       }
       signal?.addEventListener('abort', abort);
-      this.#tell({ type: 'download', request, ...parseAddress(address), begin, end });
+      const { cid, path } = parseAddress(address);
+      transfer.whole = path === '' && !range;
+      this.#tell({ type: 'download', request, cid, path, begin, end });
     } catch (error) {
       // Not at once: the caller does not have its transfer yet.
       queueMicrotask(() => this.#end(transfer, error));
@@ -385,7 +390,7 @@ export class CodioCDN {
       error = new CodioError('mismatch', `${transfer.root}: ${received} of ${total} bytes came`);
     }
     if (error === undefined) {
-      if (this.#configuration.seed && !transfer.range) this.#seed(transfer.root, total);
+      if (this.#configuration.seed && transfer.whole) this.#seed(transfer.root, total);
       this.#emit('finished', { transfer: request });
     } else {
       this.#emit('failed', { transfer: request, error });

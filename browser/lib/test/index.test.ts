@@ -31,11 +31,12 @@ class ScriptedWorker {
 }
 
 const RealArray = Uint8Array;
+const RealSocket = globalThis.WebSocket;
 Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url) });
 await init(new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])));
 const { start } = ScriptedWorker;
 afterEach(() => {
-  Object.assign(globalThis, { Uint8Array: RealArray });
+  Object.assign(globalThis, { Uint8Array: RealArray, WebSocket: RealSocket });
   ScriptedWorker.start = start;
 });
 
@@ -92,6 +93,35 @@ test('Bytes beyond the end fail their own download only', async () => {
   await assert.rejects(first, { code: 'io' });
   assert.equal((await second).length, 0);
   assert.ok(worker.heard.some((command) => command.type === 'cancel' && command.request === 1));
+});
+
+test('Only a whole download is offered to others', async () => {
+  const announced: string[] = [];
+  class OpenSocket {
+    readonly readyState = 1;
+    onmessage: ((event: { data: string }) => void) | null = null;
+    constructor() {
+      queueMicrotask(() => this.onmessage?.({ data: '{"type":"welcome","version":1}' }));
+    }
+    send(text: string): void {
+      announced.push(...(JSON.parse(text) as { cids: string[] }).cids);
+    }
+    close(): void {}
+  }
+  Object.assign(globalThis, { WebSocket: OpenSocket });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const fetched = [cdn.download('a/file'), cdn.download('b', { range: { begin: 0, end: 1 } }), cdn.download('c')];
+  for (const [i, root] of ['a', 'b', 'c'].entries()) {
+    const request = i + 1;
+    ScriptedWorker.last.tell(
+      { type: 'started', request, root },
+      { type: 'entity', request, size: 0 },
+      { type: 'ended', request },
+    );
+  }
+  await Promise.all(fetched);
+  assert.deepEqual(announced, ['c']);
+  await cdn.disconnect();
 });
 
 test('A core that stops fails all that waits for it, and what comes after', async () => {
