@@ -247,7 +247,7 @@ class CoreHost {
 
   #closeIdle(now: number): void {
     const open = [...this.#peers.values()].filter((peer) => peer.open).sort((a, b) => a.lastUse - b.lastUse);
-    for (const peer of open.slice(0, -this.#maxPeers)) {
+    for (const peer of open.slice(0, Math.max(0, open.length - this.#maxPeers))) {
       if (now - peer.lastUse > idleBeforeClose) this.#lost(peer.number);
     }
   }

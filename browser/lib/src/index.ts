@@ -16,7 +16,7 @@ import { Rendezvous } from './rendezvous';
 export type { CodioOptions, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 
-/** Bytes [begin, end) of a file; to its end without `end`. */
+/** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
   begin: number;
   end?: number;
@@ -362,14 +362,14 @@ export class CodioCDN {
     try {
       signal?.throwIfAborted();
       if (this.#broken) throw this.#broken;
-      const { begin = 0, end = -1 } = range ?? {};
-      if (!(begin >= 0) || (range?.end !== undefined && !(end >= begin))) {
-        throw new CodioError('malformed', `range [${begin}, ${end}) is none`);
+      const { begin = 0, end } = range ?? {};
+      if (!isOffset(begin) || (end !== undefined && !(isOffset(end) && begin <= end))) {
+        throw new CodioError('malformed', `range [${begin}, ${end ?? 'end'}) is none: whole numbers, begin <= end`);
       }
       signal?.addEventListener('abort', abort);
       const { cid, path } = parseAddress(address);
       transfer.whole = path === '' && !range;
-      this.#tell({ type: 'download', request, cid, path, begin, end });
+      this.#tell({ type: 'download', request, cid, path, begin, end: end ?? -1 });
     } catch (error) {
       // Not at once: the caller does not have its transfer yet.
       queueMicrotask(() => this.#end(transfer, error));
@@ -570,6 +570,10 @@ function call<Argument>(listener: ((argument: Argument) => void) | undefined, ar
   } catch (error) {
     reportError(error);
   }
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 function progressOf({ request, received, total }: Transfer): Progress {

@@ -124,6 +124,16 @@ test('Only a whole download is offered to others', async () => {
   await cdn.disconnect();
 });
 
+for (const [begin, end] of [[-1], [0.5], [NaN], [2 ** 53], [2, 1], [0, Infinity], [0, 1.5], [0, -1]]) {
+  test(`[${begin}, ${end}) is no range`, async () => {
+    const { cdn, worker } = await join();
+    await assert.rejects(cdn.download('bafy', { range: { begin: begin ?? 0, ...(end !== undefined && { end }) } }), {
+      code: 'malformed',
+    });
+    assert.ok(!worker.heard.some(({ type }) => type === 'download'));
+  });
+}
+
 test('A core that stops fails all that waits for it, and what comes after', async () => {
   const { cdn, worker } = await join();
   const waiting = [cdn.download('bafy'), cdn.upload(Uint8Array.of(1)), cdn.stream('bafy').getReader().read()];
