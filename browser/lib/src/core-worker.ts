@@ -14,6 +14,8 @@ const lowWater = 65_536;
 const maxFrame = 262_144;
 const totalsInterval = 250;
 const idleBeforeClose = 10_000;
+/** From the opening of a channel to its first message, which docs/protocol.md §4 wants at once. */
+const silenceBeforeClose = 10_000;
 const uploadChunk = 256 * 1024;
 
 interface Scope {
@@ -27,6 +29,8 @@ interface Peer {
   /** Requests whose root it provides, found before it was open. */
   readonly requests: number[];
   open: boolean;
+  /** Runs from its opening to its first message. */
+  silence: ReturnType<typeof setTimeout> | undefined;
   lastUse: number;
 }
 
@@ -191,7 +195,7 @@ class CoreHost {
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
   #adopt(number: number, given: RTCDataChannel | MessagePort): void {
     const channel: Channel = given instanceof MessagePort ? new ForwardedChannel(given) : given;
-    const peer: Peer = { number, channel, requests: [], open: false, lastUse: performance.now() };
+    const peer: Peer = { number, channel, requests: [], open: false, silence: undefined, lastUse: performance.now() };
     this.#peers.set(number, peer);
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = lowWater;
@@ -202,6 +206,7 @@ class CoreHost {
     channel.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (this.#peers.get(number) !== peer) return;
       this.#open(peer);
+      clearTimeout(peer.silence);
       peer.lastUse = performance.now();
       if (data instanceof ArrayBuffer && data.byteLength <= maxFrame) {
         const bytes = new Uint8Array(data);
@@ -227,6 +232,10 @@ class CoreHost {
   #open(peer: Peer): void {
     if (peer.open || this.#peers.get(peer.number) !== peer) return;
     peer.open = true;
+    peer.silence = setTimeout(() => {
+      this.#lost(peer.number, { code: 'timeout', message: 'it said nothing' });
+      this.#drain();
+    }, silenceBeforeClose);
     const [first = 0, ...more] = peer.requests.flatMap((request) => this.#transfers.get(request) ?? []);
     const now = performance.now();
     this.#core.abi.exchange_peer_connected(this.#exchange, now, peer.number, first);
@@ -262,6 +271,7 @@ class CoreHost {
   #letGo(peer: Peer, error?: Failure): void {
     this.#peers.delete(peer.number);
     this.#sentTo.delete(peer);
+    clearTimeout(peer.silence);
     if (peer.channel.readyState !== 'closed') {
       this.#closing.add(peer.channel);
       peer.channel.close();
