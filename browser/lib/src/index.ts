@@ -76,6 +76,8 @@ export interface CodioEvents {
   'peer-connected': { peer: string };
   'peer-disconnected': { peer: string; reason: string };
   stats: Stats;
+  /** What went wrong apart from any call; the rest goes on. */
+  error: { error: CodioError };
 }
 
 type Listener<Name extends keyof CodioEvents> = (event: CodioEvents[Name]) => void;
@@ -209,6 +211,7 @@ export class CodioCDN {
       iceServers: (servers) => (this.#peers.iceServers = [...configuration.iceServers, ...servers]),
       signal: (from, signal) => this.#peers.handleSignal(from, signal),
       unreachable: (peer, session) => this.#peers.handleUnreachable(peer, session),
+      refused: (error) => this.#emit('error', { error }),
     });
   }
 
@@ -436,7 +439,8 @@ export class CodioCDN {
         this.#handleTransfer(transfer, report);
       } catch (error) {
         // The other reports of the same message go on.
-        this.#stop(transfer, error instanceof CodioError ? error : new CodioError('io', messageOf(error), { cause: error }));
+        const known = error instanceof CodioError;
+        this.#stop(transfer, known ? error : new CodioError('io', messageOf(error), { cause: error }));
       }
     }
   }

@@ -124,6 +124,21 @@ test('Only a whole download is offered to others', async () => {
   await cdn.disconnect();
 });
 
+test('The page hears of a rendezvous that is refused', async () => {
+  class NewerSocket {
+    onmessage: ((event: { data: string }) => void) | null = null;
+    constructor() {
+      setTimeout(() => this.onmessage?.({ data: '{"type":"welcome","version":2}' }));
+    }
+    close(): void {}
+  }
+  Object.assign(globalThis, { WebSocket: NewerSocket });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const { error } = await new Promise<{ error: unknown }>((resolve) => cdn.on('error', resolve));
+  assert.match(String(error), /version 2/);
+  await cdn.disconnect();
+});
+
 for (const [begin, end] of [[-1], [0.5], [NaN], [2 ** 53], [2, 1], [0, Infinity], [0, 1.5], [0, -1]]) {
   test(`[${begin}, ${end}) is no range`, async () => {
     const { cdn, worker } = await join();
