@@ -3,8 +3,11 @@ import { CodioError } from './error';
 /** Verified blocks by CID. */
 export interface BlockStore {
   get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  /** A pinned block stays; if there is no room for it, it rejects with `too-large`. Others go, oldest use first. */
-  put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<void>;
+  /**
+   * A pinned block stays; if there is no room for it, it rejects with `too-large`. Others go, oldest use first. Tells
+   * whether this call pinned it: not if it was before.
+   */
+  put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean>;
   /** Lets a pinned block go in its turn, as others do. */
   unpin(cid: string): Promise<void>;
   /** Bytes that may still be pinned. */
@@ -33,13 +36,13 @@ export class MemoryBlockStore implements BlockStore {
     return bytes;
   }
 
-  async put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<void> {
-    if (this.#pinned.has(cid)) return;
+  async put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean> {
+    if (this.#pinned.has(cid)) return false;
     const before = this.#loose.get(cid);
-    if (before && !pinned) return;
+    if (before && !pinned) return false;
     const size = bytes.length;
     if (size > this.room) {
-      if (!pinned) return;
+      if (!pinned) return false;
       throw new CodioError('too-large', `uploads fill the ${this.capacity} bytes of storeBytes`);
     }
     if (before) {
@@ -54,7 +57,9 @@ export class MemoryBlockStore implements BlockStore {
       this.#loose.delete(oldest);
       this.#bytes -= old.length;
     }
+    return pinned;
   }
+
   async unpin(cid: string): Promise<void> {
     const bytes = this.#pinned.get(cid);
     if (!bytes) return;

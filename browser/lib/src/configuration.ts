@@ -1,4 +1,5 @@
 import { CodioError, messageOf } from './error';
+import { readBounded } from './read-bounded';
 
 export type Policy = 'p2p-first' | 'fastest' | 'gateway-only' | 'p2p-only';
 
@@ -82,11 +83,11 @@ async function fetchDescriptor(url: string): Promise<Descriptor> {
   try {
     const response = await fetch(url, { credentials: 'omit', signal: AbortSignal.timeout(descriptorTimeout) });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    text = await response.text();
+    text = new TextDecoder().decode(await readBounded(response, maxDescriptorBytes));
   } catch (error) {
+    if (error instanceof CodioError) throw new CodioError(error.code, `${url}: ${error.message}; ${hint}`);
     throw new CodioError('unavailable', `no Codio node at ${url}: ${messageOf(error)}; ${hint}`, { cause: error });
   }
-  if (text.length > maxDescriptorBytes) throw new CodioError('too-large', `${url} is over ${maxDescriptorBytes} bytes`);
   return readDescriptor(text, url, hint);
 }
 

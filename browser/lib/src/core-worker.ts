@@ -14,6 +14,8 @@ const lowWater = 65_536;
 const maxFrame = 262_144;
 const totalsInterval = 250;
 const idleBeforeClose = 10_000;
+/** From the opening of a channel to its first message, which docs/protocol.md §4 wants at once. */
+const silenceBeforeClose = 10_000;
 const uploadChunk = 256 * 1024;
 
 interface Scope {
@@ -27,6 +29,8 @@ interface Peer {
   /** Requests whose root it provides, found before it was open. */
   readonly requests: number[];
   open: boolean;
+  /** Runs from its opening to its first message. */
+  silence: ReturnType<typeof setTimeout> | undefined;
   lastUse: number;
 }
 
@@ -129,6 +133,7 @@ class CoreHost {
       this.#requests.set(transfer, request);
       this.#report({ type: 'started', request, root });
     } catch (error) {
+      if (!(error instanceof CodioError)) throw error;
       this.#report({ type: 'ended', request, error: failure(error) });
     }
   }
@@ -160,6 +165,7 @@ class CoreHost {
       while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
       this.#report({ type: 'uploaded', request, root: this.#core.text });
     } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) throw error;
       for (const cid of kept) void this.#store.unpin(cid);
       this.#report({ type: 'ended', request, error: failure(error) });
     }
@@ -167,6 +173,7 @@ class CoreHost {
     this.#flush();
   }
 
+  /** Nothing uses the builder any more when it settles. Adds what it pinned to `kept`. */
   async #keepBuilt(builder: number, kept: string[]): Promise<void> {
     const core = this.#core;
     const storing: Promise<void>[] = [];
@@ -174,21 +181,21 @@ class CoreHost {
       const { id } = core;
       const bytes = core.bytes.slice();
       storing.push(
-        digest(0x12, bytes).then((hash) => {
+        digest(0x12, bytes).then(async (hash) => {
           core.abi.builder_hashed(builder, id, core.write(hash));
           const cid = core.text;
-          kept.push(cid);
-          return this.#store.put(cid, bytes, true);
+          if (await this.#store.put(cid, bytes, true)) kept.push(cid);
         }),
       );
     }
-    await Promise.all(storing);
+    const failed = (await Promise.allSettled(storing)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
   #adopt(number: number, given: RTCDataChannel | MessagePort): void {
     const channel: Channel = given instanceof MessagePort ? new ForwardedChannel(given) : given;
-    const peer: Peer = { number, channel, requests: [], open: false, lastUse: performance.now() };
+    const peer: Peer = { number, channel, requests: [], open: false, silence: undefined, lastUse: performance.now() };
     this.#peers.set(number, peer);
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = lowWater;
@@ -199,6 +206,7 @@ class CoreHost {
     channel.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (this.#peers.get(number) !== peer) return;
       this.#open(peer);
+      clearTimeout(peer.silence);
       peer.lastUse = performance.now();
       if (data instanceof ArrayBuffer && data.byteLength <= maxFrame) {
         const bytes = new Uint8Array(data);
@@ -224,6 +232,10 @@ class CoreHost {
   #open(peer: Peer): void {
     if (peer.open || this.#peers.get(peer.number) !== peer) return;
     peer.open = true;
+    peer.silence = setTimeout(() => {
+      this.#lost(peer.number, { code: 'timeout', message: 'it said nothing' });
+      this.#drain();
+    }, silenceBeforeClose);
     const [first = 0, ...more] = peer.requests.flatMap((request) => this.#transfers.get(request) ?? []);
     const now = performance.now();
     this.#core.abi.exchange_peer_connected(this.#exchange, now, peer.number, first);
@@ -244,7 +256,7 @@ class CoreHost {
 
   #closeIdle(now: number): void {
     const open = [...this.#peers.values()].filter((peer) => peer.open).sort((a, b) => a.lastUse - b.lastUse);
-    for (const peer of open.slice(0, -this.#maxPeers)) {
+    for (const peer of open.slice(0, Math.max(0, open.length - this.#maxPeers))) {
       if (now - peer.lastUse > idleBeforeClose) this.#lost(peer.number);
     }
   }
@@ -259,6 +271,7 @@ class CoreHost {
   #letGo(peer: Peer, error?: Failure): void {
     this.#peers.delete(peer.number);
     this.#sentTo.delete(peer);
+    clearTimeout(peer.silence);
     if (peer.channel.readyState !== 'closed') {
       this.#closing.add(peer.channel);
       peer.channel.close();
@@ -397,21 +410,18 @@ class CoreHost {
     const { abi } = this.#core;
     const abort = new AbortController();
     this.#gatewayRequests.set(id, abort);
-    try {
-      const { bytes, gateway } = await this.#gateways.fetchBlock(
-        cid,
-        async (block) => equal(await digest(code, block), expected),
-        abort.signal,
-      );
-      if (!this.#gatewayRequests.delete(id)) return;
+    const verify = async (block: Uint8Array<ArrayBuffer>) => equal(await digest(code, block), expected);
+    // Apart from the calls into the core: a trap is no answer of a gateway.
+    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failure);
+    if (!this.#gatewayRequests.delete(id)) return;
+    if ('bytes' in answer) {
+      const { bytes, gateway } = answer;
       this.#gateway = gateway;
       abi.exchange_gateway_block(this.#exchange, performance.now(), id, this.#core.write(bytes), bytes.length);
-    } catch (error) {
-      if (!this.#gatewayRequests.delete(id)) return;
-      const { code: reason, message } = failure(error);
-      const text = this.#core.encode(message);
+    } else {
+      const text = this.#core.encode(answer.message);
       const at = this.#core.write(text);
-      abi.exchange_gateway_failed(this.#exchange, performance.now(), id, codeIndex(reason), at, text.length);
+      abi.exchange_gateway_failed(this.#exchange, performance.now(), id, codeIndex(answer.code), at, text.length);
     }
     this.#drain();
   }
@@ -456,7 +466,7 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 const scope = globalThis as unknown as Scope;
-// The page hears of errors, but not of rejections: a trap must reach it from both.
+// The page hears of errors, but not of rejections: a trap must reach it from both. It then ends this worker.
 addEventListener('unhandledrejection', ({ reason }) => {
   setTimeout(() => {
     throw reason;

@@ -1,4 +1,5 @@
 import { CodioError, messageOf, type ErrorCode } from './error';
+import { readBounded } from './read-bounded';
 
 const maxBlock = 2 * 1024 * 1024;
 const maxConcurrent = 6;
@@ -90,7 +91,7 @@ export class GatewayClient {
       if (response.headers.get('content-type')?.startsWith('text/html')) {
         throw new CodioError('unsupported', 'a web page, not a block');
       }
-      const bytes = await readBounded(response, () => {
+      const bytes = await readBounded(response, maxBlock, () => {
         clearTimeout(silence);
         silence = setTimeout(() => abort.abort(), this.#timeout);
       });
@@ -106,23 +107,4 @@ export class GatewayClient {
       abort.abort();
     }
   }
-}
-
-async function readBounded(response: Response, onBytes: () => void): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const reader = response.body?.getReader();
-  for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
-    onBytes();
-    size += part.value.length;
-    if (size > maxBlock) throw new CodioError('too-large', `more than the ${maxBlock} bytes of a block`);
-    chunks.push(part.value);
-  }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }

@@ -8,7 +8,7 @@
  */
 import { parseAddress } from './address';
 import { configure, policies, type CodioOptions, type Configuration } from './configuration';
-import { CodioError } from './error';
+import { CodioError, messageOf } from './error';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer } from './peers';
 import { Rendezvous } from './rendezvous';
@@ -16,7 +16,7 @@ import { Rendezvous } from './rendezvous';
 export type { CodioOptions, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 
-/** Bytes [begin, end) of a file; to its end without `end`. */
+/** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
   begin: number;
   end?: number;
@@ -76,6 +76,8 @@ export interface CodioEvents {
   'peer-connected': { peer: string };
   'peer-disconnected': { peer: string; reason: string };
   stats: Stats;
+  /** What went wrong apart from any call; the rest goes on. */
+  error: { error: CodioError };
 }
 
 type Listener<Name extends keyof CodioEvents> = (event: CodioEvents[Name]) => void;
@@ -100,6 +102,8 @@ interface Sink {
 interface Transfer {
   readonly request: number;
   readonly range: ByteRange | undefined;
+  /** All below its root is asked for, and is here in the end. */
+  whole: boolean;
   readonly sink: Sink;
   size: number | undefined;
   total: number;
@@ -162,8 +166,18 @@ export class CodioCDN {
     const configuration = await configure(options, location.href);
     const worker = startWorker(new URL('./codio_worker.js', import.meta.url));
     return new Promise((resolve, reject) => {
-      worker.onerror = ({ message }) => reject(new CodioError('io', `the core worker did not start: ${message}`));
-      worker.onmessage = () => resolve(new CodioCDN(worker, configuration));
+      const fail = (message: string, options?: ErrorOptions) => {
+        worker.terminate();
+        reject(new CodioError('io', `the core worker did not start: ${message}`, options));
+      };
+      worker.onerror = ({ message }) => fail(message);
+      worker.onmessage = () => {
+        try {
+          resolve(new CodioCDN(worker, configuration));
+        } catch (cause) {
+          fail(messageOf(cause), { cause });
+        }
+      };
       const { gateways, gatewayTimeout, storeBytes, maxPeers } = configuration;
       const start: Command = {
         type: 'start',
@@ -174,7 +188,11 @@ export class CodioCDN {
         storeBytes,
         maxPeers,
       };
-      worker.postMessage(start);
+      try {
+        worker.postMessage(start);
+      } catch (cause) {
+        fail(messageOf(cause), { cause });
+      }
     });
   }
 
@@ -193,6 +211,7 @@ export class CodioCDN {
       iceServers: (servers) => (this.#peers.iceServers = [...configuration.iceServers, ...servers]),
       signal: (from, signal) => this.#peers.handleSignal(from, signal),
       unreachable: (peer, session) => this.#peers.handleUnreachable(peer, session),
+      refused: (error) => this.#emit('error', { error }),
     });
   }
 
@@ -209,7 +228,11 @@ export class CodioCDN {
             return;
           }
           start = begin;
-          bytes = new Uint8Array(end - begin);
+          try {
+            bytes = new Uint8Array(end - begin);
+          } catch (cause) {
+            throw new CodioError('too-large', `no memory for the ${end - begin} bytes of ${address}`, { cause });
+          }
           call(options.onProgress, progressOf(transfer));
         },
         data: (offset, chunk) => {
@@ -322,6 +345,7 @@ export class CodioCDN {
     const transfer: Transfer = {
       request: ++this.#lastRequest,
       range,
+      whole: false,
       sink,
       size: undefined,
       total: 0,
@@ -341,12 +365,14 @@ export class CodioCDN {
     try {
       signal?.throwIfAborted();
       if (this.#broken) throw this.#broken;
-      const { begin = 0, end = -1 } = range ?? {};
-      if (!(begin >= 0) || (range?.end !== undefined && !(end >= begin))) {
-        throw new CodioError('malformed', `range [${begin}, ${end}) is none`);
+      const { begin = 0, end } = range ?? {};
+      if (!isOffset(begin) || (end !== undefined && !(isOffset(end) && begin <= end))) {
+        throw new CodioError('malformed', `range [${begin}, ${end ?? 'end'}) is none: whole numbers, begin <= end`);
       }
       signal?.addEventListener('abort', abort);
-      this.#tell({ type: 'download', request, ...parseAddress(address), begin, end });
+      const { cid, path } = parseAddress(address);
+      transfer.whole = path === '' && !range;
+      this.#tell({ type: 'download', request, cid, path, begin, end: end ?? -1 });
     } catch (error) {
       // Not at once: the caller does not have its transfer yet.
       queueMicrotask(() => this.#end(transfer, error));
@@ -367,7 +393,7 @@ export class CodioCDN {
       error = new CodioError('mismatch', `${transfer.root}: ${received} of ${total} bytes came`);
     }
     if (error === undefined) {
-      if (this.#configuration.seed && !transfer.range) this.#seed(transfer.root, total);
+      if (this.#configuration.seed && transfer.whole) this.#seed(transfer.root, total);
       this.#emit('finished', { transfer: request });
     } else {
       this.#emit('failed', { transfer: request, error });
@@ -405,8 +431,17 @@ export class CodioCDN {
       this.#uploads.delete(report.request);
     } else if (report.type !== 'ready') {
       const transfer = this.#transfers.get(report.request);
-      if (transfer) this.#handleTransfer(transfer, report);
-      else if (report.type === 'ended') this.#failUpload(report);
+      if (!transfer) {
+        if (report.type === 'ended') this.#failUpload(report);
+        return;
+      }
+      try {
+        this.#handleTransfer(transfer, report);
+      } catch (error) {
+        // The other reports of the same message go on.
+        const known = error instanceof CodioError;
+        this.#stop(transfer, known ? error : new CodioError('io', messageOf(error), { cause: error }));
+      }
     }
   }
 
@@ -539,6 +574,10 @@ function call<Argument>(listener: ((argument: Argument) => void) | undefined, ar
   } catch (error) {
     reportError(error);
   }
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 function progressOf({ request, received, total }: Transfer): Progress {

@@ -4,6 +4,12 @@ import type { Signal } from './rendezvous';
 
 const setUpTimeout = 15_000;
 const maxConnections = 128;
+/** The others are for those that we want something from. */
+const maxAnswered = (maxConnections * 3) / 4;
+/** Two that offer to each other at the same time have both. */
+const maxConnectionsOfOne = 2;
+const offersAtOnce = 32;
+const offersPerSecond = 4;
 const maxEarlyCandidates = 64;
 /** Until what the core still had to say has left. */
 const lastWords = 500;
@@ -22,6 +28,8 @@ export interface Peer {
   /** The rendezvous's name for the other side. */
   readonly id: string;
   readonly session: string;
+  /** The other side offered. */
+  readonly answered: boolean;
   readonly connection: RTCPeerConnection;
   /** Kept referenced, or Firefox may collect it. */
   readonly channel: RTCDataChannel;
@@ -38,6 +46,9 @@ export class Peers {
   readonly #peers = new Map<number, Peer>();
   readonly #banned = new Set<string>();
   #lastNumber = 0;
+  /** Offers that may be accepted now, as of `#countedAt`. */
+  #offersLeft = offersAtOnce;
+  #countedAt = performance.now();
 
   constructor(iceServers: RTCIceServer[], events: PeersEvents) {
     this.iceServers = iceServers;
@@ -58,7 +69,7 @@ export class Peers {
     const peer = known.find(({ open }) => open) ?? known[0];
     if (peer || this.#banned.has(id)) return peer;
     const session = crypto.randomUUID();
-    const fresh = this.#create(id, session);
+    const fresh = this.#create(id, session, false);
     if (fresh) void this.#describe(fresh, 'offer');
     return fresh;
   }
@@ -67,8 +78,8 @@ export class Peers {
     const { session } = signal;
     let peer = this.all.find((one) => one.id === from && one.session === session);
     if (signal.type === 'offer') {
-      if (peer || this.#banned.has(from)) return;
-      peer = this.#create(from, session);
+      if (peer || this.#banned.has(from) || !this.#mayAnswer(from)) return;
+      peer = this.#create(from, session, true);
     }
     if (!peer) return;
     if (signal.type === 'candidate') {
@@ -112,7 +123,20 @@ export class Peers {
     for (const peer of this.all) this.close(peer, reason);
   }
 
-  #create(id: string, session: string): Peer | undefined {
+  /** Whether to accept one more offer, which is then counted: strangers get a share of the connections, and in time. */
+  #mayAnswer(id: string): boolean {
+    const { all } = this;
+    if (all.filter((peer) => peer.id === id).length >= maxConnectionsOfOne) return false;
+    if (all.filter(({ answered }) => answered).length >= maxAnswered) return false;
+    const now = performance.now();
+    this.#offersLeft = Math.min(offersAtOnce, this.#offersLeft + ((now - this.#countedAt) / 1000) * offersPerSecond);
+    this.#countedAt = now;
+    if (this.#offersLeft < 1) return false;
+    this.#offersLeft--;
+    return true;
+  }
+
+  #create(id: string, session: string, answered: boolean): Peer | undefined {
     if (this.#peers.size >= maxConnections) return undefined;
     let connection: RTCPeerConnection;
     try {
@@ -125,6 +149,7 @@ export class Peers {
       number: ++this.#lastNumber,
       id,
       session,
+      answered,
       connection,
       channel,
       early: [],

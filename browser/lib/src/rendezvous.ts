@@ -1,4 +1,5 @@
 import { isIceServers, isTextList } from './configuration';
+import { CodioError } from './error';
 
 /** What one peer sends another on the way to a connection; docs/protocol.md §2. */
 export type Signal =
@@ -9,6 +10,8 @@ export interface RendezvousEvents {
   iceServers(servers: RTCIceServer[]): void;
   signal(from: string, signal: Signal): void;
   unreachable(peer: string, session: string): void;
+  /** A rendezvous that is not used any more. */
+  refused(error: CodioError): void;
 }
 
 const subprotocol = 'codio-rendezvous.1';
@@ -29,7 +32,7 @@ interface Find {
  * loss, and announces again what was announced.
  */
 export class Rendezvous {
-  readonly #urls: readonly string[];
+  #urls: readonly string[];
   readonly #events: RendezvousEvents;
   readonly #announced = new Set<string>();
   readonly #finds = new Map<number, Find>();
@@ -107,10 +110,16 @@ export class Rendezvous {
       this.#settle();
       return;
     }
-    const socket = new WebSocket(url, subprotocol);
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(url, subprotocol);
+    } catch {
+      this.#lost(); // Not a URL for a WebSocket, or not one that this page may use.
+      return;
+    }
     this.#socket = socket;
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (this.#socket === socket) this.#receive(data);
+      if (this.#socket === socket) this.#receive(data, url);
     };
     socket.onclose = () => {
       if (this.#socket === socket) this.#lost();
@@ -127,7 +136,7 @@ export class Rendezvous {
     this.#retry = setTimeout(() => this.#connect(), pause * (0.5 + Math.random() / 2));
   }
 
-  #receive(data: unknown): void {
+  #receive(data: unknown, url: string): void {
     if (typeof data !== 'string' || data.length > maxMessage) return;
     let message: Record<string, unknown>;
     try {
@@ -135,9 +144,13 @@ export class Rendezvous {
     } catch {
       return;
     }
-    const { type, from, session, sdp, candidate, mid, peer, id, peers, iceServers, maxAnnounced } = message;
+    const { type, version, from, session, sdp, candidate, mid, peer, id, peers, iceServers, maxAnnounced } = message;
     switch (type) {
       case 'welcome':
+        if (version !== 1) {
+          this.#refuse(url, version);
+          break;
+        }
         if (typeof maxAnnounced === 'number') this.#maxAnnounced = maxAnnounced;
         if (isIceServers(iceServers)) this.#events.iceServers(iceServers);
         this.#welcome();
@@ -168,6 +181,15 @@ export class Rendezvous {
         if (typeof id === 'number') this.#answer(id, []);
         break;
     }
+  }
+
+  #refuse(url: string, version: unknown): void {
+    this.#urls = this.#urls.filter((one) => one !== url);
+    this.#socket?.close();
+    this.#lost();
+    this.#events.refused(
+      new CodioError('unsupported', `${url} speaks version ${String(version)}; this library knows 1: it is not used`),
+    );
   }
 
   #welcome(): void {

@@ -27,6 +27,13 @@ test('A pinned block stays, and one without room is refused', async () => {
   assert.equal(await store.get('c'), undefined);
 });
 
+test('Only the call that pinned a block is told so', async () => {
+  const store = new MemoryBlockStore(30);
+  assert.equal(await store.put('a', block(10), false), false);
+  assert.equal(await store.put('a', block(10), true), true);
+  assert.equal(await store.put('a', block(10), true), false);
+});
+
 test('A block that is unpinned goes in its turn', async () => {
   const store = new MemoryBlockStore(30);
   await store.put('a', block(20), true);

@@ -37,6 +37,18 @@ test('URLs of a descriptor are relative to its own', async () => {
   server.close();
 });
 
+test('A descriptor without end is read no further than its limit', { timeout: 5_000 }, async () => {
+  const server = createServer((_, response) => {
+    const more = setInterval(() => response.write(' '.repeat(16_384)), 1);
+    response.on('close', () => clearInterval(more));
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.on('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await assert.rejects(configure({}, `http://127.0.0.1:${port}/`), { code: 'too-large' });
+  server.closeAllConnections();
+  server.close();
+});
+
 test('Given both lists, no node is asked', async () => {
   const { rendezvous } = await configure({ rendezvous: ['https://r.test/x'], gateways: [] }, 'http://127.0.0.1:1/');
   assert.deepEqual(rendezvous, ['wss://r.test/x']);

@@ -14,7 +14,7 @@ class QuietSocket extends Socket {
 }
 Object.assign(globalThis, { WebSocket: QuietSocket });
 
-const quiet: RendezvousEvents = { iceServers() {}, signal() {}, unreachable() {} };
+const quiet: RendezvousEvents = { iceServers() {}, signal() {}, unreachable() {}, refused() {} };
 const welcome = '{"type":"welcome","version":1,"peer":"me","iceServers":[],"maxAnnounced":1000}';
 const closers: (() => void)[] = [];
 after(() => closers.forEach((close) => close()));
@@ -25,13 +25,13 @@ interface Message {
   cids?: string[];
 }
 
-async function serve(port = 0) {
+async function serve({ port = 0, greeting = welcome } = {}) {
   const server = new WebSocketServer({ port, host: '127.0.0.1' });
   await once(server, 'listening');
   const heard: Message[] = [];
   const waiting: [(message: Message) => boolean, (message: Message) => void][] = [];
   server.on('connection', (socket) => {
-    socket.send(welcome);
+    socket.send(greeting);
     socket.on('message', (data) => {
       const message = JSON.parse(String(data)) as Message;
       heard.push(message);
@@ -86,7 +86,7 @@ test('A loss ends open searches with nothing, and what was announced is announce
   first.server.clients.forEach((socket) => socket.terminate());
   await new Promise((resolve) => first.server.close(resolve));
   assert.deepEqual(await found, []);
-  const second = await serve(port);
+  const second = await serve({ port });
   const { cids } = await second.hear(({ type }) => type === 'announce');
   assert.equal(cids?.length, 256);
   assert.equal(cids?.[0], 'cid1');
@@ -96,6 +96,27 @@ test('The next rendezvous is tried when one is down', async () => {
   const { url, hear } = await serve();
   join(['ws://127.0.0.1:1/', url]).announce('bafy');
   assert.deepEqual((await hear(({ type }) => type === 'announce')).cids, ['bafy']);
+});
+
+test('The next rendezvous is tried when a URL is none for a WebSocket', async () => {
+  const { url, hear } = await serve();
+  join(['ftp://127.0.0.1/', url]).announce('bafy');
+  assert.deepEqual((await hear(({ type }) => type === 'announce')).cids, ['bafy']);
+});
+
+test('A rendezvous of another version is refused for good', async () => {
+  const other = await serve({ greeting: welcome.replace('"version":1', '"version":2') });
+  let connections = 0;
+  other.server.on('connection', () => connections++);
+  const { server, url, hear } = await serve();
+  const errors: unknown[] = [];
+  join([other.url, url], { refused: (error) => errors.push(error) }).announce('first');
+  await hear(({ cids }) => cids?.[0] === 'first');
+  assert.deepEqual(errors.map((error) => (error as { code: string }).code), ['unsupported']);
+  const again = once(server, 'connection');
+  server.clients.forEach((socket) => socket.terminate());
+  await again;
+  assert.equal(connections, 1);
 });
 
 test('Malformed messages are ignored', async () => {
