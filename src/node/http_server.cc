@@ -8,6 +8,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -36,6 +37,7 @@ namespace {
 constexpr std::uint32_t kMaxHeader = 16 * 1024;
 constexpr std::uint64_t kMaxRequestBody = 4096;
 constexpr auto kIdleTimeout = std::chrono::seconds(60);
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 /// For one block to a slow reader: 2 MiB at 35 kB/s.
 constexpr auto kWriteTimeout = std::chrono::seconds(60);
 constexpr const char* kImmutable = "public, max-age=29030400, immutable";
@@ -88,9 +90,9 @@ Result<std::optional<unixfs::ByteRange>> parse_range(std::string_view text, std:
   const auto first = number(text.substr(0, dash));
   const auto last = number(text.substr(dash + 1));
   const bool suffix = dash == 0;
-  if ((suffix && !last) || (!suffix && !first)) return std::nullopt;
+  if ((suffix && !last) || (!suffix && !first) || (!last && dash + 1 < text.size())) return std::nullopt;
   if (suffix) {
-    if (*last == 0) return fail(ErrorCode::kMalformed, "empty range");
+    if (*last == 0 || size == 0) return fail(ErrorCode::kMalformed, "empty range");
     return unixfs::ByteRange{size - std::min(*last, size), size};
   }
   if (*first >= size || (last && *last < *first)) return fail(ErrorCode::kMalformed, "range outside of the file");
@@ -190,7 +192,13 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
       tcp::socket socket =
           co_await self->acceptor_.async_accept(asio::redirect_error(use_awaitable, error));
       if (error == asio::error::operation_aborted || !self->acceptor_.is_open()) co_return;
-      if (error || self->connections_ >= self->options_.max_connections) continue;
+      if (error) {
+        // No file descriptor is free, most likely: one may be soon.
+        asio::steady_timer pause(self->io_, kAcceptPause);
+        co_await pause.async_wait(asio::redirect_error(use_awaitable, error));
+        continue;
+      }
+      if (self->connections_ >= self->options_.max_connections) continue;
       asio::co_spawn(self->io_, converse(self, beast::tcp_stream(std::move(socket))), asio::detached);
     }
   }
@@ -249,7 +257,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (target.path.starts_with("/ipfs/")) co_return co_await answer_content(stream, request, target, "/ipfs/");
     if (target.path.starts_with("/codio/")) co_return co_await answer_content(stream, request, target, "/codio/");
-    if (target.path == "/.well-known/codio") co_return co_await respond_json(stream, request, descriptor());
+    if (target.path == "/.well-known/codio") co_return co_await respond_json(stream, request, descriptor(), Readers::kAllOrigins);
     if (target.path == "/api/roots") co_return co_await answer_roots(stream, request);
     const auto file = options_.web_files.find(target.path);
     if (!file) co_return co_await respond(stream, request, http::status::not_found, "there is no " + target.path);
@@ -283,7 +291,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     for (const store::Root& root : *roots) {
       list.push_back({{"cid", root.cid.to_string()}, {"name", root.name}, {"size", root.size}});
     }
-    co_await respond_json(stream, request, list);
+    co_await respond_json(stream, request, list, Readers::kThisOrigin);
   }
 
   asio::awaitable<void> answer_content(beast::tcp_stream& stream, const Request& request, const Target& target,
@@ -361,6 +369,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     allow_other_origins(head);
     if (!range) {
       head.result(http::status::range_not_satisfiable);
+      head.erase(http::field::cache_control);
       head.set(http::field::content_range, "bytes */" + std::to_string(entity->size));
       co_return co_await write_head(stream, request, head, 0);
     }
@@ -392,13 +401,18 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
-  /// Runs `read` on another thread: the disk may be slow.
+  /// Runs `read` on another thread: the disk may be slow. A coroutine stays on the executor that it was spawned on, hence
+  /// one of its own.
   template <class Read>
   asio::awaitable<std::invoke_result_t<Read>> read_store(Read read) {
-    co_await asio::post(readers_, use_awaitable);
-    auto result = read();
-    co_await asio::post(io_, use_awaitable);
-    co_return result;
+    auto result = co_await asio::co_spawn(readers_, run(std::move(read)), use_awaitable);
+    co_return *std::move(result);
+  }
+
+  /// Optional, because co_spawn() makes an empty result first.
+  template <class Read>
+  static asio::awaitable<std::optional<std::invoke_result_t<Read>>> run(Read read) {
+    co_return read();
   }
 
   asio::awaitable<void> respond(beast::tcp_stream& stream, const Request& request, http::status status,
@@ -413,11 +427,15 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     co_await http::async_write(stream, response, use_awaitable);
   }
 
-  asio::awaitable<void> respond_json(beast::tcp_stream& stream, const Request& request, const json& body) {
+  /// Whose pages may read an answer.
+  enum class Readers : std::uint8_t { kThisOrigin, kAllOrigins };
+
+  asio::awaitable<void> respond_json(beast::tcp_stream& stream, const Request& request, const json& body,
+                                     Readers readers) {
     http::response<http::string_body> response{http::status::ok, request.version()};
     response.set(http::field::content_type, "application/json");
     response.set(http::field::cache_control, "no-cache");
-    allow_other_origins(response);
+    if (readers == Readers::kAllOrigins) allow_other_origins(response);
     response.keep_alive(request.keep_alive());
     const std::string text = body.dump(-1, ' ', false, json::error_handler_t::replace);
     if (request.method() == http::verb::head) {

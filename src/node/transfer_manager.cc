@@ -25,9 +25,23 @@ namespace {
 
 /// Peers that sent bad bytes and are not connected to again.
 constexpr std::size_t kMaxBanned = 4096;
+/// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
+constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
 
 Time now() {
   return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+/// Stores a file's blocks and returns its CID, in the default profile.
+Result<ContentId> keep(store::BlockStore& store, BytesView content) {
+  content_id::unixfs::FileBuilder builder(content_id::unixfs::kUnixfsV1_2025);
+  builder.append(content);
+  builder.finish();
+  while (const auto block = builder.poll_block()) {
+    const ContentId cid = builder.handle_digest(block->id, sha256(*block->bytes));
+    if (auto put = store.put(cid, *block->bytes); !put) return std::unexpected(put.error());
+  }
+  return builder.root()->cid;
 }
 
 std::string random_session() {
@@ -69,6 +83,15 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void stop() {
     stopped_ = true;
     wakeup_.cancel();
+    const Error cancelled{ErrorCode::kCancelled, "transfers were stopped"};
+    for (auto& [id, download] : std::exchange(downloads_, {})) {
+      if (download.events.on_end) download.events.on_end(std::unexpected(cancelled));
+    }
+    for (auto& [id, connection] : connections_) {
+      for (auto& [transfer, on_connected] : std::exchange(connection->waiting, {})) {
+        on_connected(std::unexpected(cancelled));
+      }
+    }
     clients_.clear();
     connections_.clear();
     connections_factory_.reset();
@@ -122,16 +145,17 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     return result;
   }
 
-  /// Keeps a file's blocks and returns its CID, in the default profile.
-  Result<ContentId> keep(BytesView content) {
-    content_id::unixfs::FileBuilder builder(content_id::unixfs::kUnixfsV1_2025);
-    builder.append(content);
-    builder.finish();
-    while (const auto block = builder.poll_block()) {
-      const ContentId cid = builder.handle_digest(block->id, sha256(*block->bytes));
-      if (auto put = store_->put(cid, *block->bytes); !put) return std::unexpected(put.error());
-    }
-    return builder.root()->cid;
+  void serve(const std::string& peer, const ContentId& cid, Bytes content, OnConnected on_connected) {
+    in_background([store = store_, content = std::move(content)] { return keep(*store, content); },
+                  [this, peer, cid, on_connected = std::move(on_connected)](const Result<ContentId>& kept) {
+                    if (!kept) return on_connected(std::unexpected(kept.error()));
+                    if (*kept != cid) {
+                      return on_connected(fail(ErrorCode::kMismatch, "the content is " + kept->to_string() + ", not " +
+                                                                         cid.to_string()));
+                    }
+                    announce(cid);
+                    connect(peer, {}, on_connected);
+                  });
   }
 
  private:
@@ -332,7 +356,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void carry_out(transfer::FindProviders& output) {
     Download* download = find_download(output.transfer);
     if (download == nullptr) return;
-    if (!download->peers.empty()) {
+    download->providers = 0;
+    if (!download->peers.empty() && !clients_.empty()) {
       for (const std::string& peer : download->peers) try_provider(output.transfer, 0, peer);
     } else {
       download->pending += static_cast<std::uint32_t>(clients_.size());
@@ -431,8 +456,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void handle_offer(std::size_t client, rendezvous::Offer offer) {
-    if (connections_.size() >= options_.max_connections || banned_.contains(offer.peer)) return;
+    // A quarter of the connections is kept for those that we begin.
+    if (connections_.size() >= options_.max_connections / 4 * 3 || banned_.contains(offer.peer)) return;
     if (find_session(client, offer.peer, offer.session) != nullptr) return;
+    const auto of_peer = std::count_if(connections_.begin(), connections_.end(),
+                                       [&](const auto& entry) { return entry.second->peer == offer.peer; });
+    if (of_peer >= kMaxConnectionsOfPeer) return;
     add_connection(client, offer.peer, offer.session, false)
         .channel->handle_remote_description("offer", std::move(offer.sdp));
   }
@@ -589,15 +618,8 @@ std::future<Result<Bytes>> TransferManager::download_from_multiple_peers(std::ve
 std::future<Result<void>> TransferManager::serve_content(std::string peer, ContentId cid, Bytes content) {
   auto promise = std::make_shared<std::promise<Result<void>>>();
   boost::asio::post(impl_->executor(), [impl = impl_, promise, peer = std::move(peer), cid = std::move(cid),
-                                        content = std::move(content)] {
-    const auto kept = impl->keep(content);
-    if (!kept) return promise->set_value(std::unexpected(kept.error()));
-    if (*kept != cid) {
-      return promise->set_value(fail(ErrorCode::kMismatch, "the content is " + kept->to_string() + ", not " +
-                                                               cid.to_string()));
-    }
-    impl->announce(cid);
-    impl->connect(peer, {}, [promise](Result<void> connected) { promise->set_value(std::move(connected)); });
+                                        content = std::move(content)]() mutable {
+    impl->serve(peer, cid, std::move(content), [promise](Result<void> served) { promise->set_value(std::move(served)); });
   });
   return promise->get_future();
 }
