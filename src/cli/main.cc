@@ -99,7 +99,8 @@ void define_add(CLI::App& app, CommandLine& line) {
   add->add_flag("-Q,--quiet", line.add.quiet, "Print only the CID");
   add->add_flag("--only-hash", line.add.only_hash, "Compute the CID and store nothing");
   add->add_flag("--hidden", line.add.hidden, "Also names below a directory that begin with a dot");
-  add->add_option("--profile", line.add.profile, "How to cut files into blocks, which decides the CID", true)
+  add->add_option("--profile", line.add.profile, "How to cut files into blocks, which decides the CID")
+      ->capture_default_str()
       ->type_name("NAME")
       ->check(valid(parse_profile));
   add->callback([&line] { line.command = [&line] { return cli::add(line.common, line.add); }; });
@@ -171,7 +172,8 @@ void define_serve(CLI::App& app, CommandLine& line) {
                            "  codio serve --http 0.0.0.0:80      to the world\n"
                            "  codio serve --http 127.0.0.1:0 --json    for scripts: an event a line, any free port");
   serve->add_option("PATH", line.serve.paths, "Files and directories to add first")->type_name("");
-  serve->add_option("--http", line.serve.http, "Address to listen on; port 0 takes a free one", true)
+  serve->add_option("--http", line.serve.http, "Address to listen on; port 0 takes a free one")
+      ->capture_default_str()
       ->type_name("ADDRESS:PORT")
       ->check(valid(node::Endpoint::parse));
   serve->add_option("--web-root", line.serve.web_root, "Serve the browser's files from here, for their development")

@@ -14,11 +14,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::unexpected<Error> taken(const fs::path& path) {
+std::unexpected<Error> refuse(const fs::path& path) {
   return fail(ErrorCode::kIo, path.string() + " exists already and is not overwritten; choose another path with -o");
 }
 
-bool exists(const fs::path& path) {
+bool is_taken(const fs::path& path) {
   std::error_code error;
   return fs::symlink_status(path, error).type() != fs::file_type::not_found;
 }
@@ -31,7 +31,7 @@ std::unexpected<Error> io_failure(std::string_view doing, const fs::path& path, 
 
 Result<NewPath> NewPath::make(fs::path path) {
   if (!path.has_filename()) path = path.parent_path();
-  if (exists(path)) return taken(path);
+  if (is_taken(path)) return refuse(path);
   fs::path part = path.parent_path() / ("." + path.filename().string() + ".codio-part");
   std::error_code error;
   fs::remove_all(part, error);
@@ -53,10 +53,10 @@ Result<void> NewPath::commit() {
   int renamed = ::renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE);
   // Some file systems cannot check and rename in one step.
   if (renamed != 0 && errno == EINVAL) {
-    if (exists(path_)) return taken(path_);
+    if (is_taken(path_)) return refuse(path_);
     renamed = std::rename(part_.c_str(), path_.c_str());
   }
-  if (renamed != 0) return errno == EEXIST ? taken(path_) : io_failure("make", path_, errno);
+  if (renamed != 0) return errno == EEXIST ? refuse(path_) : io_failure("make", path_, errno);
   part_.clear();
   return {};
 }
