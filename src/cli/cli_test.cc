@@ -180,7 +180,7 @@ TEST_F(Cli, AddsHiddenNamesOnlyIfAsked) {
 TEST_F(Cli, OnlyHashesWithoutTouchingTheRepo) {
   const fs::path file = folder_ / "hello";
   write_file(file, "hello world");
-  EXPECT_EQ(add(file, {.only_hash = true}), "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e");
+  EXPECT_EQ(add(file, {.only_hash = true}), "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e");
   EXPECT_FALSE(fs::exists(common_.repo));
 }
 

@@ -114,6 +114,7 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
   traversal.path = path.names;
   transfer::DownloadOptions options;
   options.traversal = std::move(traversal);
+  io_.restart();  // It stopped when the run before had no more work.
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
   while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
