@@ -7,7 +7,7 @@ import { download, join, pseudoRandom, upload } from '../tests/e2e/support/cdn.m
 import { buildFile, rawCid } from '../tests/e2e/support/dag.mjs';
 import { startGateway } from '../tests/e2e/support/gateway.mjs';
 import { startHostilePeer } from '../tests/e2e/support/hostile-peer.mjs';
-import { hasNative, startNode } from '../tests/e2e/support/node.mjs';
+import { startNode } from '../tests/e2e/support/node.mjs';
 
 const runs = Number(process.argv[2] ?? 3);
 const browser = process.argv[3] ?? 'chromium';
@@ -124,7 +124,7 @@ async function throughput() {
       '',
       `${((100 * one.rate) / best.rate).toFixed(0)} %`,
     ]);
-    for (const fromNative of hasNative ? [false, true] : [false]) {
+    for (const fromNative of [false, true]) {
       const got = await repeat(() => library(size, fromNative));
       const whole = median(got.map(({ ms }) => rate(size, ms)));
       const flowing = median(got.map(({ ms, firstBlock }) => rate(size, ms - firstBlock)));
@@ -179,7 +179,6 @@ async function fallback() {
 }
 
 try {
-  if (!hasNative) console.log('build/release/codio is not built: no native node in this run.\n');
   await throughput();
   await fallback();
 } finally {

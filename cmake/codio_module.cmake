@@ -50,7 +50,7 @@ target_compile_options(codio_options INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports these falsely inside inlined library code.
   target_compile_options(codio_options INTERFACE
-    -Wno-error=maybe-uninitialized -Wno-error=stringop-overflow -Wno-error=array-bounds -Wno-error=restrict
+    -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict
     -Wno-missing-field-initializers -Wno-sign-conversion)
 else()
   target_compile_options(codio_options INTERFACE -Wno-missing-field-initializers -Wno-missing-designated-field-initializers -Wno-sign-conversion)

@@ -256,6 +256,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     http::response<http::empty_body> head{http::status::ok, request.version()};
     set(head, http::field::content_type, content_type_of(target.path == "/" ? "index.html" : target.path));
     head.set(http::field::cache_control, "no-cache");
+    allow_other_origins(head);
     co_await write_head(stream, request, head, (*file)->size());
     if (request.method() == http::verb::get) co_await asio::async_write(stream, asio::buffer(**file), use_awaitable);
   }

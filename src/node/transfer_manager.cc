@@ -54,7 +54,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void start() {
     connections_factory_ = std::make_unique<webrtc::PeerConnectionFactory>(
-        webrtc::FactoryOptions{.ice_servers = options_.ice_servers, .use_loopback = options_.use_loopback},
+        webrtc::PeerConnectionFactory::Options{.ice_servers = options_.ice_servers,
+                                               .use_loopback = options_.use_loopback,
+                                               .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(
+                                                   options_.connect_timeout)},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
     for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
       clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i)));
@@ -137,7 +140,6 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::string peer;
     std::string session;
     std::unique_ptr<webrtc::PeerConnection> channel;
-    boost::asio::steady_timer timeout;
     bool is_open = false;
     std::vector<std::pair<std::optional<TransferId>, OnConnected>> waiting;
   };
@@ -197,7 +199,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::SendMessage& output) {
     const auto connection = connections_.find(output.peer);
-    if (connection != connections_.end()) connection->second->channel->send(std::move(output.message));
+    if (connection == connections_.end() || connection->second->channel->send(output.message)) return;
+    close(output.peer, {ErrorCode::kUnavailable, "the channel takes no more messages"});
   }
 
   void carry_out(transfer::ClosePeer& output) {
@@ -207,7 +210,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     log("closed the connection to peer " + peer + ": " + output.reason.message);
     const bool lied = output.reason.code == ErrorCode::kMismatch || output.reason.code == ErrorCode::kMalformed;
     if (lied && banned_.size() < kMaxBanned) banned_.insert(peer);
-    forget(output.peer);
+    connections_.erase(output.peer);
   }
 
   void carry_out(transfer::LoadBlock& output) {
@@ -422,7 +425,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (connections_.size() >= options_.max_connections) {
       return on_connected(fail(ErrorCode::kUnavailable, "too many connections are open"));
     }
-    Connection& connection = add_connection(client, peer, random_session());
+    Connection& connection = add_connection(client, peer, random_session(), true);
     connection.waiting.emplace_back(transfer, std::move(on_connected));
     connection.channel->offer();
   }
@@ -430,11 +433,11 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void handle_offer(std::size_t client, rendezvous::Offer offer) {
     if (connections_.size() >= options_.max_connections || banned_.contains(offer.peer)) return;
     if (find_session(client, offer.peer, offer.session) != nullptr) return;
-    add_connection(client, offer.peer, offer.session)
+    add_connection(client, offer.peer, offer.session, false)
         .channel->handle_remote_description("offer", std::move(offer.sdp));
   }
 
-  Connection& add_connection(std::size_t client, const std::string& peer, const std::string& session) {
+  Connection& add_connection(std::size_t client, const std::string& peer, const std::string& session, bool is_offerer) {
     const PeerId id{++last_peer_};
     Connection& connection = *connections_
                                   .emplace(id, std::make_unique<Connection>(Connection{
@@ -442,25 +445,18 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
                                                    .peer = peer,
                                                    .session = session,
                                                    .channel = nullptr,
-                                                   .timeout = boost::asio::steady_timer(executor_),
                                                }))
                                   .first->second;
-    connection.channel = connections_factory_->create(channel_events(id, client, peer, session));
-    connection.timeout.expires_after(options_.connect_timeout);
-    connection.timeout.async_wait([weak = weak_from_this(), id](const boost::system::error_code& error) {
-      const auto self = weak.lock();
-      if (error || !self || self->stopped_) return;
-      self->close(id, {ErrorCode::kTimeout, "the connection did not open in time"});
-    });
+    connection.channel = connections_factory_->create(channel_events(id, client, peer, session, is_offerer));
     return connection;
   }
 
   webrtc::PeerConnectionEvents channel_events(PeerId id, std::size_t client, const std::string& peer,
-                                              const std::string& session) {
+                                              const std::string& session, bool is_offerer) {
     return {
         .on_local_description =
-            [this, client, peer, session](std::string sdp, bool is_offer) {
-              if (is_offer) {
+            [this, client, peer, session, is_offerer](std::string sdp) {
+              if (is_offerer) {
                 clients_[client]->send(rendezvous::Offer{peer, session, std::move(sdp)});
               } else {
                 clients_[client]->send(rendezvous::Answer{peer, session, std::move(sdp)});
@@ -490,7 +486,6 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     const auto found = connections_.find(id);
     if (found == connections_.end()) return;
     Connection& connection = *found->second;
-    connection.timeout.cancel();
     connection.is_open = true;
     auto waiting = std::exchange(connection.waiting, {});
     exchange_.handle_peer_connected(now(), id, waiting.empty() ? std::nullopt : waiting.front().first);
@@ -506,17 +501,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (found == connections_.end()) return;
     const auto waiting = std::exchange(found->second->waiting, {});
     exchange_.handle_peer_disconnected(now(), id);
-    forget(id);
+    connections_.erase(id);
     for (const auto& [transfer, on_connected] : waiting) on_connected(std::unexpected(reason));
     drain_later();
-  }
-
-  /// The channel may be the one that is calling: it is destroyed later.
-  void forget(PeerId id) {
-    auto node = connections_.extract(id);
-    if (node.empty()) return;
-    node.mapped()->channel->close();
-    boost::asio::post(executor_, [connection = std::shared_ptr<Connection>(std::move(node.mapped()))] {});
   }
 
   Connection* find_session(std::size_t client, const std::string& peer, const std::string& session) {

@@ -1,7 +1,6 @@
 #include "rendezvous/messages.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 

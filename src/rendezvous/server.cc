@@ -1,5 +1,6 @@
 #include "rendezvous/server.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>

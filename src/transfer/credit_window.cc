@@ -7,6 +7,8 @@ namespace {
 
 /// A path may change; a smallest delay this old is measured anew.
 constexpr Duration kSmallestDelayAge = std::chrono::seconds(30);
+/// A doubled window that does not bring at least this much more only queues. As BBR's start-up.
+constexpr double kGrowth = 1.25;
 
 }  // namespace
 
@@ -47,11 +49,15 @@ void CreditWindow::finish_round(Time now) {
   const Duration settled = *std::min_element(recent_.begin(), recent_.begin() + static_cast<std::ptrdiff_t>(known));
   const Duration allowed = *smallest_delay_ + options_.queue_target;
 
-  if (settled > *smallest_delay_ + options_.queue_target / 2) doubling_ = false;
-  if (doubling_) {
+  const double rate = static_cast<double>(received_ - round_received_) / static_cast<double>(delay.count());
+  const bool grew = rate > kGrowth * best_rate_;
+  best_rate_ = std::max(best_rate_, rate);
+  rounds_without_growth_ = grew ? 0 : rounds_without_growth_ + 1;
+
+  if (settled > *smallest_delay_ + options_.queue_target / 2 || rounds_without_growth_ == 2) doubling_ = false;
+  if (doubling_ && grew) {
     window_ *= 2;
-  } else {
-    const double rate = static_cast<double>(received_ - round_received_) / static_cast<double>(delay.count());
+  } else if (!doubling_) {
     const double target = rate * static_cast<double>(allowed.count());
     window_ = static_cast<std::uint64_t>(0.5 * static_cast<double>(window_) + 0.5 * target);
   }

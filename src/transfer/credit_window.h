@@ -24,8 +24,8 @@ struct CreditWindowOptions {
 };
 
 /// Measures the path from the receiver's side alone: a byte that the sender could only send after a grant arrives one
-/// round trip and its queueing later. While that delay stays near the smallest seen the window doubles each round; once it
-/// grows, the window settles at rate × (smallest delay + queue target).
+/// round trip and its queueing later. While that delay stays near the smallest seen and a larger window brings a higher rate,
+/// the window doubles each round; then it settles at rate × (smallest delay + queue target).
 ///
 /// Pure; not thread-safe.
 class CreditWindow {
@@ -65,6 +65,8 @@ class CreditWindow {
   std::uint64_t round_received_ = 0;
 
   bool doubling_ = true;
+  double best_rate_ = 0;  ///< Bytes a microsecond.
+  int rounds_without_growth_ = 0;
   std::optional<Duration> smallest_delay_;
   Time smallest_delay_at_{};
   /// The delays of the last rounds: one slow round is a hiccup, all of them are a queue.

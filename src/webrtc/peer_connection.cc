@@ -1,403 +1,557 @@
+// Two threads meet here. The owner's has Connection and the events; libwebrtc's has Link and everything of libwebrtc.
+// What the owner says is posted to libwebrtc's thread; what happens there is collected in an Inbox that is posted to
+// the owner.
 #include "webrtc/peer_connection.h"
 
-#include <api/create_peerconnection_factory.h>
+#include <algorithm>
+#include <api/async_resolver_factory.h>
 #include <api/jsep.h>
 #include <api/peer_connection_interface.h>
-#include <rtc_base/logging.h>
-#include <rtc_base/ref_counted_object.h>
-#include <rtc_base/rtc_certificate_generator.h>
-#include <rtc_base/ssl_adapter.h>
-#include <rtc_base/thread.h>
-
 #include <atomic>
-#include <deque>
 #include <mutex>
+#include <optional>
+#include <pc/srtp_session.h>
+#include <rtc_base/logging.h>
+#include <rtc_base/ssl_stream_adapter.h>
+#include <rtc_base/thread.h>
 #include <utility>
+#include <variant>
+
+#include "common/check.h"
 
 namespace codio::webrtc {
 namespace {
 
-namespace rtcapi = ::webrtc;
+constexpr std::size_t kMaxDescription = 64 * 1024;
+constexpr std::size_t kMaxCandidate = 4096;
+constexpr std::size_t kMaxCandidates = 128;  // From the other side, besides those in its descriptions.
+constexpr std::size_t kMaxUndelivered =
+    8 << 20;  // Bytes that the owner has not yet seen; no honest peer has that credit.
 
-rtcapi::PeerConnectionInterface::RTCConfiguration make_configuration(
-    const FactoryOptions& options, const rtc::scoped_refptr<rtc::RTCCertificate>& certificate) {
-  rtcapi::PeerConnectionInterface::RTCConfiguration configuration;
-  configuration.sdp_semantics = rtcapi::SdpSemantics::kUnifiedPlan;
-  for (const IceServer& server : options.ice_servers) {
-    rtcapi::PeerConnectionInterface::IceServer ice;
-    ice.urls = server.urls;
-    ice.username = server.username;
-    ice.password = server.credential;
-    configuration.servers.push_back(std::move(ice));
-  }
-  if (certificate) configuration.certificates.push_back(certificate);
-  return configuration;
-}
+using Post = PeerConnectionFactory::Post;
 
-Error unavailable(std::string message) { return {ErrorCode::kUnavailable, std::move(message)}; }
+struct LocalDescription {
+  std::string sdp;
+};
+struct Opened {};
+struct BufferedAmount {
+  std::size_t bytes;
+};
+using Event = std::variant<LocalDescription, IceCandidate, Opened, Bytes, BufferedAmount, Error>;
 
-}  // namespace
-
-/// libwebrtc's thread and what all connections share.
-class Runtime {
+/// Events on their way to the owner: posted once for all that gather while the owner is busy.
+class Inbox : public std::enable_shared_from_this<Inbox> {
  public:
-  Runtime(FactoryOptions options, PeerConnectionFactory::Post post)
-      : options_(std::move(options)), post_(std::move(post)), thread_(rtc::Thread::CreateWithSocketServer()) {
-    rtc::LogMessage::LogToDebug(rtc::LS_NONE);
-    rtc::LogMessage::SetLogToStderr(false);
-    thread_->SetName("webrtc", nullptr);
-    thread_->Start();
-    thread_->PostTask([this] {
-      rtcapi::PeerConnectionFactoryDependencies dependencies;
-      dependencies.network_thread = thread_.get();
-      dependencies.worker_thread = thread_.get();
-      dependencies.signaling_thread = thread_.get();
-      factory_ = rtcapi::CreateModularPeerConnectionFactory(std::move(dependencies));
-      rtcapi::PeerConnectionFactoryInterface::Options factory_options;
-      if (options_.use_loopback) factory_options.network_ignore_mask = 0;
-      factory_->SetOptions(factory_options);
-      certificate_ = rtc::RTCCertificateGenerator::GenerateCertificate(rtc::KeyParams::ECDSA(), absl::nullopt);
-    });
+  Inbox(PeerConnectionEvents events, const Post& post) : events_(std::move(events)), post_(post) {}
+
+  /// False, and the event is dropped, if too many bytes wait. On libwebrtc's thread.
+  bool push(Event event) {
+    const auto* message = std::get_if<Bytes>(&event);
+    {
+      const std::lock_guard lock(mutex_);
+      if (message != nullptr) {
+        if (undelivered_ + message->size() > kMaxUndelivered) return false;
+        undelivered_ += message->size();
+      }
+      waiting_.push_back(std::move(event));
+      if (std::exchange(is_posted_, true)) return true;
+    }
+    post_([self = shared_from_this()] { self->deliver(); });
+    return true;
   }
 
-  /// After the tear-down of every connection, which is posted before.
-  void stop() {
-    thread_->BlockingCall([this] { factory_ = nullptr; });
-    thread_->Stop();
-  }
-
-  rtc::Thread& thread() { return *thread_; }
-  void post(std::function<void()> task) const { post_(std::move(task)); }
-
-  /// On the thread.
-  rtc::scoped_refptr<rtcapi::PeerConnectionInterface> create(rtcapi::PeerConnectionObserver& observer) {
-    auto made = factory_->CreatePeerConnectionOrError(make_configuration(options_, certificate_),
-                                                      rtcapi::PeerConnectionDependencies(&observer));
-    return made.ok() ? made.MoveValue() : nullptr;
-  }
+  /// No event comes after this. On the owner's thread.
+  void close() { is_closed_ = true; }
 
  private:
-  FactoryOptions options_;
-  PeerConnectionFactory::Post post_;
-  std::unique_ptr<rtc::Thread> thread_;
-  rtc::scoped_refptr<rtcapi::PeerConnectionFactoryInterface> factory_;
-  /// One for all connections: making one takes longer than the rest of a connection's beginning.
-  rtc::scoped_refptr<rtc::RTCCertificate> certificate_;
+  void deliver() {
+    std::vector<Event> events;
+    {
+      const std::lock_guard lock(mutex_);
+      events.swap(waiting_);
+      is_posted_ = false;
+      undelivered_ = 0;
+    }
+    for (Event& event : events) {
+      if (is_closed_) return;
+      std::visit([this](auto& one) { tell(one); }, event);
+    }
+  }
+
+  void tell(LocalDescription& description) {
+    if (events_.on_local_description) events_.on_local_description(std::move(description.sdp));
+  }
+  void tell(IceCandidate& candidate) {
+    if (events_.on_local_candidate) events_.on_local_candidate(std::move(candidate));
+  }
+  void tell(Opened& /*event*/) {
+    if (events_.on_open) events_.on_open();
+  }
+  void tell(Bytes& message) {
+    if (events_.on_message) events_.on_message(std::move(message));
+  }
+  void tell(BufferedAmount& amount) {
+    if (events_.on_buffered_amount) events_.on_buffered_amount(amount.bytes);
+  }
+  void tell(Error& reason) {
+    is_closed_ = true;
+    if (events_.on_closed) events_.on_closed(std::move(reason));
+  }
+
+  const PeerConnectionEvents events_;
+  const Post& post_;
+  bool is_closed_ = false;  // Of the owner's thread.
+  std::mutex mutex_;
+  std::vector<Event> waiting_;   // The rest is guarded by mutex_.
+  std::size_t undelivered_ = 0;  // Bytes of messages in waiting_.
+  bool is_posted_ = false;
 };
 
-namespace {
-
-/// What libwebrtc's thread and the owner's share of one connection. Members are marked with the thread that uses them.
-class Channel : public std::enable_shared_from_this<Channel>,
-                public rtcapi::PeerConnectionObserver,
-                public rtcapi::DataChannelObserver {
+/// Messages on their way to libwebrtc's thread, handed over together; and how much waits to be sent.
+class Outbox {
  public:
-  Channel(std::shared_ptr<Runtime> runtime, PeerConnectionEvents events)
-      : runtime_(std::move(runtime)), events_(std::move(events)) {}
+  enum class Pushed { kNo, kYes, kFirst };
 
-  // Owner's side.
-
-  void start() {
-    on_thread([](Channel& self) { self.open(); });
-  }
-
-  void offer() {
-    on_thread([](Channel& self) {
-      if (!self.connection_) return;
-      self.connection_->CreateOffer(
-          new rtc::RefCountedObject<DescriptionCreated>(self.weak_from_this()),
-          rtcapi::PeerConnectionInterface::RTCOfferAnswerOptions());
-    });
-  }
-
-  void handle_remote_description(std::string_view type, std::string sdp) {
-    on_thread([is_offer = type == "offer", sdp = std::move(sdp)](Channel& self) {
-      if (!self.connection_) return;
-      rtcapi::SdpParseError problem;
-      auto description = rtcapi::CreateSessionDescription(
-          is_offer ? rtcapi::SdpType::kOffer : rtcapi::SdpType::kAnswer, sdp, &problem);
-      if (!description) return self.fail(unavailable("the peer's description is malformed: " + problem.description));
-      self.connection_->SetRemoteDescription(
-          std::move(description),
-          rtc::make_ref_counted<RemoteDescriptionSet>(self.weak_from_this(), is_offer));
-    });
-  }
-
-  void handle_remote_candidate(const IceCandidate& candidate) {
-    if (candidate.candidate.empty() || candidate.candidate.find(".local ") != std::string::npos) return;
-    on_thread([candidate](Channel& self) {
-      if (!self.connection_) return;
-      std::unique_ptr<rtcapi::IceCandidateInterface> parsed(
-          rtcapi::CreateIceCandidate(candidate.mid, 0, candidate.candidate, nullptr));
-      if (parsed) self.connection_->AddIceCandidate(std::move(parsed), [](const rtcapi::RTCError&) {});
-    });
-  }
-
-  void send(Bytes message) {
-    if (message.size() > kMaxMessage || !is_open_) return;
-    buffered_ += message.size();
+  /// On the owner's thread; after kFirst, take() must be called on libwebrtc's.
+  Pushed push(BytesView message) {
+    const std::size_t before = buffered_amount();
+    if (!is_open_ || message.size() > kMaxMessage || before + message.size() > kMaxBuffered) return Pushed::kNo;
+    rtc::CopyOnWriteBuffer copy(message.data(), message.size());
     const std::lock_guard lock(mutex_);
-    outgoing_.push_back(std::move(message));
-    if (std::exchange(flushing_out_, true)) return;
-    on_thread([](Channel& self) { self.flush_out(); });
+    waiting_bytes_ += message.size();
+    if (before + message.size() > kLowWater) was_high_ = true;
+    waiting_.push_back(std::move(copy));
+    return std::exchange(is_posted_, true) ? Pushed::kYes : Pushed::kFirst;
   }
 
-  std::size_t buffered_amount() const { return buffered_; }
+  std::size_t buffered_amount() const { return waiting_bytes_ + channel_bytes_; }
 
-  /// No event comes after this. The events stay: one of them may be calling.
-  void close() {
-    if (std::exchange(detached_, true)) return;
-    on_thread([](Channel& self) { self.tear_down(); });
+  // The rest on libwebrtc's thread.
+  void set_open(bool is_open) { is_open_ = is_open; }
+
+  std::vector<rtc::CopyOnWriteBuffer> take() {
+    const std::lock_guard lock(mutex_);
+    is_posted_ = false;
+    return std::exchange(waiting_, {});
+  }
+
+  /// What libwebrtc has queued now, `taken` bytes of it or sent by it after take(). The amount, if it fell to the low
+  /// water.
+  std::optional<std::size_t> update(std::size_t channel_bytes, std::size_t taken) {
+    channel_bytes_ = channel_bytes;
+    waiting_bytes_ -= taken;
+    const std::size_t amount = buffered_amount();
+    if (amount > kLowWater || !was_high_.exchange(false)) return std::nullopt;
+    return amount;
   }
 
  private:
-  class DescriptionCreated : public rtcapi::CreateSessionDescriptionObserver {
-   public:
-    explicit DescriptionCreated(std::weak_ptr<Channel> channel) : channel_(std::move(channel)) {}
-    void OnSuccess(rtcapi::SessionDescriptionInterface* description) override {
-      std::unique_ptr<rtcapi::SessionDescriptionInterface> owned(description);
-      if (const auto channel = channel_.lock()) channel->handle_created(std::move(owned));
+  std::atomic<bool> is_open_ = false;
+  std::atomic<bool> was_high_ = false;
+  std::atomic<std::size_t> waiting_bytes_ = 0;
+  std::atomic<std::size_t> channel_bytes_ = 0;
+  std::mutex mutex_;
+  std::vector<rtc::CopyOnWriteBuffer> waiting_;
+  bool is_posted_ = false;
+};
+
+/// Never answers. Candidates that have names are browsers' mDNS names: no resolver of ours knows them, and asking would
+/// tell the names to a DNS server and keep a thread waiting.
+class NoResolver final : public rtc::AsyncResolverInterface {
+ public:
+  void Start(const rtc::SocketAddress& /*address*/) override {}
+  void Start(const rtc::SocketAddress& /*address*/, int /*family*/) override {}
+  bool GetResolvedAddress(int /*family*/, rtc::SocketAddress* /*address*/) const override { return false; }
+  int GetError() const override { return -1; }
+  void Destroy(bool /*wait*/) override { delete this; }
+};
+
+class NoResolverFactory final : public ::webrtc::AsyncResolverFactory {
+ public:
+  rtc::AsyncResolverInterface* Create() override { return new NoResolver; }
+};
+
+using OnDone = std::function<void(const ::webrtc::RTCError&)>;
+
+class LocalDescriptionSet : public ::webrtc::SetLocalDescriptionObserverInterface {
+ public:
+  explicit LocalDescriptionSet(OnDone done) : done_(std::move(done)) {}
+  void OnSetLocalDescriptionComplete(::webrtc::RTCError error) override { done_(error); }
+
+ private:
+  const OnDone done_;
+};
+
+class RemoteDescriptionSet : public ::webrtc::SetRemoteDescriptionObserverInterface {
+ public:
+  explicit RemoteDescriptionSet(OnDone done) : done_(std::move(done)) {}
+  void OnSetRemoteDescriptionComplete(::webrtc::RTCError error) override { done_(error); }
+
+ private:
+  const OnDone done_;
+};
+
+// Whether a description is of data channels and nothing else: libwebrtc without its media engine must not see media.
+bool is_data_only(std::string_view sdp) {
+  int sections = 0;
+  while (!sdp.empty()) {
+    const std::string_view line = sdp.substr(0, sdp.find_first_of("\r\n"));
+    if (line.starts_with("m=")) {
+      if (!line.starts_with("m=application ") || ++sections > 1) return false;
     }
-    void OnFailure(rtcapi::RTCError error) override {
-      if (const auto channel = channel_.lock()) channel->fail(unavailable(error.message()));
-    }
-
-   private:
-    std::weak_ptr<Channel> channel_;
-  };
-
-  class LocalDescriptionSet : public rtcapi::SetLocalDescriptionObserverInterface {
-   public:
-    explicit LocalDescriptionSet(std::weak_ptr<Channel> channel) : channel_(std::move(channel)) {}
-    void OnSetLocalDescriptionComplete(rtcapi::RTCError error) override {
-      if (const auto channel = channel_.lock(); channel && !error.ok()) channel->fail(unavailable(error.message()));
-    }
-
-   private:
-    std::weak_ptr<Channel> channel_;
-  };
-
-  class RemoteDescriptionSet : public rtcapi::SetRemoteDescriptionObserverInterface {
-   public:
-    RemoteDescriptionSet(std::weak_ptr<Channel> channel, bool is_offer)
-        : channel_(std::move(channel)), is_offer_(is_offer) {}
-    void OnSetRemoteDescriptionComplete(rtcapi::RTCError error) override {
-      const auto channel = channel_.lock();
-      if (!channel) return;
-      if (!error.ok()) return channel->fail(unavailable(std::string("the peer's description: ") + error.message()));
-      if (is_offer_ && channel->connection_) {
-        channel->connection_->CreateAnswer(new rtc::RefCountedObject<DescriptionCreated>(channel->weak_from_this()),
-                                           rtcapi::PeerConnectionInterface::RTCOfferAnswerOptions());
-      }
-    }
-
-   private:
-    std::weak_ptr<Channel> channel_;
-    bool is_offer_;
-  };
-
-  /// Runs `task(*this)` on libwebrtc's thread.
-  template <class Task>
-  void on_thread(Task task) {
-    runtime_->thread().PostTask([self = shared_from_this(), task = std::move(task)]() mutable { task(*self); });
+    sdp.remove_prefix(std::min(line.size() + 1, sdp.size()));
   }
+  return sections == 1;
+}
 
-  /// Runs `task(events)` on the owner's thread, unless it closed meanwhile.
-  template <class Task>
-  void on_owner(Task task) {
-    runtime_->post([weak = weak_from_this(), task = std::move(task)]() mutable {
-      const auto self = weak.lock();
-      if (self && !self->detached_) task(*self);
-    });
-  }
+/// libwebrtc's side of one connection. All on libwebrtc's thread, but for the outbox. Keeps itself alive in what it
+/// posts.
+class Link final : public ::webrtc::PeerConnectionObserver,
+                   public ::webrtc::DataChannelObserver,
+                   public std::enable_shared_from_this<Link> {
+ public:
+  Link(rtc::Thread& thread, std::shared_ptr<Inbox> inbox, std::chrono::milliseconds open_timeout)
+      : thread_(thread), inbox_(std::move(inbox)), open_timeout_(open_timeout) {}
 
-  // libwebrtc's side.
+  Outbox& outbox() { return outbox_; }
 
-  void open() {
-    connection_ = runtime_->create(*this);
-    if (!connection_) return fail(unavailable("libwebrtc could not make a connection"));
-    rtcapi::DataChannelInit init;
-    init.ordered = true;
+  void create(::webrtc::PeerConnectionFactoryInterface& factory,
+              const ::webrtc::PeerConnectionInterface::RTCConfiguration& configuration) {
+    ::webrtc::PeerConnectionDependencies dependencies(this);
+    dependencies.async_resolver_factory = std::make_unique<NoResolverFactory>();
+    auto connection = factory.CreatePeerConnectionOrError(configuration, std::move(dependencies));
+    if (!connection.ok()) {
+      return end(ErrorCode::kUnavailable, "cannot create a peer connection: ", connection.error().message());
+    }
+    connection_ = connection.MoveValue();
+    ::webrtc::DataChannelInit init;
     init.negotiated = true;
     init.id = 0;
-    auto made = connection_->CreateDataChannelOrError("codio", &init);
-    if (!made.ok()) return fail(unavailable(made.error().message()));
-    channel_ = made.MoveValue();
+    init.ordered = true;
+    auto channel = connection_->CreateDataChannelOrError("codio", &init);
+    if (!channel.ok()) {
+      return end(ErrorCode::kUnavailable, "cannot create a data channel: ", channel.error().message());
+    }
+    channel_ = channel.MoveValue();
     channel_->RegisterObserver(this);
   }
 
-  void handle_created(std::unique_ptr<rtcapi::SessionDescriptionInterface> description) {
-    if (!connection_) return;
-    const bool is_offer = description->GetType() == rtcapi::SdpType::kOffer;
-    std::string sdp;
-    description->ToString(&sdp);
-    if (!is_offer) {
-      // As the DTLS server we wait for the other side's first flight. As the client, ours would be lost while the other
-      // side is not ready, and OpenSSL sends it again only after a second.
-      if (const auto at = sdp.find("a=setup:active"); at != std::string::npos) sdp.replace(at, 14, "a=setup:passive");
-      description = rtcapi::CreateSessionDescription(rtcapi::SdpType::kAnswer, sdp, nullptr);
+  void offer() {
+    if (connection_ == nullptr) return;
+    expect_open();
+    set_local_description();
+  }
+
+  void handle_remote_description(const std::string& type, const std::string& sdp) {
+    if (connection_ == nullptr) return;
+    const auto kind = ::webrtc::SdpTypeFromString(type);
+    if (kind != ::webrtc::SdpType::kOffer && kind != ::webrtc::SdpType::kAnswer) {
+      return end(ErrorCode::kMalformed, "a description is neither offer nor answer", "");
     }
-    on_owner([sdp, is_offer](Channel& self) {
-      if (self.events_.on_local_description) self.events_.on_local_description(sdp, is_offer);
-    });
-    connection_->SetLocalDescription(std::move(description),
-                                     rtc::make_ref_counted<LocalDescriptionSet>(weak_from_this()));
-  }
-
-  void flush_out() {
-    std::deque<Bytes> messages;
-    {
-      const std::lock_guard lock(mutex_);
-      messages.swap(outgoing_);
-      flushing_out_ = false;
+    if (sdp.size() > kMaxDescription || !is_data_only(sdp)) {
+      return end(ErrorCode::kMalformed, "the other side's description is not of one data channel", "");
     }
-    for (const Bytes& message : messages) {
-      if (!channel_) return;
-      const rtcapi::DataBuffer buffer(rtc::CopyOnWriteBuffer(message.data(), message.size()), true);
-      if (!channel_->Send(buffer)) return fail(unavailable("the channel does not take messages any more"));
+    ::webrtc::SdpParseError error;
+    auto description = ::webrtc::CreateSessionDescription(*kind, sdp, &error);
+    if (description == nullptr) {
+      return end(ErrorCode::kMalformed, "the other side's description: ", error.description.c_str());
     }
+    if (kind == ::webrtc::SdpType::kOffer) expect_open();
+    connection_->SetRemoteDescription(std::move(description),
+                                      rtc::make_ref_counted<RemoteDescriptionSet>(
+                                          [weak = weak_from_this(), kind = *kind](const ::webrtc::RTCError& failed) {
+                                            if (const auto self = weak.lock())
+                                              self->on_remote_description(kind, failed);
+                                          }));
   }
 
-  void OnBufferedAmountChange(std::uint64_t sent) override {
-    const std::size_t before = buffered_.fetch_sub(static_cast<std::size_t>(sent));
-    const std::size_t after = before - static_cast<std::size_t>(sent);
-    if (before <= kLowWater || after > kLowWater) return;
-    on_owner([after](Channel& self) {
-      if (self.events_.on_buffered_amount) self.events_.on_buffered_amount(after);
-    });
+  void handle_remote_candidate(const IceCandidate& candidate) {
+    if (connection_ == nullptr || ++candidates_ > kMaxCandidates || candidate.candidate.size() > kMaxCandidate) return;
+    if (!has_remote_description_) return early_candidates_.push_back(candidate);
+    ::webrtc::SdpParseError error;
+    std::unique_ptr<::webrtc::IceCandidateInterface> parsed(
+        ::webrtc::CreateIceCandidate(candidate.mid, 0, candidate.candidate, &error));
+    if (parsed != nullptr) connection_->AddIceCandidate(std::move(parsed), [](const ::webrtc::RTCError&) {});
   }
 
-  void OnMessage(const rtcapi::DataBuffer& buffer) override {
-    const std::lock_guard lock(mutex_);
-    incoming_.emplace_back(buffer.data.cdata(), buffer.data.cdata() + buffer.data.size());
-    if (std::exchange(flushing_in_, true)) return;
-    on_owner([](Channel& self) { self.flush_in(); });
-  }
-
-  /// On the owner's thread: several messages a wake-up when it is busy.
-  void flush_in() {
-    std::deque<Bytes> messages;
-    {
-      const std::lock_guard lock(mutex_);
-      messages.swap(incoming_);
-      flushing_in_ = false;
+  void flush() {
+    const auto messages = outbox_.take();
+    std::size_t taken = 0;
+    for (const auto& message : messages) {
+      taken += message.size();
+      if (channel_ != nullptr && !channel_->Send(::webrtc::DataBuffer(message, /*binary=*/true))) {
+        end(ErrorCode::kUnavailable, "the data channel does not take a message", "");
+      }
     }
-    for (Bytes& message : messages) {
-      if (detached_) return;
-      if (events_.on_message) events_.on_message(std::move(message));
-    }
+    report_buffered(taken);
   }
 
-  void OnStateChange() override {
-    if (!channel_) return;
-    switch (channel_->state()) {
-      case rtcapi::DataChannelInterface::kOpen:
-        return on_owner([](Channel& self) {
-          self.is_open_ = true;
-          if (self.events_.on_open) self.events_.on_open();
-        });
-      case rtcapi::DataChannelInterface::kClosed: return fail(unavailable("the peer closed the connection"));
-      default: return;
-    }
-  }
-
-  void OnConnectionChange(rtcapi::PeerConnectionInterface::PeerConnectionState state) override {
-    if (state == rtcapi::PeerConnectionInterface::PeerConnectionState::kFailed) {
-      fail(unavailable("no network path to the peer works, or it went away"));
-    }
-  }
-
-  void OnIceCandidate(const rtcapi::IceCandidateInterface* candidate) override {
-    IceCandidate local{{}, candidate->sdp_mid()};
-    if (!candidate->ToString(&local.candidate)) return;
-    announce(std::move(local));
-  }
-
-  void OnIceGatheringChange(rtcapi::PeerConnectionInterface::IceGatheringState state) override {
-    if (state == rtcapi::PeerConnectionInterface::kIceGatheringComplete) announce({{}, "0"});
-  }
-
-  void OnSignalingChange(rtcapi::PeerConnectionInterface::SignalingState) override {}
-  void OnDataChannel(rtc::scoped_refptr<rtcapi::DataChannelInterface>) override {}
-
-  void announce(IceCandidate candidate) {
-    on_owner([candidate = std::move(candidate)](Channel& self) {
-      if (self.events_.on_local_candidate) self.events_.on_local_candidate(candidate);
-    });
-  }
-
-  /// The last event; the owner destroys the connection then.
-  void fail(Error reason) {
-    if (std::exchange(failed_, true)) return;
-    on_owner([reason = std::move(reason)](Channel& self) {
-      self.is_open_ = false;
-      const auto on_closed = std::exchange(self.events_, {}).on_closed;
-      if (on_closed) on_closed(reason);
-    });
-  }
-
-  void tear_down() {
-    failed_ = true;
-    if (channel_) channel_->UnregisterObserver();
+  void shut_down() {
+    is_ended_ = true;
+    outbox_.set_open(false);
+    if (channel_ != nullptr) channel_->UnregisterObserver();
     channel_ = nullptr;
-    if (connection_) connection_->Close();
+    if (connection_ != nullptr) connection_->Close();
     connection_ = nullptr;
   }
 
-  std::shared_ptr<Runtime> runtime_;
-
-  // The owner's.
-  PeerConnectionEvents events_;
-  bool detached_ = false;
-  bool is_open_ = false;
-
-  // libwebrtc's.
-  rtc::scoped_refptr<rtcapi::PeerConnectionInterface> connection_;
-  rtc::scoped_refptr<rtcapi::DataChannelInterface> channel_;
-  bool failed_ = false;
-
-  // Both.
-  std::atomic<std::size_t> buffered_ = 0;
-  std::mutex mutex_;
-  std::deque<Bytes> outgoing_;
-  std::deque<Bytes> incoming_;
-  bool flushing_out_ = false;
-  bool flushing_in_ = false;
-};
-
-class LibwebrtcConnection : public PeerConnection {
- public:
-  explicit LibwebrtcConnection(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {}
-  ~LibwebrtcConnection() override { channel_->close(); }
-  LibwebrtcConnection(const LibwebrtcConnection&) = delete;
-  LibwebrtcConnection& operator=(const LibwebrtcConnection&) = delete;
-
-  void offer() override { channel_->offer(); }
-  void handle_remote_description(std::string_view type, std::string sdp) override {
-    channel_->handle_remote_description(type, std::move(sdp));
+  // PeerConnectionObserver
+  void OnSignalingChange(::webrtc::PeerConnectionInterface::SignalingState /*state*/) override {}
+  void OnDataChannel(rtc::scoped_refptr<::webrtc::DataChannelInterface> /*channel*/) override {
+    end(ErrorCode::kMalformed, "the other side opened another data channel", "");
   }
-  void handle_remote_candidate(const IceCandidate& candidate) override {
-    channel_->handle_remote_candidate(candidate);
+  void OnIceGatheringChange(::webrtc::PeerConnectionInterface::IceGatheringState state) override {
+    if (state == ::webrtc::PeerConnectionInterface::kIceGatheringComplete) tell_candidate({"", mid_});
   }
-  void send(Bytes message) override { channel_->send(std::move(message)); }
-  std::size_t buffered_amount() const override { return channel_->buffered_amount(); }
-  void close() override { channel_->close(); }
+  void OnIceCandidate(const ::webrtc::IceCandidateInterface* candidate) override {
+    IceCandidate ours;
+    if (!candidate->ToString(&ours.candidate)) return;
+    ours.mid = mid_ = candidate->sdp_mid();
+    tell_candidate(std::move(ours));
+  }
+  void OnConnectionChange(::webrtc::PeerConnectionInterface::PeerConnectionState state) override {
+    if (state == ::webrtc::PeerConnectionInterface::PeerConnectionState::kFailed) {
+      end(ErrorCode::kUnavailable,
+          outbox_.buffered_amount() > 0 || is_open_ ? "the path to the peer was lost" : "there is no path to the peer",
+          "");
+    }
+  }
+
+  // DataChannelObserver
+  void OnStateChange() override {
+    switch (channel_->state()) {
+      case ::webrtc::DataChannelInterface::kConnecting: break;
+      case ::webrtc::DataChannelInterface::kOpen:
+        is_open_ = true;
+        outbox_.set_open(true);
+        inbox_->push(Opened{});
+        break;
+      case ::webrtc::DataChannelInterface::kClosing:
+      case ::webrtc::DataChannelInterface::kClosed:
+        end(ErrorCode::kUnavailable, "the other side closed the connection", "");
+        break;
+    }
+  }
+  void OnMessage(const ::webrtc::DataBuffer& message) override {
+    if (is_ended_) return;
+    if (!message.binary || message.size() > kMaxMessage) {
+      return end(ErrorCode::kMalformed, "the other side sent text, or a message over 256 KiB", "");
+    }
+    if (!inbox_->push(Bytes(message.data.cdata(), message.data.cdata() + message.size()))) {
+      end(ErrorCode::kTooLarge, "the other side sends more than is read", "");
+    }
+  }
+  void OnBufferedAmountChange(std::uint64_t /*sent*/) override { report_buffered(0); }
 
  private:
-  std::shared_ptr<Channel> channel_;
+  void set_local_description() {
+    connection_->SetLocalDescription(
+        rtc::make_ref_counted<LocalDescriptionSet>([weak = weak_from_this()](const ::webrtc::RTCError& failed) {
+          if (const auto self = weak.lock()) self->on_local_description(failed);
+        }));
+  }
+
+  void on_local_description(const ::webrtc::RTCError& failed) {
+    if (connection_ == nullptr || is_ended_) return;
+    if (!failed.ok()) return end(ErrorCode::kUnavailable, "cannot describe the connection: ", failed.message());
+    std::string sdp;
+    check(connection_->local_description() != nullptr && connection_->local_description()->ToString(&sdp));
+    inbox_->push(LocalDescription{std::move(sdp)});
+    is_described_ = true;
+    for (auto& candidate : std::exchange(undescribed_candidates_, {})) inbox_->push(std::move(candidate));
+  }
+
+  void on_remote_description(::webrtc::SdpType type, const ::webrtc::RTCError& failed) {
+    if (connection_ == nullptr || is_ended_) return;
+    if (!failed.ok()) return end(ErrorCode::kMalformed, "the other side's description: ", failed.message());
+    has_remote_description_ = true;
+    candidates_ -= early_candidates_.size();
+    for (const auto& candidate : std::exchange(early_candidates_, {})) handle_remote_candidate(candidate);
+    if (type == ::webrtc::SdpType::kOffer) set_local_description();
+  }
+
+  // A candidate would be refused on its way before the description that it belongs to.
+  void tell_candidate(IceCandidate candidate) {
+    if (is_ended_) return;
+    if (is_described_) {
+      inbox_->push(std::move(candidate));
+    } else {
+      undescribed_candidates_.push_back(std::move(candidate));
+    }
+  }
+
+  void expect_open() {
+    thread_.PostDelayedTask(
+        [weak = weak_from_this()] {
+          const auto self = weak.lock();
+          if (self && !self->is_open_) {
+            self->end(ErrorCode::kTimeout, "the connection did not open in time", "");
+          }
+        },
+        ::webrtc::TimeDelta::Millis(open_timeout_.count()));
+  }
+
+  void report_buffered(std::size_t taken) {
+    const auto amount = outbox_.update(channel_ == nullptr ? 0 : channel_->buffered_amount(), taken);
+    if (amount && !is_ended_) inbox_->push(BufferedAmount{*amount});
+  }
+
+  // Tells the owner; libwebrtc may not be torn down from its own callbacks.
+  void end(ErrorCode code, std::string_view what, const char* why) {
+    if (std::exchange(is_ended_, true)) return;
+    outbox_.set_open(false);
+    inbox_->push(Error{code, std::string(what) + why});
+    thread_.PostTask([self = shared_from_this()] { self->shut_down(); });
+  }
+
+  rtc::Thread& thread_;
+  const std::shared_ptr<Inbox> inbox_;
+  const std::chrono::milliseconds open_timeout_;
+  Outbox outbox_;
+  rtc::scoped_refptr<::webrtc::PeerConnectionInterface> connection_;
+  rtc::scoped_refptr<::webrtc::DataChannelInterface> channel_;
+  std::string mid_ = "0";
+  bool is_described_ = false;
+  std::vector<IceCandidate> undescribed_candidates_;
+  bool has_remote_description_ = false;
+  std::vector<IceCandidate> early_candidates_;
+  std::size_t candidates_ = 0;
+  bool is_open_ = false;
+  bool is_ended_ = false;
 };
+
+/// The owner's side of one connection.
+class Connection final : public PeerConnection {
+ public:
+  Connection(rtc::Thread& thread, std::shared_ptr<Inbox> inbox, std::shared_ptr<Link> link, std::size_t& count)
+      : thread_(thread), inbox_(std::move(inbox)), link_(std::move(link)), count_(count) {
+    ++count_;
+  }
+  ~Connection() override {
+    close();
+    --count_;
+  }
+
+  void offer() override {
+    thread_.PostTask([link = link_] { link->offer(); });
+  }
+  void handle_remote_description(std::string_view type, std::string sdp) override {
+    thread_.PostTask(
+        [link = link_, type = std::string(type), sdp = std::move(sdp)] { link->handle_remote_description(type, sdp); });
+  }
+  void handle_remote_candidate(const IceCandidate& candidate) override {
+    if (candidate.candidate.empty()) return;
+    thread_.PostTask([link = link_, candidate] { link->handle_remote_candidate(candidate); });
+  }
+
+  bool send(BytesView message) override {
+    if (is_closed_) return false;
+    const auto pushed = link_->outbox().push(message);
+    if (pushed == Outbox::Pushed::kFirst) thread_.PostTask([link = link_] { link->flush(); });
+    return pushed != Outbox::Pushed::kNo;
+  }
+  std::size_t buffered_amount() const override { return link_->outbox().buffered_amount(); }
+
+  void close() override {
+    if (std::exchange(is_closed_, true)) return;
+    inbox_->close();
+    thread_.PostTask([link = link_] { link->shut_down(); });
+  }
+
+ private:
+  rtc::Thread& thread_;
+  const std::shared_ptr<Inbox> inbox_;
+  const std::shared_ptr<Link> link_;
+  std::size_t& count_;
+  bool is_closed_ = false;
+};
+
+::webrtc::PeerConnectionInterface::IceServers to_libwebrtc(const std::vector<IceServer>& servers) {
+  ::webrtc::PeerConnectionInterface::IceServers all;
+  for (const IceServer& server : servers) {
+    auto& one = all.emplace_back();
+    one.urls = server.urls;
+    one.username = server.username;
+    one.password = server.credential;
+  }
+  return all;
+}
 
 }  // namespace
 
-PeerConnectionFactory::PeerConnectionFactory(FactoryOptions options, Post post)
-    : runtime_(std::make_shared<Runtime>(std::move(options), std::move(post))) {}
+class PeerConnectionFactory::Runtime {
+ public:
+  Runtime(Options options, Post post)
+      : options_(std::move(options)), post_(std::move(post)), thread_(rtc::Thread::CreateWithSocketServer()) {
+    rtc::LogMessage::LogToDebug(rtc::LS_NONE);
+    thread_->SetName("webrtc", nullptr);
+    check(thread_->Start());
+    thread_->BlockingCall([this] {
+      // One thread for all that libwebrtc does: a message is handed from one to another of its threads nowhere.
+      ::webrtc::PeerConnectionFactoryDependencies dependencies;
+      dependencies.network_thread = dependencies.worker_thread = dependencies.signaling_thread = thread_.get();
+      factory_ = ::webrtc::CreateModularPeerConnectionFactory(std::move(dependencies));
+      check(factory_ != nullptr);
+      ::webrtc::PeerConnectionFactoryInterface::Options factory_options;
+      if (options_.use_loopback) factory_options.network_ignore_mask = 0;
+      factory_->SetOptions(factory_options);
+    });
+    thread_->PostTask([this] { keep_libsrtp(); });
+  }
 
-PeerConnectionFactory::~PeerConnectionFactory() { runtime_->stop(); }
+  ~Runtime() {
+    check(connections_ == 0);
+    thread_->BlockingCall([this] {
+      srtp_.reset();
+      factory_ = nullptr;
+    });
+    thread_->Stop();
+  }
+
+  std::unique_ptr<PeerConnection> create(PeerConnectionEvents events) {
+    auto inbox = std::make_shared<Inbox>(std::move(events), post_);
+    auto link = std::make_shared<Link>(*thread_, inbox, options_.open_timeout);
+    ::webrtc::PeerConnectionInterface::RTCConfiguration configuration;
+    configuration.servers = to_libwebrtc(options_.ice_servers);
+    configuration.bundle_policy = ::webrtc::PeerConnectionInterface::kBundlePolicyMaxBundle;
+    // Its TCP candidates are on random ports, which what blocks UDP blocks too; they cost a socket each.
+    configuration.tcp_candidate_policy = ::webrtc::PeerConnectionInterface::kTcpCandidatePolicyDisabled;
+    thread_->PostTask(
+        [this, link, configuration = std::move(configuration)] { link->create(*factory_, configuration); });
+    return std::make_unique<Connection>(*thread_, std::move(inbox), std::move(link), connections_);
+  }
+
+  void set_ice_servers(std::vector<IceServer> servers) { options_.ice_servers = std::move(servers); }
+
+ private:
+  // Every connection has an SRTP session, unused as it is, and the first of a process makes libsrtp test itself, which
+  // takes 20 to 200 ms; again whenever there was none in between. This one stays.
+  void keep_libsrtp() {
+    constexpr std::uint8_t kKey[30] = {};
+    srtp_.emplace();
+    srtp_->SetSend(rtc::kSrtpAes128CmSha1_80, kKey, sizeof kKey, {});
+  }
+
+  Options options_;
+  const Post post_;
+  std::size_t connections_ = 0;
+  std::unique_ptr<rtc::Thread> thread_;
+  rtc::scoped_refptr<::webrtc::PeerConnectionFactoryInterface>
+      factory_;  // This and the next are of libwebrtc's thread.
+  std::optional<cricket::SrtpSession> srtp_;
+};
+
+PeerConnectionFactory::PeerConnectionFactory(Options options, Post post)
+    : runtime_(std::make_unique<Runtime>(std::move(options), std::move(post))) {}
+
+PeerConnectionFactory::~PeerConnectionFactory() = default;
 
 std::unique_ptr<PeerConnection> PeerConnectionFactory::create(PeerConnectionEvents events) {
-  auto channel = std::make_shared<Channel>(runtime_, std::move(events));
-  channel->start();
-  return std::make_unique<LibwebrtcConnection>(std::move(channel));
+  return runtime_->create(std::move(events));
+}
+
+void PeerConnectionFactory::set_ice_servers(std::vector<IceServer> servers) {
+  runtime_->set_ice_servers(std::move(servers));
 }
 
 }  // namespace codio::webrtc

@@ -1,6 +1,12 @@
 // WebRTC data channels on libwebrtc, behind the little that an exchange needs.
+//
+// An offerer:  create() → offer() → on_local_description, on_local_candidate… → handle_remote_description("answer"),
+// handle_remote_candidate()… → on_open → send() / on_message… → on_closed or close(). An answerer begins with
+// handle_remote_description("offer") instead.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,6 +18,13 @@
 #include "common/result.h"
 
 namespace codio::webrtc {
+
+/// The longest message that browsers take.
+inline constexpr std::size_t kMaxMessage = 262'144;
+/// Below this much to send, a sender should send more.
+inline constexpr std::size_t kLowWater = 64 * 1024;
+/// The most that may wait to be sent: far more than any credit window, half of what makes libwebrtc close the channel.
+inline constexpr std::size_t kMaxBuffered = 8 << 20;
 
 /// A STUN or TURN server, as WebRTC's RTCIceServer.
 struct IceServer {
@@ -25,68 +38,71 @@ struct IceCandidate {
   std::string mid;
 };
 
-/// A connection whose buffered amount falls to this tells its owner.
-inline constexpr std::size_t kLowWater = 64 * 1024;
-/// The largest message, as every browser negotiates it.
-inline constexpr std::size_t kMaxMessage = 256 * 1024;
-
-/// What a connection tells its owner, by way of the factory's `post`: never from inside a call into the connection, nor
-/// after close() or the destructor began. Any may be empty.
+/// What a connection tells its owner. Called on the executor given to the factory, never from inside a call into the
+/// connection; not after close() returned or the connection was destroyed, which an event may do. Any may be empty.
 struct PeerConnectionEvents {
-  std::function<void(std::string sdp, bool is_offer)> on_local_description;  ///< To be signalled.
-  std::function<void(IceCandidate)> on_local_candidate;
+  std::function<void(std::string sdp)> on_local_description;  ///< The offer or the answer, to be signalled.
+  std::function<void(IceCandidate)> on_local_candidate;       ///< After the description that it belongs to.
   std::function<void()> on_open;
   std::function<void(Bytes message)> on_message;
-  std::function<void(std::size_t buffered_amount)> on_buffered_amount;  ///< It fell to kLowWater or below.
-  std::function<void(Error reason)> on_closed;  ///< Failed, or closed by the other side; the last event.
+  /// It fell from above kLowWater to kLowWater or below.
+  std::function<void(std::size_t buffered_amount)> on_buffered_amount;
+  /// Failed, not open in time, or closed by the other side; the last event.
+  std::function<void(Error reason)> on_closed;
 };
 
-/// One connection with the one channel of docs/protocol.md §3. No call blocks: libwebrtc works on a thread of its own.
-///
-/// Threads: call it where the factory's `post` runs things.
+/// One connection with the one channel of docs/protocol.md §3. No call blocks. Must be used on the owner's executor
+/// only.
 class PeerConnection {
  public:
   virtual ~PeerConnection() = default;
 
   /// Begins as the offering side.
   virtual void offer() = 0;
-  /// The other side's description: an offer makes this the answering side, which answers by itself. What cannot be read
-  /// or does not fit closes the connection.
+  /// The other side's description: an offer makes this the answering side, which answers by itself. A description that
+  /// is not acceptable closes the connection.
   virtual void handle_remote_description(std::string_view type, std::string sdp) = 0;
-  /// One that cannot be read is ignored, and so is an mDNS name, which only browsers resolve: the other side's checks
-  /// show its address.
+  /// May come before the description. One that is malformed, or has a name where an address should be (as browsers hide
+  /// theirs), is ignored: such a peer is reached when it checks our addresses.
   virtual void handle_remote_candidate(const IceCandidate& candidate) = 0;
 
-  /// Queues one message of at most kMaxMessage; dropped if the channel is not open. The caller bounds what is queued.
-  virtual void send(Bytes message) = 0;
-  /// Bytes queued and not yet handed to the network.
+  /// Queues one message. False, and nothing is queued, if the channel is not open, the message is over kMaxMessage, or
+  /// kMaxBuffered would be exceeded.
+  virtual bool send(BytesView message) = 0;
+  /// Bytes queued here and in libwebrtc; what its SCTP took (at most 2 MB) is not in it.
   virtual std::size_t buffered_amount() const = 0;
+  /// What was sent before is still handed to the network, but not sent again if it is lost there.
   virtual void close() = 0;
 };
 
-struct FactoryOptions {
-  std::vector<IceServer> ice_servers;
-  /// Also offer addresses of this machine's loopback interface: for peers on one machine without a network.
-  bool use_loopback = false;
-};
-
-class Runtime;
-
-/// Makes connections. Owns libwebrtc's thread; outlives its connections' calls: destroy the connections first.
+/// Makes connections, and has the thread on which libwebrtc does everything for them: 30 to 60 MB/s. Several factories
+/// use several cores.
 class PeerConnectionFactory {
  public:
-  /// Runs a task later on the owner's thread, in order. Called from libwebrtc's thread.
-  using Post = std::function<void(std::function<void()> task)>;
+  /// Runs the function on the owner's executor, soon, in order. Called on libwebrtc's thread, until the factory is
+  /// destroyed.
+  using Post = std::function<void(std::function<void()>)>;
 
-  PeerConnectionFactory(FactoryOptions options, Post post);
-  ~PeerConnectionFactory();
+  struct Options {
+    std::vector<IceServer> ice_servers;
+    bool use_loopback = false;  ///< Offers loopback addresses too: for tests, and for machines without a network.
+    std::chrono::milliseconds open_timeout{15'000};  ///< From offer() or the remote offer to on_open. Protocol §3.
+  };
+
+  PeerConnectionFactory(Options options, Post post);
   PeerConnectionFactory(const PeerConnectionFactory&) = delete;
   PeerConnectionFactory& operator=(const PeerConnectionFactory&) = delete;
+  /// Blocks until libwebrtc has ended. All connections must have been destroyed before.
+  ~PeerConnectionFactory();
 
   std::unique_ptr<PeerConnection> create(PeerConnectionEvents events);
 
+  /// For connections created from now on, as a rendezvous may name others.
+  void set_ice_servers(std::vector<IceServer> servers);
+
  private:
-  std::shared_ptr<Runtime> runtime_;
+  class Runtime;
+  std::unique_ptr<Runtime> runtime_;
 };
 
 }  // namespace codio::webrtc

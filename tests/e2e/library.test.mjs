@@ -14,8 +14,10 @@ const { cid, blocks } = buildFile(file);
 const unknown = rawCid(Buffer.from('nobody has this'));
 
 let node;
+let elsewhere;
 let gateway;
 before(async () => {
+  elsewhere = await startNode();
   node = await startNode({ 'known.bin': onNode });
   gateway = await startGateway(blocks);
 });
@@ -23,6 +25,7 @@ after(async () => {
   await closeBrowsers();
   gateway?.stop();
   await node?.stop();
+  await elsewhere?.stop();
 });
 
 for (const browser of ['chromium', 'firefox']) {
@@ -172,6 +175,54 @@ for (const browser of ['chromium', 'firefox']) {
       }, dag.cid);
       assert.deepEqual(cancelled, [20, 0]);
       source.stop();
+      await page.context().close();
+    });
+
+    test('A page of another origin can use the node', async () => {
+      const page = await openTab(browser, elsewhere.http);
+      await join(page, { node: node.http }, node.http);
+      const got = await download(page, node.roots[0].cid);
+      assert.equal(got.hash, sha256(onNode), got.error);
+      await page.context().close();
+    });
+
+    test('An upload over the limit is refused, and leaves room', async () => {
+      const page = await tab({ gateways: [], storeBytes: 2_000_000 });
+      const code = await page.evaluate(() => window.cdn.upload(new Uint8Array(2_000_001)).catch((error) => error.code));
+      assert.equal(code, 'too-large');
+      assert.ok(await page.evaluate(() => window.cdn.upload(new Blob([new Uint8Array(1_900_000)]))));
+      await page.context().close();
+    });
+
+    test('When the core stops, everything ends and says so', async () => {
+      const page = await openTab(browser, node.http);
+      await page.evaluate(() => {
+        const { postMessage } = Worker.prototype;
+        Worker.prototype.postMessage = function (message, transfer) {
+          window.worker = this;
+          postMessage.call(this, message, transfer);
+        };
+      });
+      const hanging = await startGateway(blocks, () => true);
+      await join(page, { gateways: [hanging.url] });
+      const running = download(page, cid);
+      await page.waitForFunction(() => window.cdn.stats().transfers === 1);
+      await page.evaluate(() => window.worker.postMessage(null));
+      const { error, code } = await running;
+      assert.match(error, /^the core stopped: /);
+      assert.equal(code, 'io');
+      assert.equal((await download(page, cid)).error, error);
+      hanging.stop();
+      await page.context().close();
+    });
+
+    test('A missing core is named', async () => {
+      const page = await openTab(browser, node.http);
+      const error = await page.evaluate(async () => {
+        const { default: init } = await import('/pkg/codio_wasm.js?anew');
+        return init('/pkg/nothing.wasm').catch((reason) => reason.message);
+      });
+      assert.match(error, /\/pkg\/nothing\.wasm: HTTP 404/);
       await page.context().close();
     });
 

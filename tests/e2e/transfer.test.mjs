@@ -6,11 +6,10 @@ import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
 import { download, eventually, join, pseudoRandom, sha256, stats, upload, uploadRandom } from './support/cdn.mjs';
 import { buildFile } from './support/dag.mjs';
 import { startGateway } from './support/gateway.mjs';
-import { hasNative, startNode } from './support/node.mjs';
+import { startNode } from './support/node.mjs';
 
 const MiB = 1_048_576;
 const onNode = randomBytes(24 * MiB + 5);
-const skipNative = !hasNative && 'build/release/codio is not built';
 
 let node;
 before(async () => {
@@ -133,7 +132,7 @@ for (const browser of ['chromium', 'firefox']) {
     await close(seeder, viewer);
   });
 
-  test(`The native node serves ${browser}`, { skip: skipNative || skipWithout(browser) }, async () => {
+  test(`The native node serves ${browser}`, { skip: skipWithout(browser) }, async () => {
     const viewer = await tab(browser, { gateways: [] });
     const got = await download(viewer, node.roots[0].cid);
     assert.equal(got.hash, sha256(onNode));
@@ -142,7 +141,7 @@ for (const browser of ['chromium', 'firefox']) {
   });
 }
 
-describe('A native node that dies midway', { skip: skipNative || skipWithout('chromium') }, () => {
+describe('A native node that dies midway', { skip: skipWithout('chromium') }, () => {
   test('is replaced by the gateway', async () => {
     const bytes = randomBytes(64 * MiB);
     const { cid, blocks } = buildFile(bytes);

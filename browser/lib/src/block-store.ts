@@ -5,6 +5,10 @@ export interface BlockStore {
   get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /** A pinned block stays; if there is no room for it, it rejects with `too-large`. Others go, oldest use first. */
   put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<void>;
+  /** Lets a pinned block go in its turn, as others do. */
+  unpin(cid: string): Promise<void>;
+  /** Bytes that may still be pinned. */
+  readonly room: number;
 }
 
 /** Keeps blocks for the life of the worker in at most `capacity` bytes. */
@@ -16,6 +20,10 @@ export class MemoryBlockStore implements BlockStore {
   #pinnedBytes = 0;
 
   constructor(readonly capacity: number) {}
+
+  get room(): number {
+    return this.capacity - this.#pinnedBytes;
+  }
 
   async get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const bytes = this.#loose.get(cid);
@@ -30,9 +38,9 @@ export class MemoryBlockStore implements BlockStore {
     const before = this.#loose.get(cid);
     if (before && !pinned) return;
     const size = bytes.length;
-    if (this.#pinnedBytes + size > this.capacity) {
+    if (size > this.room) {
       if (!pinned) return;
-      throw new CodioError('too-large', `the block store's ${this.capacity} bytes are full of uploads; raise storeBytes`);
+      throw new CodioError('too-large', `uploads fill the ${this.capacity} bytes of storeBytes`);
     }
     if (before) {
       this.#loose.delete(cid);
@@ -46,5 +54,12 @@ export class MemoryBlockStore implements BlockStore {
       this.#loose.delete(oldest);
       this.#bytes -= old.length;
     }
+  }
+  async unpin(cid: string): Promise<void> {
+    const bytes = this.#pinned.get(cid);
+    if (!bytes) return;
+    this.#pinned.delete(cid);
+    this.#pinnedBytes -= bytes.length;
+    this.#loose.set(cid, bytes);
   }
 }

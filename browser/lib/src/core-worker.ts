@@ -139,44 +139,50 @@ class CoreHost {
     if (request !== undefined) this.#transfers.delete(request);
   }
 
-  /** Builds the file's DAG into the store, chunk by chunk; the file itself is never whole in memory twice. */
+  /** Builds the file's DAG into the store, chunk by chunk. */
   async #upload(request: number, file: Blob): Promise<void> {
     const { abi } = this.#core;
     const builder = abi.builder_new();
+    const kept: string[] = [];
     try {
+      if (file.size > this.#store.room) {
+        throw new CodioError('too-large', `storeBytes has room for ${this.#store.room} bytes, the upload has ${file.size}`);
+      }
       const reader = (file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>).getReader();
       for (let part = await reader.read(); part.value; part = await reader.read()) {
         for (let at = 0; at < part.value.length; at += uploadChunk) {
           const chunk = part.value.subarray(at, at + uploadChunk);
           abi.builder_append(builder, this.#core.write(chunk), chunk.length);
-          await this.#keepBuilt(builder);
+          await this.#keepBuilt(builder, kept);
         }
       }
       abi.builder_finish(builder);
-      while (!abi.builder_root(builder)) await this.#keepBuilt(builder);
-      const root = this.#core.text;
-      this.#report({ type: 'uploaded', request, root });
+      while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
+      this.#report({ type: 'uploaded', request, root: this.#core.text });
     } catch (error) {
+      for (const cid of kept) void this.#store.unpin(cid);
       this.#report({ type: 'ended', request, error: failure(error) });
     }
     abi.builder_free(builder);
     this.#flush();
   }
 
-  async #keepBuilt(builder: number): Promise<void> {
+  async #keepBuilt(builder: number, kept: string[]): Promise<void> {
     const core = this.#core;
-    const kept: Promise<void>[] = [];
+    const storing: Promise<void>[] = [];
     while (core.abi.builder_poll(builder)) {
       const { id } = core;
       const bytes = core.bytes.slice();
-      kept.push(
+      storing.push(
         digest(0x12, bytes).then((hash) => {
           core.abi.builder_hashed(builder, id, core.write(hash));
-          return this.#store.put(core.text, bytes, true);
+          const cid = core.text;
+          kept.push(cid);
+          return this.#store.put(cid, bytes, true);
         }),
       );
     }
-    await Promise.all(kept);
+    await Promise.all(storing);
   }
 
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */

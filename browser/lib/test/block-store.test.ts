@@ -26,3 +26,14 @@ test('A pinned block stays, and one without room is refused', async () => {
   assert.ok(await store.get('b'));
   assert.equal(await store.get('c'), undefined);
 });
+
+test('A block that is unpinned goes in its turn', async () => {
+  const store = new MemoryBlockStore(30);
+  await store.put('a', block(20), true);
+  assert.equal(store.room, 10);
+  await store.unpin('a');
+  assert.equal(store.room, 30);
+  assert.ok(await store.get('a'));
+  await store.put('b', block(20), false);
+  assert.equal(await store.get('a'), undefined);
+});

@@ -1,10 +1,10 @@
 #include "content_id/unixfs/builder.h"
 
 #include <gtest/gtest.h>
-#include <set>
 
 #include "content_id/dag_pb.h"
-#include "content_id/unixfs/data.h"
+#include "content_id/multibase.h"
+#include "content_id/unixfs/murmur3.h"
 #include "content_id/unixfs/testing.h"
 
 namespace codio::content_id::unixfs {
@@ -207,6 +207,24 @@ TEST(DirectoryBuilder, CountsTheBytesOfAllShards) {
   std::uint64_t total = entries.size();  // Of "x".
   for (const auto& [cid, block] : blocks) total += cid == file.cid ? 0 : block->size();
   EXPECT_EQ(root.cumulative_size, total);
+}
+
+TEST(DirectoryBuilder, SaysThatNamesOfTheSameHashCannotBeSharded) {
+  // Two names made to have the hash 1234567812345678.
+  const Bytes a = *multibase_decode("f0f7cacf6b116c72188882f9e3ef9097e");
+  const Bytes b = *multibase_decode("ff52c27862c408d1d702082d4eac2511a");
+  ASSERT_EQ(murmur3(as_text(a)), murmur3(as_text(b)));
+  Blocks blocks;
+  Profile profile = kUnixfsV1_2025;
+  const Link file = build_file(profile, as_bytes("x"), blocks);
+  const std::vector<Link> entries{named(std::string(as_text(a)), file), named(std::string(as_text(b)), file)};
+  EXPECT_FALSE(DirectoryBuilder(profile, entries).error()) << "one block holds them";
+
+  profile.hamt_threshold = 10;
+  DirectoryBuilder builder(profile, entries);
+  EXPECT_EQ(builder.error()->code, ErrorCode::kUnsupported);
+  EXPECT_FALSE(builder.poll_block());
+  EXPECT_FALSE(builder.root());
 }
 
 TEST(DirectoryBuilder, AbortsOnDuplicateNames) {

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 
 export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Loads the library and joins the network. */
-export async function join(page, options = {}) {
-  await page.evaluate(async (given) => {
-    const { default: init, CodioCDN } = await import('/pkg/codio_wasm.js');
+/** Loads the library, from another origin if one is given, and joins the network. */
+export async function join(page, options = {}, origin = '') {
+  await page.evaluate(async ([given, from]) => {
+    const { default: init, CodioCDN } = await import(`${from}/pkg/codio_wasm.js`);
     await init();
     window.cdn = await CodioCDN.new(given);
     window.log = [];
@@ -16,7 +16,7 @@ export async function join(page, options = {}) {
       const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
       return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     };
-  }, options);
+  }, [options, origin]);
 }
 
 /**

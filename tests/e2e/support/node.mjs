@@ -5,12 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { startStandIn } from './stand-in-node.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 export const program = process.env.CODIO ?? here('../../../build/release/codio');
 export const webRoot = here('../../../build/browser');
-export const hasNative = existsSync(program);
+if (!existsSync(program)) throw new Error(`${program} is not there: run script/build first`);
 
 /**
  * @param {Record<string, Buffer>} files by name: what the node has
@@ -23,7 +22,7 @@ export async function startNode(files = {}, gateways = []) {
     writeFileSync(path, bytes);
     return path;
   });
-  const node = hasNative ? await startNative(folder, paths, gateways) : await startStandIn(paths, gateways, webRoot);
+  const node = await start(folder, paths, gateways);
   return {
     ...node,
     async stop() {
@@ -33,12 +32,12 @@ export async function startNode(files = {}, gateways = []) {
   };
 }
 
-async function startNative(folder, paths, gateways) {
+async function start(folder, paths, gateways) {
   const process_ = spawn(
     program,
     [
       ...['serve', '--json', '--http', '127.0.0.1:0', '--repo', join(folder, 'repo'), '--web-root', webRoot],
-      ...gateways.flatMap((url) => ['--gateway', url]),
+      ...(gateways.length ? gateways.flatMap((url) => ['--gateway', url]) : ['--no-gateway']),
       ...paths,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -1,0 +1,293 @@
+// Native peers over real sockets on the loopback interface: the three tests that the proposal names, and what goes wrong.
+#include <utility>
+
+#include "node/transfer_manager.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "content_id/car.h"
+#include "content_id/unixfs/builder.h"
+#include "node/hash.h"
+#include "node/http_server.h"
+
+namespace codio::node {
+namespace {
+
+namespace fs = std::filesystem;
+using content_id::ContentId;
+
+constexpr std::size_t kMiB = 1024 * 1024;
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "codio-test-XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~TemporaryFolder() { fs::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+Bytes random_bytes(std::uint32_t seed, std::size_t size) {
+  std::mt19937 random(seed);
+  Bytes bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  return bytes;
+}
+
+/// Puts the file's blocks into the store.
+ContentId put_file(store::BlockStore& store, BytesView bytes) {
+  content_id::unixfs::FileBuilder builder(content_id::unixfs::kUnixfsV0_2015);
+  builder.append(bytes);
+  builder.finish();
+  while (const auto block = builder.poll_block()) {
+    const ContentId cid = builder.handle_digest(block->id, sha256(*block->bytes));
+    EXPECT_TRUE(store.put(cid, *block->bytes));
+  }
+  return builder.root()->cid;
+}
+
+/// A thread that runs an io_context, and calls on it that wait.
+class Loop {
+ public:
+  Loop() : work_(boost::asio::make_work_guard(io_)), thread_([this] { io_.run(); }) {}
+  ~Loop() {
+    work_.reset();
+    io_.stop();
+    thread_.join();
+  }
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  boost::asio::io_context& io() { return io_; }
+
+  template <class Call>
+  auto run(Call call) {
+    std::packaged_task<std::invoke_result_t<Call>()> task(std::move(call));
+    auto future = task.get_future();
+    boost::asio::post(io_, [&task] { task(); });
+    return future.get();
+  }
+
+ private:
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  std::thread thread_;
+};
+
+class TransferManagerTest : public testing::Test {
+ protected:
+  struct Peer {
+    TemporaryFolder folder;
+    std::shared_ptr<store::BlockStore> store;
+    std::unique_ptr<TransferManager> transfers;
+  };
+
+  TransferManagerTest() {
+    node_store_ = *store::BlockStore::open(node_folder_.path());
+    loop_.run([this] {
+      rendezvous_ = std::make_unique<rendezvous::Server>(loop_.io().get_executor(), rendezvous::Server::Options());
+      server_ = *HttpServer::listen(loop_.io(), node_store_, *rendezvous_, {.endpoint = {"127.0.0.1", 0}});
+    });
+  }
+
+  ~TransferManagerTest() override {
+    loop_.run([this] {
+      peers_.clear();
+      server_.reset();
+      rendezvous_.reset();
+    });
+  }
+
+  /// A peer that is at the rendezvous.
+  Peer& add_peer(std::optional<gateway::GatewayConfig> gateway = {}) {
+    peers_.push_back(std::make_unique<Peer>());
+    Peer& peer = *peers_.back();
+    peer.store = *store::BlockStore::open(peer.folder.path());
+    TransferManagerOptions options;
+    options.rendezvous = {*rendezvous::ServerUrl::parse("ws" + server_->endpoint().url().substr(4) + "/rendezvous")};
+    options.use_loopback = true;
+    options.gateway = std::move(gateway);
+    loop_.run([&] {
+      peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options));
+    });
+    while (id(peer).empty()) std::this_thread::yield();
+    return peer;
+  }
+
+  std::string id(const Peer& peer) {
+    return loop_.run([&] { return peer.transfers->id(); });
+  }
+
+  /// Searches for providers, as a browser does.
+  Result<Bytes> download(Peer& peer, const ContentId& cid) {
+    std::promise<Result<Bytes>> promise;
+    Bytes bytes;
+    loop_.run([&] {
+      peer.transfers->download(cid, {},
+                               {.on_data = [&](const auto& segment) { append(bytes, segment.view()); },
+                                .on_end =
+                                    [&](Result<void> end) {
+                                      promise.set_value(end ? Result<Bytes>(bytes) : std::unexpected(end.error()));
+                                    }});
+    });
+    return promise.get_future().get();
+  }
+
+  gateway::GatewayConfig gateway_config() {
+    return {.primary = server_->endpoint().url() + "/ipfs/", .fallbacks = {}};
+  }
+
+  TemporaryFolder node_folder_;
+  std::shared_ptr<store::BlockStore> node_store_;
+  Loop loop_;
+  std::unique_ptr<rendezvous::Server> rendezvous_;
+  std::unique_ptr<HttpServer> server_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+};
+
+TEST_F(TransferManagerTest, TwoPeersConnectAndTransfer) {
+  Peer& seeder = add_peer();
+  Peer& downloader = add_peer();
+  const Bytes content = random_bytes(1, kMiB);
+  const ContentId cid = put_file(*seeder.store, content);
+  const auto connected = downloader.transfers->connect_to_peer(id(seeder)).get();
+  ASSERT_TRUE(connected) << connected.error().message;
+  const auto bytes = downloader.transfers->download_from_peer(id(seeder), cid).get();
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  EXPECT_TRUE(*bytes == content);
+  loop_.run([&] {
+    EXPECT_GE(downloader.transfers->totals().from_peers, content.size());
+    EXPECT_GE(seeder.transfers->totals().uploaded, content.size());
+    EXPECT_EQ(downloader.transfers->totals().duplicates, 0U);
+    EXPECT_EQ(downloader.transfers->peers().size(), 1U);
+  });
+}
+
+TEST_F(TransferManagerTest, TenMegabytesFromThreePeersAtOnce) {
+  const Bytes content = random_bytes(2, 10 * kMiB);
+  std::vector<std::string> seeders;
+  std::optional<ContentId> cid;
+  for (int i = 0; i < 3; ++i) {
+    Peer& seeder = add_peer();
+    cid = put_file(*seeder.store, content);
+    seeders.push_back(id(seeder));
+  }
+  Peer& downloader = add_peer();
+  const auto bytes = downloader.transfers->download_from_multiple_peers(seeders, *cid).get();
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  EXPECT_TRUE(*bytes == content);
+  loop_.run([&] {
+    for (int i = 0; i < 3; ++i) EXPECT_GT(peers_[static_cast<std::size_t>(i)]->transfers->totals().uploaded, 0U) << i;
+  });
+}
+
+TEST_F(TransferManagerTest, TheGatewayGivesWhatNoPeerHas) {
+  std::ifstream file(std::string(CODIO_FIXTURES_DIR) + "/QmYwAPJz.car", std::ios::binary);
+  if (!file) GTEST_SKIP() << "the fixture QmYwAPJz.car is not beside this checkout";
+  const Bytes archive{std::istreambuf_iterator<char>(file), {}};
+  content_id::CarReader reader;
+  reader.append(archive);
+  for (auto block = reader.poll_block(); block && *block; block = reader.poll_block()) {
+    ASSERT_TRUE(node_store_->put((*block)->cid, *(*block)->bytes));
+  }
+  Peer& downloader = add_peer(gateway_config());
+  std::promise<Result<void>> end;
+  Bytes bytes;
+  loop_.run([&] {
+    transfer::DownloadOptions options;
+    options.traversal.path = {"readme"};
+    downloader.transfers->download(*ContentId::parse("QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG"), options,
+                                   {.on_data = [&](const auto& segment) { append(bytes, segment.view()); },
+                                    .on_end = [&](Result<void> result) { end.set_value(std::move(result)); }});
+  });
+  const auto result = end.get_future().get();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(bytes.size(), 1091U);
+  EXPECT_EQ(std::string(as_text(bytes).substr(0, 5)), "Hello");
+}
+
+TEST_F(TransferManagerTest, AnAnnouncedRootIsFoundThroughTheRendezvous) {
+  Peer& seeder = add_peer();
+  Peer& downloader = add_peer();
+  const Bytes content = random_bytes(3, 2 * kMiB);
+  const ContentId cid = put_file(*seeder.store, content);
+  loop_.run([&] { seeder.transfers->announce_content(cid); });
+  // The announcement and the question reach the server on different connections.
+  Result<Bytes> bytes = fail(ErrorCode::kNotFound, "");
+  for (int i = 0; i < 50 && !bytes && bytes.error().code == ErrorCode::kNotFound; ++i) bytes = download(downloader, cid);
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  EXPECT_TRUE(*bytes == content);
+}
+
+TEST_F(TransferManagerTest, ServeContentKeepsItAndConnects) {
+  Peer& seeder = add_peer();
+  Peer& downloader = add_peer();
+  const Bytes content = random_bytes(4, 3 * kMiB);
+  content_id::unixfs::FileBuilder builder(content_id::unixfs::kUnixfsV1_2025);
+  builder.append(content);
+  builder.finish();
+  while (const auto block = builder.poll_block()) builder.handle_digest(block->id, sha256(*block->bytes));
+  const ContentId cid = builder.root()->cid;
+  EXPECT_EQ(seeder.transfers->serve_content(id(downloader), cid, random_bytes(5, 10)).get().error().code,
+            ErrorCode::kMismatch);
+  const auto served = seeder.transfers->serve_content(id(downloader), cid, content).get();
+  ASSERT_TRUE(served) << served.error().message;
+  const auto bytes = download(downloader, cid);
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  EXPECT_TRUE(*bytes == content);
+}
+
+TEST_F(TransferManagerTest, ADownloadSurvivesALeavingPeer) {
+  const Bytes content = random_bytes(6, 16 * kMiB);
+  Peer& leaving = add_peer();
+  Peer& staying = add_peer();
+  Peer& downloader = add_peer();
+  const ContentId cid = put_file(*leaving.store, content);
+  put_file(*staying.store, content);
+  std::promise<Result<void>> end;
+  Bytes bytes;
+  const std::vector<std::string> seeders{id(leaving), id(staying)};
+  auto future = downloader.transfers->download_from_multiple_peers(seeders, cid);
+  while (loop_.run([&] { return leaving.transfers->totals().uploaded == 0; })) std::this_thread::yield();
+  loop_.run([&] { leaving.transfers.reset(); });
+  const auto result = future.get();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_TRUE(*result == content);
+}
+
+TEST_F(TransferManagerTest, ConnectingToNobodySaysSo) {
+  Peer& peer = add_peer();
+  const auto connected = peer.transfers->connect_to_peer("nobody").get();
+  ASSERT_FALSE(connected);
+  EXPECT_EQ(connected.error().code, ErrorCode::kUnavailable);
+}
+
+TEST_F(TransferManagerTest, AnUnknownCidFailsAndSaysSo) {
+  Peer& downloader = add_peer();
+  const auto bytes = download(
+      downloader, *ContentId::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"));
+  ASSERT_FALSE(bytes);
+  EXPECT_EQ(bytes.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(bytes.error().message.find("bafkreifzjut"), std::string::npos) << bytes.error().message;
+}
+
+}  // namespace
+}  // namespace codio::node

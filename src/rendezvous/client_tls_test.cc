@@ -1,0 +1,183 @@
+// Client over TLS: what it trusts and what it does not.
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/ssl/ssl_stream.hpp>
+#include <boost/beast/websocket.hpp>
+#include <boost/beast/websocket/ssl.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <optional>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+#include <openssl/x509v3.h>
+
+#include "rendezvous/client.h"
+
+namespace codio::rendezvous {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+namespace websocket = boost::beast::websocket;
+using asio::ip::tcp;
+using boost::system::error_code;
+using testing::AllOf;
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+struct Certificate {
+  std::string certificate;  // PEM.
+  std::string key;
+};
+
+// Self-signed, for `localhost`, valid now.
+Certificate make_certificate() {
+  EVP_PKEY* key = EVP_EC_gen("P-256");
+  X509* certificate = X509_new();
+  X509_set_version(certificate, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* name = X509_get_subject_name(certificate);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
+  X509_set_issuer_name(certificate, name);
+  X509_EXTENSION* names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost");
+  X509_add_ext(certificate, names, -1);
+  X509_sign(certificate, key, EVP_sha256());
+
+  const auto to_text = [](auto write) {
+    BIO* memory = BIO_new(BIO_s_mem());
+    write(memory);
+    char* data = nullptr;
+    const auto size = BIO_get_mem_data(memory, &data);
+    std::string text(data, static_cast<std::size_t>(size));
+    BIO_free(memory);
+    return text;
+  };
+  Certificate made{to_text([&](BIO* out) { PEM_write_bio_X509(out, certificate); }), to_text([&](BIO* out) {
+                     PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
+                   })};
+  X509_EXTENSION_free(names);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+  return made;
+}
+
+// Welcomes one client, in a thread of its own.
+class TlsServer {
+ public:
+  explicit TlsServer(const Certificate& certificate)
+      : context_(asio::ssl::context::tls_server), acceptor_(io_, {asio::ip::address_v4::loopback(), 0}) {
+    context_.use_certificate_chain(asio::buffer(certificate.certificate));
+    context_.use_private_key(asio::buffer(certificate.key), asio::ssl::context::pem);
+    thread_ = std::jthread([this] { serve(); });
+  }
+
+  std::string url(const std::string& host) const {
+    return "wss://" + host + ":" + std::to_string(acceptor_.local_endpoint().port()) + "/rendezvous";
+  }
+  // After the client is gone.
+  std::string server_name() {
+    thread_.join();
+    return server_name_;
+  }
+
+ private:
+  void serve() {
+    websocket::stream<beast::ssl_stream<tcp::socket>> socket(acceptor_.accept(), context_);
+    error_code error;
+    socket.next_layer().handshake(asio::ssl::stream_base::server, error);
+    if (error) return;
+    const char* name = SSL_get_servername(socket.next_layer().native_handle(), TLSEXT_NAMETYPE_host_name);
+    server_name_ = name == nullptr ? "" : name;
+    socket.set_option(websocket::stream_base::decorator([](websocket::response_type& response) {
+      response.set(http::field::sec_websocket_protocol, "codio-rendezvous.1");
+    }));
+    socket.accept(error);
+    socket.write(asio::buffer(to_json(ServerMessage{Welcome{"alice", {}, 1}})), error);
+    beast::flat_buffer buffer;
+    while (!error) socket.read(buffer, error);
+  }
+
+  asio::io_context io_;
+  asio::ssl::context context_;
+  tcp::acceptor acceptor_;
+  std::string server_name_;
+  std::jthread thread_;
+};
+
+class ClientTlsTest : public testing::Test {
+ protected:
+  ~ClientTlsTest() override {
+    unsetenv("SSL_CERT_FILE");
+    std::filesystem::remove(roots_);
+  }
+
+  void trust(const Certificate& certificate) {
+    std::ofstream(roots_) << certificate.certificate;
+    setenv("SSL_CERT_FILE", roots_.c_str(), 1);
+  }
+
+  // Connects once: the failure, or nothing.
+  std::optional<Error> connect(const std::string& url) {
+    asio::io_context io;
+    std::optional<Error> failure;
+    std::optional<Client> client;
+    bool is_over = false;
+    client.emplace(io.get_executor(), *ServerUrl::parse(url),
+                   ClientEvents{.on_connected = [&](const Welcome&) { is_over = true; },
+                                .on_disconnected =
+                                    [&](const Error& error) {
+                                      failure = error;
+                                      is_over = true;
+                                    }});
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (!is_over && std::chrono::steady_clock::now() < deadline) io.run_one_for(20ms);
+    EXPECT_TRUE(is_over);
+    client.reset();
+    io.run_for(20ms);
+    return failure;
+  }
+
+  const std::filesystem::path roots_ =
+      std::filesystem::temp_directory_path() / ("codio_tls_test_" + std::to_string(getpid()) + ".pem");
+};
+
+TEST_F(ClientTlsTest, ConnectsToAServerWhoseCertificateIsTrusted) {
+  const Certificate certificate = make_certificate();
+  trust(certificate);
+  TlsServer server(certificate);
+  EXPECT_EQ(connect(server.url("localhost")), std::nullopt);
+  EXPECT_EQ(server.server_name(), "localhost");
+}
+
+TEST_F(ClientTlsTest, RefusesACertificateThatNobodyKnows) {
+  TlsServer server(make_certificate());
+  const std::string url = server.url("localhost");
+  const auto failure = connect(url);
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_THAT(failure->message, AllOf(HasSubstr(url), HasSubstr("TLS"), HasSubstr("certificate verify failed")));
+}
+
+TEST_F(ClientTlsTest, RefusesACertificateOfAnotherHost) {
+  const Certificate certificate = make_certificate();
+  trust(certificate);
+  TlsServer server(certificate);
+  const auto failure = connect(server.url("127.0.0.1"));
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_THAT(failure->message, HasSubstr("certificate verify failed"));
+}
+
+}  // namespace
+}  // namespace codio::rendezvous
