@@ -57,8 +57,12 @@ class Receiver {
   std::uint32_t last_id_ = 0;
   CreditWindow window_;
   Time last_byte_{};
-  /// When the only open block want was sent, until its first byte comes.
-  std::optional<Time> idle_want_at_;
+  struct IdleWant {
+    wire::WantId id;
+    Time at;
+  };
+  /// The block want sent when no other was open, until any byte comes.
+  std::optional<IdleWant> idle_want_;
 };
 
 }  // namespace codio::transfer
