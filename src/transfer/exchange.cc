@@ -283,6 +283,7 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
     const auto peer = peers_.find(load->peer);
     if (peer == peers_.end()) return;
     if (load->kind == WantKind::kHave) {
+      peer->second.sender.handle_answered();
       if (block) {
         send(load->peer, wire::Have{{load->want}});
       } else {

@@ -13,7 +13,7 @@ constexpr std::uint64_t kSmallestChunk = 8 * 1024;
 Result<bool> Sender::handle_want(const wire::WantEntry& entry) {
   if (entry.id.value <= last_id_) return fail(ErrorCode::kMalformed, "WANT with an id used before");
   last_id_ = entry.id.value;
-  if (jobs_.size() + questions_.size() >= wire::kMaxOpenWants) return false;
+  if (jobs_.size() + questions_.size() + asked_ >= wire::kMaxOpenWants) return false;
   if (entry.kind == wire::WantKind::kHave) {
     questions_.push_back({entry.id, entry.cid, entry.kind});
     return true;
@@ -25,7 +25,7 @@ Result<bool> Sender::handle_want(const wire::WantEntry& entry) {
 void Sender::handle_cancel(const std::vector<wire::WantId>& ids) {
   std::erase_if(jobs_, [&](const Job& job) {
     if (std::find(ids.begin(), ids.end(), job.id) == ids.end()) return false;
-    if (job.state != State::kWaiting) --ahead_;
+    if (job.state == State::kLoaded) --ahead_;
     return true;
   });
 }
@@ -36,6 +36,7 @@ std::optional<Sender::Load> Sender::poll_load() {
   if (!questions_.empty()) {
     const Load question = questions_.front();
     questions_.pop_front();
+    ++asked_;
     return question;
   }
   if (ahead_ >= kLoadAhead) return std::nullopt;
@@ -49,10 +50,10 @@ std::optional<Sender::Load> Sender::poll_load() {
 
 bool Sender::handle_loaded(wire::WantId id, SharedBytes block) {
   const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& entry) { return entry.id == id; });
+  if (job == jobs_.end() || !block) --ahead_;
   if (job == jobs_.end()) return false;
   if (!block) {
     jobs_.erase(job);
-    --ahead_;
     return true;
   }
   job->state = State::kLoaded;

@@ -37,8 +37,11 @@ class Sender {
 
   /// The next want to look up in the store: questions for HAVE at once, blocks at most kLoadAhead at a time.
   std::optional<Load> poll_load();
-  /// The store's answer to a want of kind block; null: not here. A want cancelled meanwhile is ignored. Returns whether a DONT_HAVE is due.
+  /// The store's answer to a want of kind block, once for each; null: not here. A want cancelled meanwhile is ignored.
+  /// Returns whether a DONT_HAVE is due.
   bool handle_loaded(wire::WantId id, SharedBytes block);
+  /// A question for HAVE that poll_load() gave was answered.
+  void handle_answered() { --asked_; }
 
   /// The next BLOCK frame of at most `max_frame` bytes that credit and the channel's buffer allow.
   std::optional<Bytes> poll_frame(std::uint32_t max_frame);
@@ -61,7 +64,8 @@ class Sender {
   std::deque<Job> jobs_;
   std::deque<Load> questions_;
   std::uint32_t last_id_ = 0;
-  std::size_t ahead_ = 0;  ///< Jobs loading or loaded.
+  std::size_t asked_ = 0;  ///< Questions given out and not answered.
+  std::size_t ahead_ = 0;  ///< Blocks loading, cancelled or not, or loaded.
   std::uint64_t credit_ = 0;
   std::uint64_t sent_ = 0;
   std::size_t buffered_ = 0;
