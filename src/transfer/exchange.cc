@@ -406,6 +406,7 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   while (auto entry = transfer.traversal.poll_entry()) output(EntryFound{id, *std::move(entry)});
   if (transfer.traversal.finished()) return finish(id, Finished{id});
 
+  if (transfer.open_blocks == 0) transfer.progress_at = now;
   for (const Cid& cid : transfer.traversal.poll_wants(kMaxOpenBlocks - transfer.open_blocks)) {
     ++transfer.open_blocks;
     if (scheduler_.needs(cid)) {
@@ -417,7 +418,6 @@ void Exchange::drive_transfer(Time now, TransferId id) {
     if (is_new) output(LoadBlock{add_request(LoadForDownload{cid}), cid});
   }
 
-  if (transfer.open_blocks == 0) transfer.progress_at = now;
   if (now - transfer.progress_at > options_.stall_timeout) {
     return fail_transfer(id, {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
                                                        std::to_string(options_.stall_timeout.count() / 1'000'000) +
