@@ -88,7 +88,11 @@ void Exchange::fail_transfer(TransferId id, Error error) { finish(id, Failed{id,
 void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source) {
   if (source) {
     Peer& peer = peers_.at(*source);
-    if (const auto want = peer.receiver.cancel(cid)) peer.cancels.push_back(*want);
+    const auto want = peer.receiver.cancel(cid);
+    if (!want) return;
+    const bool unsent =
+        std::erase_if(peer.wants, [&](const wire::WantEntry& entry) { return entry.id == *want; }) != 0;
+    if (!unsent) peer.cancels.push_back(*want);
     return;
   }
   const auto asking = std::find_if(requests_.begin(), requests_.end(), [&](const auto& entry) {
