@@ -114,7 +114,7 @@ void Exchange::handle_peer_connected(Time now, PeerId id, std::optional<Transfer
   for (const auto& [transfer, state] : transfers_) {
     if (transfer == provides) {
       scheduler_.set_provides(id, transfer);
-    } else {
+    } else if (state.searched) {
       ask_whether_it_has(now, id, transfer);
     }
   }
