@@ -1,8 +1,7 @@
 #include "transfer/credit_window.h"
 
-#include <gtest/gtest.h>
-
 #include <deque>
+#include <gtest/gtest.h>
 #include <random>
 #include <utility>
 #include <vector>

@@ -168,7 +168,9 @@ TEST_F(ReceiverTest, BytesOfACancelledWantDoNotTellTheDelayOfTheNext) {
 
 TEST_F(ReceiverTest, NothingIsReservedForABlockOverTheLimit) {
   const WantId id = receiver.open(kBegin, numbered_cid(1), WantKind::kBlock);
-  const auto decode_chunk_of = [&](std::uint32_t size) { return wire::decode(wire::encode(BlockChunk{id, 0, size, block})); };
+  const auto decode_chunk_of = [&](std::uint32_t size) {
+    return wire::decode(wire::encode(BlockChunk{id, 0, size, block}));
+  };
   EXPECT_FALSE(decode_chunk_of(2 * 1024 * 1024 + 1)) << "it never reaches the receiver";
   const auto largest = decode_chunk_of(2 * 1024 * 1024);
   ASSERT_TRUE(largest);

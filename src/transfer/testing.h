@@ -36,9 +36,7 @@ inline content_id::ContentId raw_cid(BytesView bytes) {
 }
 
 /// A CID that differs for each number.
-inline content_id::ContentId numbered_cid(std::uint32_t number) {
-  return raw_cid(as_bytes(std::to_string(number)));
-}
+inline content_id::ContentId numbered_cid(std::uint32_t number) { return raw_cid(as_bytes(std::to_string(number))); }
 
 struct Content {
   content_id::ContentId root;

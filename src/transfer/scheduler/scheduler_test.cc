@@ -1,8 +1,7 @@
 #include "transfer/scheduler/scheduler.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <gtest/gtest.h>
 
 #include "transfer/testing.h"
 
