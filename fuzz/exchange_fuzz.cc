@@ -282,8 +282,9 @@ class Host {
 
   template <class Request>
   std::optional<Request> take(std::deque<Request>& requests) {
+    const std::size_t index = program_.byte();
     if (requests.empty()) return std::nullopt;
-    const auto taken = requests.begin() + static_cast<long>(program_.byte() % requests.size());
+    const auto taken = requests.begin() + static_cast<long>(index % requests.size());
     Request request = std::move(*taken);
     requests.erase(taken);
     return request;
@@ -291,8 +292,8 @@ class Host {
 
   void answer_load() {
     const auto load = take(loads_);
-    if (!load) return;
-    exchange_.handle_loaded(now_, load->request, program_.byte() % 4 == 0 ? find_block(load->cid).bytes : nullptr);
+    const bool is_here = program_.byte() % 4 == 0;
+    if (load) exchange_.handle_loaded(now_, load->request, is_here ? find_block(load->cid).bytes : nullptr);
   }
 
   void answer_hash() {
@@ -305,11 +306,13 @@ class Host {
   }
 
   void answer_gateway() {
+    const std::size_t index = program_.byte();
+    const bool has_it = program_.byte() % 3 != 0;
     if (asked_.empty()) return;
-    const auto asked = std::next(asked_.begin(), static_cast<long>(program_.byte() % asked_.size()));
+    const auto asked = std::next(asked_.begin(), static_cast<long>(index % asked_.size()));
     const auto [request, cid] = *asked;
     asked_.erase(asked);
-    if (program_.byte() % 3 != 0) {
+    if (has_it) {
       exchange_.handle_gateway_block(now_, request, find_block(cid).bytes);
     } else {
       exchange_.handle_gateway_failed(now_, request, {ErrorCode::kUnavailable, "no gateway"});
