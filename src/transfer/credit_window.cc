@@ -1,6 +1,7 @@
 #include "transfer/credit_window.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace codio::transfer {
 namespace {
@@ -17,12 +18,13 @@ CreditWindow::CreditWindow(const CreditWindowOptions& options)
 
 void CreditWindow::handle_bytes(Time now, std::uint64_t size, bool backlogged) {
   received_ += size;
+  last_byte_ = now;
+  backlogged_ = backlogged;
   if (in_round_ && received_ > round_end_) {
-    if (round_valid_) finish_round(now);
+    finish_round(now);
     in_round_ = false;
   }
-  if (!backlogged) round_valid_ = false;
-  if (!in_round_ && backlogged) begin_round(now);
+  if (!backlogged) in_round_ = false;
 }
 
 void CreditWindow::handle_first_byte(Time now, Duration since_want) { note_delay(now, since_want); }
@@ -33,16 +35,16 @@ void CreditWindow::note_delay(Time now, Duration delay) {
   smallest_delay_at_ = now;
 }
 
-void CreditWindow::begin_round(Time now) {
-  in_round_ = true;
-  round_valid_ = true;
-  round_begin_ = now;
-  round_end_ = granted_;
-  round_received_ = received_;
-}
-
 void CreditWindow::finish_round(Time now) {
   const Duration delay = std::max(now - round_begin_, Duration(1));
+  if (window_before_probe_) {
+    smallest_delay_.reset();
+    window_ = *std::exchange(window_before_probe_, std::nullopt);
+  } else if (smallest_delay_ && delay > *smallest_delay_ && now - smallest_delay_at_ > kSmallestDelayAge) {
+    window_before_probe_ = window_;
+    window_ = std::max(window_ / 2, options_.minimum);
+    return;
+  }
   note_delay(now, delay);
   recent_[rounds_++ % recent_.size()] = delay;
   const std::size_t known = std::min(rounds_, recent_.size());
@@ -58,8 +60,9 @@ void CreditWindow::finish_round(Time now) {
   if (doubling_ && grew) {
     window_ *= 2;
   } else if (!doubling_) {
-    const double target = rate * static_cast<double>(allowed.count());
-    window_ = static_cast<std::uint64_t>(0.5 * static_cast<double>(window_) + 0.5 * target);
+    // A window a round is the rate. `rate` is less: it lacks what was received since the grant before.
+    const double target = static_cast<double>(allowed.count()) / static_cast<double>(delay.count());
+    window_ = static_cast<std::uint64_t>(static_cast<double>(window_) * (0.5 + 0.5 * target));
   }
   window_ = std::clamp(window_, options_.minimum, options_.maximum);
 }
@@ -67,6 +70,12 @@ void CreditWindow::finish_round(Time now) {
 std::optional<std::uint64_t> CreditWindow::poll_grant() {
   const std::uint64_t limit = received_ + window_;
   if (limit < granted_ + std::max(window_ / 8, options_.minimum / 4)) return std::nullopt;
+  if (!in_round_ && backlogged_) {
+    in_round_ = true;
+    round_begin_ = last_byte_;
+    round_end_ = granted_;
+    round_received_ = received_;
+  }
   granted_ = limit;
   return granted_;
 }

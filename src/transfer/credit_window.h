@@ -26,6 +26,7 @@ struct CreditWindowOptions {
 /// Measures the path from the receiver's side alone: a byte that the sender could only send after a grant arrives one
 /// round trip and its queueing later. While that delay stays near the smallest seen and a larger window brings a higher rate,
 /// the window doubles each round; then it settles at rate × (smallest delay + queue target).
+/// A smallest delay that is old is measured anew behind half a window: a full one would measure its own queue.
 ///
 /// Pure; not thread-safe.
 class CreditWindow {
@@ -49,17 +50,18 @@ class CreditWindow {
 
  private:
   void finish_round(Time now);
-  void begin_round(Time now);
   void note_delay(Time now, Duration delay);
 
   CreditWindowOptions options_;
   std::uint64_t window_;
   std::uint64_t granted_;
   std::uint64_t received_ = 0;
+  Time last_byte_{};
+  bool backlogged_ = false;
 
-  /// A round ends when the first byte beyond `round_end_` comes: it could not be sent before the grant at `round_begin_`.
+  /// A round begins with a grant and ends when the first byte beyond `round_end_`, the limit before, comes: it could not
+  /// be sent before that grant. None while the sender lacks wants.
   bool in_round_ = false;
-  bool round_valid_ = false;
   Time round_begin_{};
   std::uint64_t round_end_ = 0;
   std::uint64_t round_received_ = 0;
@@ -69,6 +71,8 @@ class CreditWindow {
   int rounds_without_growth_ = 0;
   std::optional<Duration> smallest_delay_;
   Time smallest_delay_at_{};
+  /// While the queue is emptied to measure the smallest delay anew: the window before.
+  std::optional<std::uint64_t> window_before_probe_;
   /// The delays of the last rounds: one slow round is a hiccup, all of them are a queue.
   std::array<Duration, 3> recent_{};
   std::size_t rounds_ = 0;

@@ -87,7 +87,11 @@ void Exchange::fail_transfer(TransferId id, Error error) { finish(id, Failed{id,
 void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source) {
   if (source) {
     Peer& peer = peers_.at(*source);
-    if (const auto want = peer.receiver.cancel(cid)) peer.cancels.push_back(*want);
+    const auto want = peer.receiver.cancel(cid);
+    if (!want) return;
+    const bool unsent =
+        std::erase_if(peer.wants, [&](const wire::WantEntry& entry) { return entry.id == *want; }) != 0;
+    if (!unsent) peer.cancels.push_back(*want);
     return;
   }
   const auto asking = std::find_if(requests_.begin(), requests_.end(), [&](const auto& entry) {
@@ -109,7 +113,7 @@ void Exchange::handle_peer_connected(Time now, PeerId id, std::optional<Transfer
   for (const auto& [transfer, state] : transfers_) {
     if (transfer == provides) {
       scheduler_.set_provides(id, transfer);
-    } else {
+    } else if (state.searched) {
       ask_whether_it_has(now, id, transfer);
     }
   }
@@ -287,7 +291,7 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
     const auto peer = peers_.find(load->peer);
     if (peer == peers_.end()) return;
     if (load->kind == WantKind::kHave) {
-      peer->second.sender.handle_question_loaded();
+      peer->second.sender.handle_answered();
       if (block) {
         send(load->peer, wire::Have{{load->want}});
       } else {

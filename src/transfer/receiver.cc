@@ -13,7 +13,7 @@ using wire::WantKind;
 WantId Receiver::open(Time now, const ContentId& cid, WantKind kind) {
   const WantId id{++last_id_};
   open_.emplace(id, OpenWant{cid, kind, {}, {}});
-  if (kind == WantKind::kBlock && open_blocks_++ == 0) idle_want_at_ = now;
+  if (kind == WantKind::kBlock && open_blocks_++ == 0) idle_want_ = {id, now};
   return id;
 }
 
@@ -21,8 +21,8 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
   const std::uint64_t size = chunk.bytes.size();
   if (size > window_.limit() - window_.received()) return fail(ErrorCode::kMalformed, "BLOCK exceeds the credit");
   if (chunk.id.value == 0 || chunk.id.value > last_id_) return fail(ErrorCode::kMalformed, "BLOCK that nobody wanted");
-  if (idle_want_at_) window_.handle_first_byte(now, now - *idle_want_at_);
-  idle_want_at_.reset();
+  if (idle_want_ && idle_want_->id == chunk.id) window_.handle_first_byte(now, now - idle_want_->at);
+  idle_want_.reset();
 
   const auto found = open_.find(chunk.id);
   if (found == open_.end()) {
@@ -55,7 +55,7 @@ Result<std::optional<Receiver::OpenWant>> Receiver::handle_answer(WantId id) {
   if (node.empty()) return std::nullopt;
   if (node.mapped().kind == WantKind::kBlock) {
     --open_blocks_;
-    idle_want_at_.reset();
+    idle_want_.reset();
   }
   return std::move(node.mapped());
 }

@@ -46,6 +46,7 @@ class Receiver {
   /// Forgets the want for the block, if one is open; its id goes into a CANCEL.
   std::optional<wire::WantId> cancel(const content_id::ContentId& cid);
 
+  std::size_t open_blocks() const { return open_blocks_; }
   CreditWindow& window() { return window_; }
   const CreditWindow& window() const { return window_; }
 
@@ -54,8 +55,12 @@ class Receiver {
   std::size_t open_blocks_ = 0;
   std::uint32_t last_id_ = 0;
   CreditWindow window_;
-  /// When the only open block want was sent, until its first byte comes.
-  std::optional<Time> idle_want_at_;
+  struct IdleWant {
+    wire::WantId id;
+    Time at;
+  };
+  /// The block want sent when no other was open, until any byte comes.
+  std::optional<IdleWant> idle_want_;
 };
 
 }  // namespace codio::transfer

@@ -13,7 +13,7 @@ constexpr std::uint64_t kSmallestChunk = 8 * 1024;
 Result<bool> Sender::handle_want(const wire::WantEntry& entry) {
   if (entry.id.value <= last_id_) return fail(ErrorCode::kMalformed, "WANT with an id used before");
   last_id_ = entry.id.value;
-  if (jobs_.size() + questions_.size() + asking_ >= wire::kMaxOpenWants) return false;
+  if (jobs_.size() + questions_.size() + asked_ >= wire::kMaxOpenWants) return false;
   if (entry.kind == wire::WantKind::kHave) {
     questions_.push_back({entry.id, entry.cid, entry.kind});
     return true;
@@ -33,10 +33,10 @@ void Sender::handle_cancel(const std::vector<wire::WantId>& ids) {
 void Sender::handle_credit(std::uint64_t limit) { credit_ = std::max(credit_, limit); }
 
 std::optional<Sender::Load> Sender::poll_load() {
-  if (!questions_.empty() && asking_ < kMaxQuestions) {
-    ++asking_;
+  if (!questions_.empty()) {
     const Load question = questions_.front();
     questions_.pop_front();
+    ++asked_;
     return question;
   }
   if (ahead_ >= kLoadAhead || credit_ <= sent_) return std::nullopt;
@@ -50,13 +50,10 @@ std::optional<Sender::Load> Sender::poll_load() {
 
 bool Sender::handle_loaded(wire::WantId id, SharedBytes block) {
   const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& entry) { return entry.id == id; });
-  if (job == jobs_.end()) {
-    --ahead_;
-    return false;
-  }
+  if (job == jobs_.end() || !block) --ahead_;
+  if (job == jobs_.end()) return false;
   if (!block) {
     jobs_.erase(job);
-    --ahead_;
     return true;
   }
   job->state = State::kLoaded;

@@ -21,8 +21,6 @@ inline constexpr std::size_t kSendBuffer = 256 * 1024;
 class Sender {
  public:
   static constexpr std::size_t kLoadAhead = 3;
-  /// Questions looked up at a time.
-  static constexpr std::size_t kMaxQuestions = 4;
 
   struct Load {
     wire::WantId id;
@@ -37,13 +35,14 @@ class Sender {
   /// What the channel still holds of what poll_frame() gave.
   void handle_buffered_amount(std::size_t bytes) { buffered_ = bytes; }
 
-  /// The next want to look up in the store: at most kMaxQuestions questions for HAVE and kLoadAhead blocks at a time, and
-  /// blocks only for one who granted credit.
+  /// The next want to look up in the store: questions for HAVE at once, blocks at most kLoadAhead at a time, and only for
+  /// one who granted credit.
   std::optional<Load> poll_load();
-  /// The store's answer to a want of kind block; null: not here. A want cancelled meanwhile is ignored. Returns whether a DONT_HAVE is due.
+  /// The store's answer to a want of kind block, once for each; null: not here. A want cancelled meanwhile is ignored.
+  /// Returns whether a DONT_HAVE is due.
   bool handle_loaded(wire::WantId id, SharedBytes block);
-  /// The store answered a question.
-  void handle_question_loaded() { --asking_; }
+  /// A question for HAVE that poll_load() gave was answered.
+  void handle_answered() { --asked_; }
 
   /// The next BLOCK frame of at most `max_frame` bytes that credit and the channel's buffer allow.
   std::optional<Bytes> poll_frame(std::uint32_t max_frame);
@@ -66,8 +65,8 @@ class Sender {
   std::deque<Job> jobs_;
   std::deque<Load> questions_;
   std::uint32_t last_id_ = 0;
-  std::size_t ahead_ = 0;   ///< Blocks loading, cancelled meanwhile or not, or loaded.
-  std::size_t asking_ = 0;  ///< Questions being looked up.
+  std::size_t asked_ = 0;  ///< Questions given out and not answered.
+  std::size_t ahead_ = 0;  ///< Blocks loading, cancelled or not, or loaded.
   std::uint64_t credit_ = 0;
   std::uint64_t sent_ = 0;
   std::size_t buffered_ = 0;

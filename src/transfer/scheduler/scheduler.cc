@@ -263,8 +263,8 @@ bool Scheduler::awaits_providers(const Block& block) const {
 std::size_t Scheduler::pipeline(const Source& source) const {
   if (source.rate == 0) return kFirstPipeline;
   const double seconds = to_seconds(source.round_trip) + kPipelineMargin;
-  return std::clamp(static_cast<std::size_t>(std::ceil(seconds * source.rate / block_size_)),
-                    kSmallestPipeline, kLargestPipeline);
+  const double blocks = std::ceil(seconds * source.rate / block_size_);
+  return static_cast<std::size_t>(std::clamp<double>(blocks, kSmallestPipeline, kLargestPipeline));
 }
 
 bool Scheduler::is_slow(const Source& source) const {

@@ -1,0 +1,700 @@
+#include "transfer/exchange.h"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "transfer/testing.h"
+
+namespace codio::transfer {
+namespace {
+
+using content_id::ContentId;
+using content_id::HashCode;
+using content_id::Multihash;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using wire::WantId;
+using wire::WantKind;
+
+constexpr PeerId kA{1};
+constexpr PeerId kB{2};
+
+/// An engine and a host that answers at once, from its store, and keeps all that comes out.
+class Host {
+ public:
+  explicit Host(const ExchangeOptions& options = {}) : exchange(options) {}
+
+  void connect(PeerId peer, std::optional<TransferId> provides = {}) {
+    exchange.handle_peer_connected(now, peer, provides);
+    drain();
+  }
+
+  /// Connects a peer that has said HELLO.
+  void meet(PeerId peer, std::optional<TransferId> provides = {}) {
+    connect(peer, provides);
+    handle(peer, wire::Hello{.credit = 1 << 24});
+  }
+
+  TransferId download(const ContentId& root, DownloadOptions options = {}) {
+    const TransferId id = exchange.download(now, root, std::move(options));
+    drain();
+    return id;
+  }
+
+  /// Nobody else provides the transfer.
+  void end_search(TransferId transfer) {
+    exchange.handle_providers(now, transfer, 0);
+    drain();
+  }
+
+  void handle(PeerId peer, const wire::Message& message) { handle_bytes(peer, wire::encode(message)); }
+
+  void handle_bytes(PeerId peer, BytesView message) {
+    exchange.handle_message(now, peer, message);
+    drain();
+  }
+
+  void disconnect(PeerId peer) {
+    exchange.handle_peer_disconnected(now, peer);
+    drain();
+  }
+
+  /// Sends a whole block, in one frame.
+  void give(PeerId peer, WantId want, BytesView block) {
+    handle(peer, wire::BlockChunk{want, 0, static_cast<std::uint32_t>(block.size()), block});
+  }
+
+  void wait(Duration duration) {
+    const Time end = now + duration;
+    while (wakeup && *wakeup < end) {
+      now = std::max(*wakeup, now);
+      wakeup.reset();
+      exchange.handle_wakeup(now);
+      drain();
+    }
+    now = end;
+  }
+
+  void drain() {
+    int count = 0;
+    while (auto output = exchange.poll_output()) {
+      ASSERT_LT(++count, 10'000);
+      std::visit([&](auto& body) { carry_out(body); }, *output);
+    }
+  }
+
+  /// Every message of that kind that was sent to the peer.
+  template <class Kind>
+  std::vector<Kind> sent_to(PeerId peer) const {
+    std::vector<Kind> result;
+    const auto found = sent.find(peer);
+    if (found == sent.end()) return result;
+    for (const Bytes& frame : found->second) {
+      const auto message = wire::decode(frame);
+      EXPECT_TRUE(message && *message) << "an engine sends only what an engine reads";
+      if (!message || !*message) continue;
+      if (const auto* kind = std::get_if<Kind>(&**message)) result.push_back(*kind);
+    }
+    return result;
+  }
+
+  /// All entries of all WANTs for blocks to the peer.
+  std::vector<wire::WantEntry> wanted(PeerId peer, WantKind kind = WantKind::kBlock) const {
+    std::vector<wire::WantEntry> result;
+    for (const wire::Want& want : sent_to<wire::Want>(peer)) {
+      for (const wire::WantEntry& entry : want.entries) {
+        if (entry.kind == kind) result.push_back(entry);
+      }
+    }
+    return result;
+  }
+
+  Exchange exchange;
+  Time now = Time{} + seconds(1000);
+  Blocks store;
+  bool answers_loads = true;
+  bool consumes = true;
+
+  std::map<PeerId, std::vector<Bytes>> sent;
+  std::vector<ClosePeer> closed;
+  std::vector<LoadBlock> loads;
+  std::vector<AskGateway> asked;
+  std::vector<RequestId> cancelled;
+  std::vector<FindProviders> searches;
+  std::vector<EntityFound> entities;
+  std::map<TransferId, Bytes> data;
+  std::vector<content_id::unixfs::DirectoryEntry> entries;
+  std::vector<BlockReceived> received;
+  std::vector<TransferId> finished;
+  std::vector<Failed> failed;
+  std::optional<Time> wakeup;
+
+ private:
+  void carry_out(SendMessage& output) {
+    sent[output.peer].push_back(std::move(output.message));
+    exchange.handle_buffered_amount(now, output.peer, 0);
+  }
+  void carry_out(ClosePeer& output) { closed.push_back(std::move(output)); }
+  void carry_out(LoadBlock& output) {
+    loads.push_back(output);
+    if (!answers_loads) return;
+    const auto found = store.find(output.cid);
+    exchange.handle_loaded(now, output.request, found == store.end() ? nullptr : found->second);
+  }
+  void carry_out(StoreBlock& output) { store.emplace(output.cid, output.block); }
+  void carry_out(HashBytes& output) { exchange.handle_hashed(now, output.request, digest_of(*output.bytes)); }
+  void carry_out(AskGateway& output) { asked.push_back(output); }
+  void carry_out(CancelGateway& output) { cancelled.push_back(output.request); }
+  void carry_out(SetWakeup& output) { wakeup = output.at; }
+  void carry_out(FindProviders& output) { searches.push_back(output); }
+  void carry_out(EntityFound& output) { entities.push_back(std::move(output)); }
+  void carry_out(Data& output) {
+    append(data[output.transfer], output.segment.view());
+    if (consumes) exchange.consume(now, output.transfer, output.segment.size);
+  }
+  void carry_out(EntryFound& output) { entries.push_back(std::move(output.entry)); }
+  void carry_out(BlockReceived& output) { received.push_back(output); }
+  void carry_out(Finished& output) { finished.push_back(output.transfer); }
+  void carry_out(Failed& output) { failed.push_back(std::move(output)); }
+};
+
+/// Carries messages from host `a`, whom the other knows as kA, to host `b` and back until neither has more to say.
+void exchange_messages(Host& a, Host& b) {
+  for (bool more = true; more;) {
+    more = false;
+    for (const auto& [from, to, remote, local] :
+         {std::tuple<Host*, Host*, PeerId, PeerId>{&a, &b, kB, kA}, {&b, &a, kA, kB}}) {
+      for (const Bytes& message : std::exchange(from->sent[remote], {})) {
+        to->handle_bytes(local, message);
+        more = true;
+      }
+    }
+  }
+}
+
+// Connections.
+
+TEST(Exchange, BothSidesSayHelloFirst) {
+  Host a;
+  Host b;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = a.download(file.root);
+  a.connect(kB, transfer);
+  b.connect(kA);
+  for (const auto& [host, peer] : {std::pair(&a, kB), std::pair(&b, kA)}) {
+    ASSERT_FALSE(host->sent[peer].empty());
+    EXPECT_EQ(host->sent[peer].front()[0], 1);
+    const auto hello = host->sent_to<wire::Hello>(peer);
+    ASSERT_EQ(hello.size(), 1U);
+    EXPECT_EQ(hello.front().version, 1U);
+    EXPECT_EQ(hello.front().max_frame, 65536U);
+    EXPECT_EQ(hello.front().credit, 262144U);
+  }
+  EXPECT_EQ(a.wanted(kB).size(), 1U) << "without waiting for the other's";
+}
+
+TEST(Exchange, AFileGoesFromOneEngineToAnother) {
+  Host a;
+  Host b;
+  const Content file = make_file(1, 40, 30'000);
+  b.store = file.blocks;
+  const TransferId transfer = a.download(file.root);
+  a.connect(kB, transfer);
+  b.connect(kA);
+  exchange_messages(a, b);
+  EXPECT_EQ(a.finished, std::vector{transfer});
+  EXPECT_TRUE(a.data[transfer] == file.bytes);
+  EXPECT_EQ(a.store.size(), file.blocks.size());
+  EXPECT_EQ(a.exchange.totals().duplicates, 0U);
+  EXPECT_EQ(a.exchange.totals().from_peers, b.exchange.totals().uploaded);
+  EXPECT_EQ(a.exchange.peer_stats(kB)->downloaded, b.exchange.peer_stats(kA)->uploaded);
+  EXPECT_TRUE(a.asked.empty());
+  EXPECT_EQ(a.exchange.transfer_count(), 0U);
+}
+
+TEST(Exchange, RefusesAVersionBelowTheFirst) {
+  Host host;
+  host.connect(kA);
+  host.handle(kA, wire::Hello{.version = 0});
+  ASSERT_EQ(host.closed.size(), 1U);
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kUnsupported);
+  EXPECT_EQ(host.sent_to<wire::Goodbye>(kA).front().code, wire::GoodbyeCode::kUnsupportedVersion);
+}
+
+TEST(Exchange, SpeaksWithALaterVersion) {
+  Host host;
+  host.connect(kA);
+  host.handle(kA, wire::Hello{.version = 7, .features = 0xff});
+  EXPECT_TRUE(host.closed.empty());
+}
+
+TEST(Exchange, WhoeverBreaksTheProtocolIsSentAway) {
+  const Bytes hello = wire::encode(wire::Hello{});
+  const Bytes zeros(65537);
+  struct Breach {
+    const char* what;
+    std::vector<Bytes> frames;
+  };
+  Bytes oversize(65537);
+  oversize[0] = 0x7f;
+  const std::vector<Breach> breaches = {
+      {"a frame before HELLO", {wire::encode(wire::Credit{1})}},
+      {"a second HELLO", {hello, hello}},
+      {"a frame over the agreed size", {hello, oversize}},
+      {"an empty frame", {hello, {}}},
+      {"garbage", {{2, 0xff}}},
+      {"garbage after HELLO", {hello, {4, 0x0a, 0x7f}}},
+      {"a want's id used twice",
+       {hello, wire::encode(wire::Want{{{WantId{1}, numbered_cid(1), WantKind::kBlock}}}),
+        wire::encode(wire::Want{{{WantId{1}, numbered_cid(2), WantKind::kBlock}}})}},
+      {"a block that nobody wanted",
+       {hello, wire::encode(wire::BlockChunk{WantId{1}, 0, 65537, BytesView(zeros).first(9)})}},
+      {"an answer to no want", {hello, wire::encode(wire::Have{{WantId{1}}})}},
+      {"a refusal of no want", {hello, wire::encode(wire::DontHave{.ids = {WantId{1}}})}},
+  };
+  for (const Breach& breach : breaches) {
+    Host host;
+    host.connect(kA);
+    for (const Bytes& frame : breach.frames) host.handle_bytes(kA, frame);
+    ASSERT_EQ(host.closed.size(), 1U) << breach.what;
+    EXPECT_EQ(host.closed.front().peer, kA);
+    EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kMalformed) << breach.what;
+    const auto goodbye = host.sent_to<wire::Goodbye>(kA);
+    ASSERT_EQ(goodbye.size(), 1U) << breach.what;
+    EXPECT_EQ(goodbye.front().code, wire::GoodbyeCode::kProtocolError) << breach.what;
+    EXPECT_FALSE(host.exchange.peer_stats(kA)) << breach.what;
+    host.handle(kA, wire::Credit{5});
+    EXPECT_EQ(host.closed.size(), 1U) << "what still comes from it is ignored";
+  }
+}
+
+TEST(Exchange, HaveIsNoAnswerToAWantForABlock) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.handle(kA, wire::Have{{host.wanted(kA).front().id}});
+  ASSERT_EQ(host.closed.size(), 1U);
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kMalformed);
+}
+
+TEST(Exchange, IgnoresFramesOfUnknownTypes) {
+  Host host;
+  host.meet(kA);
+  host.handle_bytes(kA, Bytes{0x7f, 1, 2, 3});
+  EXPECT_TRUE(host.closed.empty());
+  EXPECT_TRUE(host.exchange.peer_stats(kA));
+}
+
+TEST(Exchange, AGoodbyeClosesTheChannel) {
+  Host host;
+  host.meet(kA);
+  host.handle(kA, wire::Goodbye{wire::GoodbyeCode::kLeaving, "closing time"});
+  ASSERT_EQ(host.closed.size(), 1U);
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kUnavailable);
+  EXPECT_NE(host.closed.front().reason.message.find("closing time"), std::string::npos);
+}
+
+// Serving.
+
+TEST(Exchange, AnswersQuestionsFromItsStore) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  host.store = file.blocks;
+  host.meet(kA);
+  host.handle(kA, wire::Want{{{WantId{1}, file.root, WantKind::kHave}, {WantId{2}, numbered_cid(2), WantKind::kHave}}});
+  ASSERT_EQ(host.sent_to<wire::Have>(kA).size(), 1U);
+  EXPECT_EQ(host.sent_to<wire::Have>(kA).front().ids, std::vector{WantId{1}});
+  EXPECT_EQ(host.sent_to<wire::DontHave>(kA).front().ids, std::vector{WantId{2}});
+  EXPECT_EQ(host.sent_to<wire::DontHave>(kA).front().reason, wire::DontHaveReason::kNotHere);
+}
+
+TEST(Exchange, IsBusyForTheWantAfter256) {
+  for (const WantKind kind : {WantKind::kBlock, WantKind::kHave}) {
+    Host host;
+    host.answers_loads = false;
+    host.meet(kA);
+    wire::Want wants;
+    for (std::uint32_t id = 1; id <= 256; ++id) wants.entries.push_back({WantId{id}, numbered_cid(id), kind});
+    host.handle(kA, wants);
+    EXPECT_TRUE(host.sent_to<wire::DontHave>(kA).empty());
+    host.handle(kA, wire::Want{{{WantId{257}, numbered_cid(257), kind}}});
+    ASSERT_EQ(host.sent_to<wire::DontHave>(kA).size(), 1U);
+    EXPECT_EQ(host.sent_to<wire::DontHave>(kA).front().ids, std::vector{WantId{257}});
+    EXPECT_EQ(host.sent_to<wire::DontHave>(kA).front().reason, wire::DontHaveReason::kBusy);
+    EXPECT_TRUE(host.closed.empty());
+
+    host.exchange.handle_loaded(host.now, host.loads.front().request, nullptr);
+    host.drain();
+    host.handle(kA, wire::Want{{{WantId{258}, numbered_cid(258), kind}}});
+    EXPECT_EQ(host.sent_to<wire::DontHave>(kA).back().ids, std::vector{WantId{1}}) << "room for one more";
+  }
+}
+
+TEST(Exchange, SendsNoFrameLargerThanThePeerTakes) {
+  Host host({.max_frame = wire::kMaxFrame});
+  const Content file = make_file(1, 1, 1'000'000);
+  host.store = file.blocks;
+  host.connect(kA);
+  host.handle(kA, wire::Hello{.max_frame = wire::kMinFrame, .credit = 1 << 24});
+  host.handle(kA, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}}});
+  EXPECT_EQ(host.exchange.totals().uploaded, 1'000'000U);
+  for (const Bytes& frame : host.sent[kA]) EXPECT_LE(frame.size(), wire::kMinFrame);
+}
+
+// Downloads.
+
+TEST(Exchange, BlocksInTheStoreCostNoNetwork) {
+  Host host;
+  const Content file = make_file(1, 10, 1000);
+  host.store = file.blocks;
+  host.meet(kA);
+  const TransferId transfer = host.download(file.root);
+  EXPECT_EQ(host.finished, std::vector{transfer});
+  EXPECT_EQ(host.data[transfer], file.bytes);
+  EXPECT_TRUE(host.searches.empty());
+  EXPECT_TRUE(host.asked.empty());
+  EXPECT_TRUE(host.sent_to<wire::Want>(kA).empty());
+  ASSERT_EQ(host.received.size(), file.blocks.size());
+  for (const BlockReceived& block : host.received) EXPECT_EQ(block.source, SourceKind::kStore);
+}
+
+TEST(Exchange, ABlockThatDoesNotMatchIsAskedElsewhereAndItsSenderSentAway) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.meet(kB, transfer);
+  ASSERT_EQ(host.wanted(kA).size(), 1U);
+  EXPECT_TRUE(host.wanted(kB).empty());
+  host.give(kA, host.wanted(kA).front().id, Bytes(1000));
+  ASSERT_EQ(host.closed.size(), 1U);
+  EXPECT_EQ(host.closed.front().peer, kA);
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kMismatch);
+  EXPECT_EQ(host.sent_to<wire::Goodbye>(kA).front().code, wire::GoodbyeCode::kBadBlock);
+  EXPECT_EQ(host.exchange.totals().duplicates, 1000U);
+  ASSERT_EQ(host.wanted(kB).size(), 1U);
+  EXPECT_EQ(host.wanted(kB).front().cid, file.root);
+  host.give(kB, host.wanted(kB).front().id, file.bytes);
+  EXPECT_EQ(host.finished, std::vector{transfer});
+  EXPECT_EQ(host.received.front().peer, kB);
+}
+
+TEST(Exchange, BlocksOfALeavingPeerAreAskedOfTheGateway) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.end_search(transfer);
+  EXPECT_TRUE(host.asked.empty());
+  host.disconnect(kA);
+  ASSERT_EQ(host.asked.size(), 1U);
+  host.exchange.handle_gateway_block(host.now, host.asked.front().request, file.blocks.at(file.root));
+  host.drain();
+  EXPECT_EQ(host.finished, std::vector{transfer});
+  EXPECT_EQ(host.exchange.totals().from_gateways, 1000U);
+  EXPECT_EQ(host.received.front().source, SourceKind::kGateway);
+}
+
+TEST(Exchange, CancelTakesBackWhatItAsked) {
+  Host host({.policy = Policy::kFastest});
+  const Content file = make_file(1, 40, 1000);
+  const TransferId transfer = host.download(file.root);
+  ASSERT_EQ(host.asked.size(), 1U) << "the gateway, as there is no peer yet";
+  host.exchange.cancel(host.now, transfer);
+  host.drain();
+  EXPECT_EQ(host.cancelled, std::vector{host.asked.front().request});
+  host.exchange.handle_gateway_block(host.now, host.asked.front().request, file.blocks.at(file.root));
+  host.drain();
+  EXPECT_TRUE(host.received.empty());
+
+  Host other;
+  const TransferId second = other.download(file.root);
+  other.meet(kA, second);
+  const WantId want = other.wanted(kA).front().id;
+  other.exchange.cancel(other.now, second);
+  other.drain();
+  ASSERT_EQ(other.sent_to<wire::Cancel>(kA).size(), 1U);
+  EXPECT_EQ(other.sent_to<wire::Cancel>(kA).front().ids, std::vector{want});
+  other.give(kA, want, *file.blocks.at(file.root));
+  EXPECT_EQ(other.exchange.totals().duplicates, file.blocks.at(file.root)->size()) << "it crossed the CANCEL";
+  EXPECT_TRUE(other.closed.empty());
+  for (const Host* over : {&host, &other}) {
+    EXPECT_TRUE(over->finished.empty());
+    EXPECT_TRUE(over->failed.empty());
+    EXPECT_EQ(over->exchange.transfer_count(), 0U);
+  }
+}
+
+TEST(Exchange, AWantCancelledBeforeItWentOutIsNotSent) {
+  Host host({.policy = Policy::kP2pOnly});
+  const Content file = make_file(1, 40, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.end_search(transfer);
+  host.give(kA, host.wanted(kA).front().id, *file.blocks.at(file.root));
+  const auto before = host.wanted(kA);
+  // Makes room for another want, which is taken back at once: without the block the download fails.
+  host.handle(kA, wire::DontHave{.ids = {before.back().id}});
+  ASSERT_EQ(host.failed.size(), 1U);
+  EXPECT_EQ(host.failed.front().error.code, ErrorCode::kNotFound);
+  EXPECT_EQ(host.wanted(kA).size(), before.size());
+  std::set<WantId> open;
+  for (const wire::WantEntry& entry : before) open.insert(entry.id);
+  for (const wire::Cancel& cancel : host.sent_to<wire::Cancel>(kA)) {
+    for (const WantId id : cancel.ids) EXPECT_TRUE(open.contains(id)) << id.value;
+  }
+}
+
+TEST(Exchange, TwoDownloadsShareWants) {
+  Host host;
+  const Content file = make_file(1, 4, 1000);
+  const TransferId first = host.download(file.root);
+  const TransferId second = host.download(file.root);
+  host.meet(kA, first);
+  std::size_t given = 0;
+  for (int round = 0; round < 20; ++round) {
+    const auto wanted = host.wanted(kA);
+    for (; given < wanted.size(); ++given) host.give(kA, wanted[given].id, *file.blocks.at(wanted[given].cid));
+  }
+  EXPECT_EQ(given, file.blocks.size()) << "each block was wanted once";
+  EXPECT_EQ(host.finished.size(), 2U);
+  EXPECT_EQ(host.data[first], file.bytes);
+  EXPECT_EQ(host.data[second], file.bytes);
+}
+
+TEST(Exchange, CancellingOneOfTwoDownloadsKeepsTheSharedWant) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId first = host.download(file.root);
+  const TransferId second = host.download(file.root);
+  host.meet(kA, first);
+  host.exchange.handle_peer_provides(host.now, kA, second);
+  host.exchange.cancel(host.now, first);
+  host.drain();
+  EXPECT_TRUE(host.sent_to<wire::Cancel>(kA).empty());
+  host.give(kA, host.wanted(kA).front().id, file.bytes);
+  EXPECT_EQ(host.finished, std::vector{second});
+}
+
+TEST(Exchange, APeerThatCameForAnotherReasonIsAskedOnceForTheRoot) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  host.meet(kA);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kB);
+  for (const PeerId peer : {kA, kB}) {
+    const auto questions = host.wanted(peer, WantKind::kHave);
+    ASSERT_EQ(questions.size(), 1U);
+    EXPECT_EQ(questions.front().cid, file.root);
+    EXPECT_TRUE(host.wanted(peer).empty());
+  }
+  host.handle(kB, wire::Have{{host.wanted(kB, WantKind::kHave).front().id}});
+  ASSERT_EQ(host.wanted(kB).size(), 1U);
+  host.give(kB, host.wanted(kB).front().id, file.bytes);
+  EXPECT_EQ(host.finished, std::vector{transfer});
+}
+
+TEST(Exchange, NoPeerIsAskedWhileTheStoreMayHaveTheRoot) {
+  Host host;
+  host.answers_loads = false;
+  const Content file = make_file(1, 1, 1000);
+  host.download(file.root);
+  host.meet(kA);
+  EXPECT_TRUE(host.sent_to<wire::Want>(kA).empty());
+  host.exchange.handle_loaded(host.now, host.loads.front().request, nullptr);
+  host.drain();
+  EXPECT_EQ(host.wanted(kA, WantKind::kHave).size(), 1U);
+}
+
+TEST(Exchange, GatewayOnlyTellsNoPeer) {
+  Host host({.policy = Policy::kGatewayOnly});
+  const Content file = make_file(1, 1, 1000);
+  host.meet(kA);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kB, transfer);
+  host.wait(seconds(5));
+  EXPECT_TRUE(host.searches.empty());
+  for (const PeerId peer : {kA, kB}) EXPECT_TRUE(host.sent_to<wire::Want>(peer).empty());
+  EXPECT_EQ(host.asked.size(), 1U);
+}
+
+TEST(Exchange, WaitsForTheAnswerOfAPeerThatMayHaveTheRoot) {
+  Host host({.policy = Policy::kP2pOnly});
+  const Content file = make_file(1, 1, 1000);
+  host.meet(kA);
+  const TransferId transfer = host.download(file.root);
+  host.end_search(transfer);
+  EXPECT_TRUE(host.failed.empty());
+  host.handle(kA, wire::DontHave{.ids = {host.wanted(kA, WantKind::kHave).front().id}});
+  ASSERT_EQ(host.failed.size(), 1U);
+  EXPECT_EQ(host.failed.front().error.code, ErrorCode::kNotFound);
+}
+
+TEST(Exchange, FailsWithWhatTheGatewaySaid) {
+  Host host({.policy = Policy::kGatewayOnly});
+  host.download(make_file(1, 1, 1000).root);
+  host.exchange.handle_gateway_failed(host.now, host.asked.front().request, {ErrorCode::kUnavailable, "out to lunch"});
+  host.drain();
+  ASSERT_EQ(host.failed.size(), 1U);
+  EXPECT_EQ(host.failed.front().error, (Error{ErrorCode::kUnavailable, "out to lunch"}));
+}
+
+TEST(Exchange, FailsWhenNoByteComes) {
+  Host host({.policy = Policy::kP2pOnly, .stall_timeout = seconds(30)});
+  const TransferId transfer = host.download(make_file(1, 1, 1000).root);
+  host.meet(kA, transfer);
+  host.wait(seconds(29));
+  EXPECT_TRUE(host.failed.empty());
+  host.wait(seconds(2));
+  ASSERT_EQ(host.failed.size(), 1U);
+  EXPECT_EQ(host.failed.front().error.code, ErrorCode::kTimeout);
+  EXPECT_EQ(host.sent_to<wire::Cancel>(kA).size(), 1U);
+}
+
+TEST(Exchange, SearchesAgainWhileNobodyProvides) {
+  Host host({.policy = Policy::kP2pOnly});
+  host.download(make_file(1, 1, 1000).root);
+  EXPECT_EQ(host.searches.size(), 1U);
+  host.wait(seconds(25));
+  EXPECT_EQ(host.searches.size(), 3U);
+}
+
+TEST(Exchange, GivesOutNoMoreThanIsConsumed) {
+  Host host;
+  host.consumes = false;
+  const Content file = make_file(1, 10, 1000);
+  host.store = file.blocks;
+  DownloadOptions options;
+  options.unconsumed = 2500;
+  const TransferId transfer = host.download(file.root, options);
+  EXPECT_EQ(host.data[transfer].size(), 3000U);
+  host.exchange.consume(host.now, transfer, 400);
+  host.drain();
+  EXPECT_EQ(host.data[transfer].size(), 3000U);
+  host.exchange.consume(host.now, transfer, 200);
+  host.drain();
+  EXPECT_EQ(host.data[transfer].size(), 4000U);
+  EXPECT_TRUE(host.finished.empty());
+  host.exchange.consume(host.now, transfer, UINT64_MAX);
+  host.drain();
+  host.exchange.consume(host.now, transfer, UINT64_MAX);
+  host.drain();
+  host.exchange.consume(host.now, transfer, UINT64_MAX);
+  host.drain();
+  EXPECT_EQ(host.finished, std::vector{transfer});
+  EXPECT_EQ(host.data[transfer], file.bytes);
+}
+
+TEST(Exchange, AReaderMayPauseForLongerThanTheStallTimeout) {
+  Host host({.policy = Policy::kP2pOnly, .stall_timeout = seconds(30)});
+  host.consumes = false;
+  const Content file = make_file(1, 20, 1000);
+  DownloadOptions options;
+  options.unconsumed = 1000;
+  options.traversal.window = 2000;
+  const TransferId transfer = host.download(file.root, options);
+  host.meet(kA, transfer);
+  std::size_t given = 0;
+  const auto give_all = [&] {
+    for (auto wanted = host.wanted(kA); given < wanted.size(); wanted = host.wanted(kA), ++given) {
+      host.give(kA, wanted[given].id, *file.blocks.at(wanted[given].cid));
+    }
+  };
+  give_all();
+  EXPECT_LT(host.data[transfer].size(), file.bytes.size());
+  host.wait(seconds(600));
+  while (host.data[transfer].size() < file.bytes.size() && host.failed.empty()) {
+    host.exchange.consume(host.now, transfer, 1000);
+    host.drain();
+    give_all();
+  }
+  EXPECT_TRUE(host.failed.empty()) << host.failed.front().error.message;
+  EXPECT_EQ(host.data[transfer], file.bytes);
+}
+
+TEST(Exchange, ListsADirectory) {
+  Host host;
+  std::vector<content_id::unixfs::Link> links;
+  for (const char* name : {"a.txt", "b.txt", "c.txt"}) {
+    links.push_back({.name = name, .cid = raw_cid(as_bytes(name)), .cumulative_size = 5, .file_size = 5});
+  }
+  content_id::unixfs::DirectoryBuilder builder(content_id::unixfs::kUnixfsV1_2025, links);
+  Blocks blocks;
+  build_blocks(builder, blocks);
+  const ContentId root = builder.root()->cid;
+
+  DownloadOptions options;
+  options.traversal.scope = content_id::unixfs::Scope::kEntity;
+  const TransferId transfer = host.download(root, options);
+  host.meet(kA, transfer);
+  host.give(kA, host.wanted(kA).front().id, *blocks.at(root));
+  ASSERT_EQ(host.entities.size(), 1U);
+  EXPECT_EQ(host.entities.front().entity.type, content_id::unixfs::EntityType::kDirectory);
+  ASSERT_EQ(host.entries.size(), 3U);
+  EXPECT_EQ(host.entries[1].name, "b.txt");
+  EXPECT_EQ(host.entries[1].cid, links[1].cid);
+  EXPECT_EQ(host.wanted(kA).size(), 1U) << "not its children";
+  EXPECT_EQ(host.finished, std::vector{transfer});
+}
+
+TEST(Exchange, AHashFunctionThatNobodyCanCheckFailsTheDownload) {
+  Host host;
+  const Bytes digest(32, 7);
+  const ContentId root = ContentId::v1(content_id::Codec::kRaw, *Multihash::make(HashCode::kBlake2b256, digest));
+  host.download(root);
+  ASSERT_EQ(host.failed.size(), 1U);
+  EXPECT_EQ(host.failed.front().error.code, ErrorCode::kUnsupported);
+  EXPECT_NE(host.failed.front().error.message.find("hash function"), std::string::npos);
+  EXPECT_NE(host.failed.front().error.message.find(root.to_string()), std::string::npos);
+  EXPECT_TRUE(host.searches.empty());
+}
+
+TEST(Exchange, AnIdentityCidIsItsOwnBlock) {
+  Host host;
+  const ContentId root =
+      ContentId::v1(content_id::Codec::kRaw, *Multihash::make(HashCode::kIdentity, as_bytes("hello")));
+  host.meet(kA);
+  const TransferId transfer = host.download(root);
+  EXPECT_EQ(as_text(host.data[transfer]), "hello");
+  EXPECT_EQ(host.finished, std::vector{transfer});
+  EXPECT_TRUE(host.loads.empty());
+  EXPECT_TRUE(host.searches.empty());
+  EXPECT_TRUE(host.sent_to<wire::Want>(kA).empty());
+}
+
+TEST(Exchange, ADagThatIsNotUnixfsFailsTheDownload) {
+  Host host;
+  const Bytes nonsense = {0xff, 0xff, 0xff};
+  const ContentId root = ContentId::v1(content_id::Codec::kDagPb, digest_of(nonsense));
+  const TransferId transfer = host.download(root);
+  host.meet(kA, transfer);
+  host.give(kA, host.wanted(kA).front().id, nonsense);
+  ASSERT_EQ(host.failed.size(), 1U);
+  EXPECT_EQ(host.failed.front().error.code, ErrorCode::kMalformed);
+  EXPECT_TRUE(host.closed.empty()) << "the peer only passed on what was asked for";
+}
+
+TEST(Exchange, WhatIsOverIsIgnored) {
+  Host host;
+  const TransferId over{77};
+  host.exchange.cancel(host.now, over);
+  host.exchange.consume(host.now, over, 1);
+  host.exchange.handle_providers(host.now, over, 1);
+  host.exchange.handle_peer_provides(host.now, kA, over);
+  host.exchange.handle_peer_disconnected(host.now, kA);
+  host.exchange.handle_message(host.now, kA, Bytes{1});
+  host.exchange.handle_buffered_amount(host.now, kA, 1);
+  host.exchange.handle_loaded(host.now, RequestId{9}, nullptr);
+  host.exchange.handle_hashed(host.now, RequestId{9}, {});
+  host.exchange.handle_gateway_block(host.now, RequestId{9}, share({}));
+  host.exchange.handle_gateway_failed(host.now, RequestId{9}, {ErrorCode::kIo, ""});
+  host.exchange.handle_wakeup(host.now);
+  EXPECT_FALSE(host.exchange.poll_output());
+}
+
+}  // namespace
+}  // namespace codio::transfer

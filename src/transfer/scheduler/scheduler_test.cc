@@ -1,0 +1,400 @@
+#include "transfer/scheduler/scheduler.h"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+
+#include "transfer/testing.h"
+
+namespace codio::transfer {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Cid = Scheduler::Cid;
+
+constexpr TransferId kTransfer{1};
+constexpr PeerId kA{1};
+constexpr PeerId kB{2};
+constexpr Duration kRoundTrip = milliseconds(50);
+
+/// A scheduler with one transfer, whose search for providers has ended.
+struct Bench {
+  explicit Bench(const ExchangeOptions& options = {}) : scheduler(options) {
+    scheduler.add_transfer(kTransfer);
+    scheduler.set_pending_providers(kTransfer, 0);
+  }
+
+  void add_provider(PeerId peer) {
+    scheduler.add_peer(now, peer);
+    scheduler.set_provides(peer, kTransfer);
+  }
+
+  /// Needs the blocks of these numbers.
+  void need(std::uint32_t first, std::uint32_t count = 1) {
+    for (std::uint32_t i = first; i < first + count; ++i) scheduler.need(now, numbered_cid(i), kTransfer);
+  }
+
+  std::vector<Scheduler::Assignment> poll() {
+    std::vector<Scheduler::Assignment> result;
+    while (auto assignment = scheduler.poll_assignment(now)) result.push_back(*std::move(assignment));
+    return result;
+  }
+
+  /// Lets time pass as a host does, which wakes up when told to.
+  std::vector<Scheduler::Assignment> wait(Duration duration) {
+    std::vector<Scheduler::Assignment> result;
+    for (const Time end = now + duration; now < end;) {
+      const auto next = scheduler.next_check();
+      now = next ? std::min(std::max(*next, now + milliseconds(1)), end) : end;
+      for (auto& assignment : poll()) result.push_back(std::move(assignment));
+    }
+    return result;
+  }
+
+  void verify(std::uint32_t number, std::optional<PeerId> from) {
+    scheduler.handle_arrived(numbered_cid(number), from, 262'144);
+    scheduler.handle_verified(numbered_cid(number));
+  }
+
+  Scheduler scheduler;
+  Time now = Time{} + seconds(1000);
+};
+
+std::vector<std::uint32_t> numbers(const std::vector<Scheduler::Assignment>& assignments) {
+  std::vector<std::uint32_t> result;
+  for (const auto& assignment : assignments) {
+    std::uint32_t number = 0;
+    while (numbered_cid(number) != assignment.cid) ++number;
+    result.push_back(number);
+  }
+  return result;
+}
+
+std::size_t count_of(const std::vector<Scheduler::Assignment>& assignments, std::optional<PeerId> source) {
+  return static_cast<std::size_t>(
+      std::count_if(assignments.begin(), assignments.end(), [&](const auto& entry) { return entry.peer == source; }));
+}
+
+TEST(Scheduler, AsksForWhatIsNeededSoonestFirst) {
+  Bench bench;
+  bench.add_provider(kA);
+  for (const std::uint32_t number : {5, 1, 3}) bench.need(number);
+  EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{5, 1, 3}));
+}
+
+TEST(Scheduler, ABlockAskedAgainKeepsItsPlace) {
+  Bench bench;
+  bench.add_provider(kA);
+  bench.need(1, 8);
+  EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{1, 2, 3, 4})) << "an unknown peer gets a few";
+  bench.scheduler.remove_peer(kA);
+  bench.add_provider(kB);
+  EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{1, 2, 3, 4}));
+}
+
+TEST(Scheduler, AsksOnlyProvidersOfTheTransfer) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.scheduler.add_peer(bench.now, kA);
+  bench.need(1);
+  EXPECT_TRUE(bench.poll().empty());
+  bench.scheduler.set_provides(kA, kTransfer);
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U);
+}
+
+TEST(Scheduler, SpreadsBlocksByWhoWouldFinishThemFirst) {
+  Bench bench;
+  bench.add_provider(kA);
+  bench.add_provider(kB);
+  bench.need(1, 2);
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "as long as no rate is known: one each";
+  bench.now += seconds(1);
+  bench.scheduler.handle_bytes(bench.now, kA, 4'000'000, seconds(1));
+  bench.scheduler.handle_bytes(bench.now, kB, 1'000'000, seconds(1));
+  bench.verify(1, kA);
+  bench.verify(2, kB);
+  bench.need(10, 10);
+  const auto assignments = bench.poll();
+  EXPECT_EQ(assignments.size(), 10U);
+  EXPECT_EQ(count_of(assignments, kA), 8U);
+}
+
+TEST(Scheduler, ThePipelineHoldsARoundTripAndAMargin) {
+  Bench bench;
+  bench.add_provider(kA);
+  bench.need(1);
+  bench.poll();
+  bench.now += seconds(1);
+  bench.scheduler.handle_bytes(bench.now, kA, 4 * 262'144, milliseconds(750));
+  bench.verify(1, kA);
+  bench.need(10, 50);
+  EXPECT_EQ(bench.poll().size(), 4U);
+}
+
+TEST(Scheduler, ThePipelineIsBoundedEvenIfAllBlocksAreEmpty) {
+  Bench bench;
+  bench.add_provider(kA);
+  for (std::uint32_t i = 0; i < 5000; ++i) {
+    bench.need(i);
+    ASSERT_EQ(bench.poll().size(), 1U);
+    bench.now += milliseconds(200);
+    bench.scheduler.handle_bytes(bench.now, kA, 1'000'000'000, kRoundTrip);
+    bench.scheduler.handle_arrived(numbered_cid(i), kA, 0);
+    bench.scheduler.handle_verified(numbered_cid(i));
+  }
+  bench.need(10'000, 200);
+  EXPECT_EQ(bench.poll().size(), 64U);
+}
+
+TEST(Scheduler, RemembersDontHaveForThatBlockOnly) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1, 2);
+  EXPECT_EQ(bench.poll().size(), 2U);
+  bench.scheduler.handle_lacks(kA, numbered_cid(1));
+  EXPECT_TRUE(bench.wait(seconds(1)).empty());
+  bench.add_provider(kB);
+  const auto again = bench.poll();
+  ASSERT_FALSE(again.empty());
+  EXPECT_EQ(again.front().cid, numbered_cid(1));
+  EXPECT_EQ(again.front().peer, kB);
+  bench.need(3);
+  EXPECT_EQ(bench.poll().size(), 1U) << "others are still asked of it";
+}
+
+TEST(Scheduler, ASilentPeerIsAvoidedAndThenTriedAgain) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1);
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U);
+  bench.add_provider(kB);
+  const auto moved = bench.wait(milliseconds(700));
+  EXPECT_EQ(count_of(moved, kB), 1U) << "what it owes is asked elsewhere";
+  bench.verify(1, kB);
+  bench.scheduler.remove_peer(kB);
+
+  bench.need(2);
+  EXPECT_TRUE(bench.wait(seconds(4)).empty());
+  EXPECT_EQ(count_of(bench.wait(seconds(2)), kA), 1U) << "five seconds later";
+
+  bench.add_provider(kB);
+  EXPECT_EQ(count_of(bench.wait(milliseconds(700)), kB), 1U);
+  bench.verify(2, kB);
+  bench.scheduler.remove_peer(kB);
+  bench.need(3);
+  EXPECT_TRUE(bench.wait(seconds(8)).empty()) << "twice as long each time";
+  EXPECT_EQ(count_of(bench.wait(seconds(3)), kA), 1U);
+
+  bench.scheduler.handle_bytes(bench.now, kA, 1000, kRoundTrip);
+  bench.verify(3, kA);
+  bench.need(4);
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "a byte forgives everything";
+}
+
+TEST(Scheduler, AWaitingPeerThatOwesNothingIsNotSilent) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.wait(seconds(60));
+  bench.need(1);
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U);
+}
+
+TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1);
+  bench.poll();
+  std::vector<Scheduler::Assignment> asked;
+  // Bytes come, but never this block's end.
+  const auto pass = [&](Duration duration) {
+    for (Duration passed{}; passed < duration; passed += milliseconds(100)) {
+      bench.scheduler.handle_bytes(bench.now, kA, 10'000, kRoundTrip);
+      for (auto& assignment : bench.wait(milliseconds(100))) asked.push_back(std::move(assignment));
+    }
+  };
+  pass(seconds(10));
+  EXPECT_TRUE(asked.empty()) << "there is nobody else";
+  bench.add_provider(kB);
+  pass(seconds(1));
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked.front().peer, kB);
+  pass(milliseconds(400));
+  EXPECT_EQ(asked.size(), 1U);
+  bench.scheduler.handle_arrived(numbered_cid(1), kB, 1000);
+  EXPECT_EQ(bench.scheduler.handle_verified(numbered_cid(1)), (std::vector<std::optional<PeerId>>{kA}))
+      << "the late one gets a CANCEL";
+}
+
+TEST(Scheduler, BlocksOfARemovedPeerAreNeededAgain) {
+  Bench bench;
+  bench.add_provider(kA);
+  bench.add_provider(kB);
+  bench.need(1, 4);
+  EXPECT_EQ(bench.poll().size(), 4U);
+  bench.scheduler.remove_peer(kA);
+  const auto again = bench.poll();
+  EXPECT_EQ(again.size(), 2U);
+  EXPECT_EQ(count_of(again, kB), 2U);
+}
+
+TEST(Scheduler, ABlockThatArrivedIsNotAskedElsewhereUnlessItIsRefuted) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.add_provider(kB);
+  bench.need(1);
+  const auto first = bench.poll();
+  ASSERT_EQ(first.size(), 1U);
+  bench.scheduler.handle_arrived(numbered_cid(1), first.front().peer, 1000);
+  EXPECT_TRUE(bench.wait(seconds(10)).empty()) << "it is being hashed";
+  bench.scheduler.remove_peer(*first.front().peer);
+  bench.scheduler.handle_refuted(numbered_cid(1));
+  EXPECT_EQ(bench.poll().size(), 1U);
+}
+
+TEST(Scheduler, RemovingATransferForgetsWhatOnlyItNeeded) {
+  Bench bench;
+  constexpr TransferId kOther{2};
+  bench.scheduler.add_transfer(kOther);
+  bench.add_provider(kA);
+  bench.need(1, 3);
+  bench.scheduler.need(bench.now, numbered_cid(2), kOther);
+  EXPECT_EQ(bench.poll().size(), 3U) << "a shared block is asked for once";
+  const auto cancelled = bench.scheduler.remove_transfer(kTransfer);
+  auto cancelled_numbers = numbers(cancelled);
+  std::sort(cancelled_numbers.begin(), cancelled_numbers.end());
+  EXPECT_EQ(cancelled_numbers, (std::vector<std::uint32_t>{1, 3}));
+  EXPECT_TRUE(bench.scheduler.needs(numbered_cid(2)));
+  EXPECT_FALSE(bench.scheduler.needs(numbered_cid(1)));
+}
+
+TEST(Scheduler, WithoutBlocksThereIsNothingToComeBackFor) {
+  Bench bench;
+  EXPECT_FALSE(bench.scheduler.next_check());
+  bench.need(1);
+  bench.poll();
+  EXPECT_TRUE(bench.scheduler.next_check());
+  bench.verify(1, std::nullopt);
+  EXPECT_FALSE(bench.scheduler.next_check());
+}
+
+TEST(GatewayPolicy, P2pFirstWaitsForTheSearchNoLongerThanTheDeadline) {
+  for (const std::optional<std::uint32_t> pending : {std::optional<std::uint32_t>(), std::optional<std::uint32_t>(2)}) {
+    Bench bench;
+    bench.scheduler.set_pending_providers(kTransfer, pending);
+    bench.need(1);
+    EXPECT_TRUE(bench.wait(milliseconds(450)).empty());
+    EXPECT_EQ(count_of(bench.wait(milliseconds(200)), std::nullopt), 1U);
+  }
+}
+
+TEST(GatewayPolicy, P2pFirstDoesNotWaitForNobody) {
+  Bench bench;
+  bench.need(1);
+  EXPECT_EQ(count_of(bench.poll(), std::nullopt), 1U);
+}
+
+TEST(GatewayPolicy, P2pFirstLeavesToPeersWhatTheyCanServe) {
+  Bench bench;
+  bench.add_provider(kA);
+  bench.need(1, 50);
+  const auto assignments = bench.poll();
+  EXPECT_EQ(count_of(assignments, std::nullopt), 0U) << "even if they are busy";
+  EXPECT_EQ(count_of(assignments, kA), assignments.size());
+}
+
+TEST(GatewayPolicy, P2pFirstAsksAGatewayForWhatPeersOweTooLong) {
+  Bench bench;
+  bench.add_provider(kA);
+  bench.need(1);
+  bench.poll();
+  EXPECT_EQ(count_of(bench.wait(milliseconds(700)), std::nullopt), 1U);
+}
+
+TEST(GatewayPolicy, FastestUsesGatewaysBesideFullPeers) {
+  Bench bench({.policy = Policy::kFastest});
+  bench.scheduler.set_pending_providers(kTransfer, std::nullopt);
+  bench.add_provider(kA);
+  bench.need(1, 50);
+  const auto assignments = bench.poll();
+  EXPECT_GT(count_of(assignments, kA), 0U);
+  EXPECT_GT(count_of(assignments, std::nullopt), 0U);
+}
+
+TEST(GatewayPolicy, GatewayOnlyAsksNoPeer) {
+  Bench bench({.policy = Policy::kGatewayOnly});
+  bench.scheduler.set_pending_providers(kTransfer, std::nullopt);
+  bench.add_provider(kA);
+  bench.need(1, 50);
+  const auto assignments = bench.poll();
+  EXPECT_EQ(count_of(assignments, std::nullopt), assignments.size());
+  EXPECT_FALSE(assignments.empty());
+}
+
+TEST(GatewayPolicy, P2pOnlyAsksNoGateway) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.need(1, 50);
+  EXPECT_TRUE(bench.wait(seconds(60)).empty());
+}
+
+TEST(GatewayPolicy, WithoutGatewaysNoneIsAsked) {
+  Bench bench({.has_gateways = false});
+  bench.need(1, 50);
+  EXPECT_TRUE(bench.wait(seconds(60)).empty());
+}
+
+TEST(GatewayPolicy, AFewRequestsAreOpenAtATime) {
+  Bench bench({.policy = Policy::kGatewayOnly});
+  bench.need(0, 50);
+  EXPECT_EQ(bench.poll().size(), 8U);
+  EXPECT_TRUE(bench.poll().empty());
+  bench.verify(0, std::nullopt);
+  EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{8}));
+  bench.scheduler.handle_gateway_failed(numbered_cid(1));
+  EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{9})) << "and not the failed one again";
+  bench.scheduler.remove_transfer(kTransfer);
+  bench.scheduler.add_transfer(kTransfer);
+  bench.need(100, 50);
+  EXPECT_EQ(bench.poll().size(), 8U);
+}
+
+TEST(Hopeless, OnlyWhatCannotComeAnyMore) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  Scheduler& scheduler = bench.scheduler;
+  scheduler.set_pending_providers(kTransfer, std::nullopt);
+  bench.need(1, 2);
+  EXPECT_TRUE(scheduler.hopeless().empty()) << "the search runs";
+  scheduler.set_pending_providers(kTransfer, 1);
+  EXPECT_TRUE(scheduler.hopeless().empty()) << "one is being connected";
+  bench.add_provider(kA);
+  scheduler.set_pending_providers(kTransfer, 0);
+  EXPECT_TRUE(scheduler.hopeless().empty()) << "one may have it";
+  bench.poll();
+  EXPECT_TRUE(scheduler.hopeless().empty()) << "one is asked";
+  scheduler.handle_lacks(kA, numbered_cid(2));
+  EXPECT_EQ(scheduler.hopeless(), (std::vector<Cid>{numbered_cid(2)}));
+  scheduler.remove_peer(kA);
+  EXPECT_EQ(scheduler.hopeless(), (std::vector<Cid>{numbered_cid(1), numbered_cid(2)}));
+}
+
+TEST(Hopeless, AvoidedPeersAreStillHope) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1);
+  bench.poll();
+  bench.wait(seconds(1));
+  bench.need(2);
+  bench.poll();
+  EXPECT_TRUE(bench.scheduler.hopeless().empty());
+}
+
+TEST(Hopeless, GatewaysAreHopeUntilTheyFailed) {
+  Bench bench({.policy = Policy::kGatewayOnly});
+  bench.need(1);
+  EXPECT_TRUE(bench.scheduler.hopeless().empty());
+  bench.poll();
+  EXPECT_TRUE(bench.scheduler.hopeless().empty());
+  bench.scheduler.handle_gateway_failed(numbered_cid(1));
+  EXPECT_EQ(bench.scheduler.hopeless().size(), 1U);
+}
+
+}  // namespace
+}  // namespace codio::transfer
