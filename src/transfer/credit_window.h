@@ -11,8 +11,7 @@
 namespace codio::transfer {
 
 struct CreditWindowOptions {
-  /// What a fresh browser pair carries without overrunning a socket queue (facts: 256 KiB is safe, 1 MiB stalls for
-  /// seconds).
+  /// What a fresh browser pair carries without overrunning a socket queue: 1 MiB stalls for seconds.
   std::uint64_t initial = 256 * 1024;
   /// Small enough that a 1 Mbit/s link queues for half a second at most, large enough for four frames.
   std::uint64_t minimum = 64 * 1024;

@@ -39,7 +39,7 @@ std::optional<Sender::Load> Sender::poll_load() {
     ++asked_;
     return question;
   }
-  if (ahead_ >= kLoadAhead || credit_ <= sent_) return std::nullopt;
+  if (ahead_ >= kLoadAhead) return std::nullopt;
   const auto next =
       std::find_if(jobs_.begin(), jobs_.end(), [](const Job& job) { return job.state == State::kWaiting; });
   if (next == jobs_.end()) return std::nullopt;

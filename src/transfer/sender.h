@@ -35,8 +35,7 @@ class Sender {
   /// What the channel still holds of what poll_frame() gave.
   void handle_buffered_amount(std::size_t bytes) { buffered_ = bytes; }
 
-  /// The next want to look up in the store: questions for HAVE at once, blocks at most kLoadAhead at a time, and only for
-  /// one who granted credit.
+  /// The next want to look up in the store: questions for HAVE at once, blocks at most kLoadAhead at a time.
   std::optional<Load> poll_load();
   /// The store's answer to a want of kind block, once for each; null: not here. A want cancelled meanwhile is ignored.
   /// Returns whether a DONT_HAVE is due.
