@@ -1,8 +1,7 @@
 #include "sim/content.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
+#include <openssl/sha.h>
 #include <random>
 
 namespace codio::sim {

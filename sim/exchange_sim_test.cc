@@ -1,6 +1,5 @@
 // What the engine must hold to whatever the peers do. Each scenario runs on many seeds; a failure names its seed.
 #include <gtest/gtest.h>
-
 #include <numeric>
 
 #include "sim/swarm.h"
@@ -187,8 +186,8 @@ TEST_P(Scenario, ARangeBringsOnlyItsBlocks) {
   options.traversal.range = {begin, begin + 1000};
   const Outcome& outcome = download(file, options);
   ASSERT_TRUE(run_until_over(outcome));
-  ASSERT_EQ(outcome.bytes, Bytes(file.bytes.begin() + static_cast<long>(begin),
-                                 file.bytes.begin() + static_cast<long>(begin) + 1000));
+  ASSERT_EQ(outcome.bytes,
+            Bytes(file.bytes.begin() + static_cast<long>(begin), file.bytes.begin() + static_cast<long>(begin) + 1000));
   EXPECT_LT(swarm.exchange(provider).totals().uploaded, kMiB + 4096);
 }
 

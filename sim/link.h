@@ -15,7 +15,8 @@ namespace codio::sim {
 struct LinkOptions {
   Duration delay = std::chrono::milliseconds(10);  ///< One way.
   double rate = 10e6;                              ///< Bytes a second.
-  /// SCTP is reliable: a lost packet is a time in which nothing is delivered. This is the share of messages that meet one.
+  /// SCTP is reliable: a lost packet is a time in which nothing is delivered. This is the share of messages that meet
+  /// one.
   double loss = 0;
 };
 

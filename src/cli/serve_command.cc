@@ -1,10 +1,5 @@
 // serve: a node, from its first line on the standard output to SIGINT or SIGTERM.
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/address.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -17,6 +12,11 @@
 #include <thread>
 #include <utility>
 #include <vector>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "cli/content.h"
 #include "cli/options.h"

@@ -1,9 +1,9 @@
 #include "cli/session.h"
 
-#include <boost/asio/executor_work_guard.hpp>
 #include <cstdlib>
 #include <spdlog/spdlog.h>
 #include <utility>
+#include <boost/asio/executor_work_guard.hpp>
 
 #include "cli/terminal.h"
 

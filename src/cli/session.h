@@ -1,12 +1,12 @@
 // The store and, when a command may need the network, a TransferManager that runs while the command waits.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+#include <boost/asio/io_context.hpp>
 
 #include "cli/options.h"
 #include "node/content_path.h"

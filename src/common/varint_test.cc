@@ -1,7 +1,6 @@
 #include "common/varint.h"
 
 #include <gtest/gtest.h>
-
 #include <limits>
 
 namespace codio {

@@ -32,7 +32,8 @@ Result<std::string> percent_decode(std::string_view text) {
     if (text[i] == '%') {
       const std::string_view digits = text.substr(i + 1, 2);
       const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-      if (digits.size() != 2 || read.ptr != digits.data() + 2) return fail(ErrorCode::kMalformed, "bad percent-encoding");
+      if (digits.size() != 2 || read.ptr != digits.data() + 2)
+        return fail(ErrorCode::kMalformed, "bad percent-encoding");
       i += 2;
     }
     if (value == 0) return fail(ErrorCode::kMalformed, "NUL in a path");

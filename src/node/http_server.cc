@@ -1,7 +1,8 @@
-#include <utility>
-
 #include "node/http_server.h"
 
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -15,8 +16,6 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
-#include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "node/content_path.h"
 #include "node/store_walk.h"
@@ -27,8 +26,8 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 namespace unixfs = content_id::unixfs;
-using asio::ip::tcp;
 using asio::use_awaitable;
+using asio::ip::tcp;
 using nlohmann::json;
 using Request = http::request<http::string_body>;
 
@@ -70,12 +69,10 @@ std::string_view header(const Request& request, http::field field) {
 }
 
 /// If-None-Match is a list of tags, weak or not, or `*`.
-bool matches_etag(std::string_view list, std::string_view etag) {
-  return list == "*" || list.find(etag) != list.npos;
-}
+bool matches_etag(std::string_view list, std::string_view etag) { return list == "*" || list.find(etag) != list.npos; }
 
-/// `bytes=A-B`, `bytes=A-`, `bytes=-N`, of a file of `size` bytes. Nothing: no or another kind of range; then the whole file
-/// is the answer. An error: 416.
+/// `bytes=A-B`, `bytes=A-`, `bytes=-N`, of a file of `size` bytes. Nothing: no or another kind of range; then the whole
+/// file is the answer. An error: 416.
 Result<std::optional<unixfs::ByteRange>> parse_range(std::string_view text, std::uint64_t size) {
   if (!text.starts_with("bytes=") || text.find(',') != text.npos) return std::nullopt;
   text.remove_prefix(6);
@@ -189,8 +186,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   static asio::awaitable<void> accept(std::shared_ptr<Impl> self) {
     for (;;) {
       boost::system::error_code error;
-      tcp::socket socket =
-          co_await self->acceptor_.async_accept(asio::redirect_error(use_awaitable, error));
+      tcp::socket socket = co_await self->acceptor_.async_accept(asio::redirect_error(use_awaitable, error));
       if (error == asio::error::operation_aborted || !self->acceptor_.is_open()) co_return;
       if (error) {
         // No file descriptor is free, most likely: one may be soon.
@@ -253,11 +249,13 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
       co_return co_await respond(stream, request, http::status::no_content, "");
     }
     if (request.method() != http::verb::get && request.method() != http::verb::head) {
-      co_return co_await respond(stream, request, http::status::method_not_allowed, "only GET and HEAD are allowed here");
+      co_return co_await respond(stream, request, http::status::method_not_allowed,
+                                 "only GET and HEAD are allowed here");
     }
     if (target.path.starts_with("/ipfs/")) co_return co_await answer_content(stream, request, target, "/ipfs/");
     if (target.path.starts_with("/codio/")) co_return co_await answer_content(stream, request, target, "/codio/");
-    if (target.path == "/.well-known/codio") co_return co_await respond_json(stream, request, descriptor(), Readers::kAllOrigins);
+    if (target.path == "/.well-known/codio")
+      co_return co_await respond_json(stream, request, descriptor(), Readers::kAllOrigins);
     if (target.path == "/api/roots") co_return co_await answer_roots(stream, request);
     const auto file = options_.web_files.find(target.path);
     if (!file) co_return co_await respond(stream, request, http::status::not_found, "there is no " + target.path);
@@ -401,8 +399,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
-  /// Runs `read` on another thread: the disk may be slow. A coroutine stays on the executor that it was spawned on, hence
-  /// one of its own.
+  /// Runs `read` on another thread: the disk may be slow. A coroutine stays on the executor that it was spawned on,
+  /// hence one of its own.
   template <class Read>
   asio::awaitable<std::invoke_result_t<Read>> read_store(Read read) {
     auto result = co_await asio::co_spawn(readers_, run(std::move(read)), use_awaitable);

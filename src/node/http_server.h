@@ -1,11 +1,11 @@
 // The node's HTTP side: the descriptor, blocks and files, the browser's files, and the way in to the rendezvous.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+#include <boost/asio/io_context.hpp>
 
 #include "common/result.h"
 #include "node/web_files.h"

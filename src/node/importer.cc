@@ -1,19 +1,18 @@
 #include "node/importer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <fcntl.h>
 #include <future>
 #include <optional>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "node/hash.h"
 
@@ -54,8 +53,11 @@ class OpenFile {
 class Importer {
  public:
   Importer(store::BlockStore* store, const ImportOptions& options)
-      : store_(store), options_(options), threads_(std::max(1U, std::thread::hardware_concurrency())),
-        pool_(threads_), writer_(1) {}
+      : store_(store),
+        options_(options),
+        threads_(std::max(1U, std::thread::hardware_concurrency())),
+        pool_(threads_),
+        writer_(1) {}
 
   Result<Link> import(const fs::path& path) {
     auto link = import_entry(path);
@@ -82,7 +84,8 @@ class Importer {
       case fs::file_type::directory: return import_directory(path);
       case fs::file_type::symlink: return import_symlink(path);
       default:
-        if (options_.on_warning) options_.on_warning("left out " + path.string() + ": not a file, directory or symlink");
+        if (options_.on_warning)
+          options_.on_warning("left out " + path.string() + ": not a file, directory or symlink");
         return std::nullopt;
     }
   }

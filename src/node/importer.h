@@ -20,9 +20,9 @@ struct ImportOptions {
   std::function<void(const std::string& message)> on_warning;
 };
 
-/// Imports `path` and all below it. `store` may be null: then only the CID is computed. Hashes on as many threads as there
-/// are cores; memory: a few megabytes a core. The blocks are in the store when it returns, but safe from a power loss only
-/// after BlockStore::add_root() or sync().
+/// Imports `path` and all below it. `store` may be null: then only the CID is computed. Hashes on as many threads as
+/// there are cores; memory: a few megabytes a core. The blocks are in the store when it returns, but safe from a power
+/// loss only after BlockStore::add_root() or sync().
 Result<content_id::unixfs::Link> import_path(const std::filesystem::path& path, store::BlockStore* store,
                                              const ImportOptions& options);
 

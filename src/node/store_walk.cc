@@ -29,7 +29,8 @@ Result<unixfs::Entity> StoreWalk::entity() {
   while (!traversal_.entity()) {
     const auto block = next_block();
     if (!block) return std::unexpected(block.error());
-    if (!*block && !traversal_.entity()) return fail(ErrorCode::kUnsupported, root_.to_string() + " is no UnixFS entity");
+    if (!*block && !traversal_.entity())
+      return fail(ErrorCode::kUnsupported, root_.to_string() + " is no UnixFS entity");
   }
   return *traversal_.entity();
 }

@@ -19,7 +19,8 @@ struct LinkedBlock {
 /// message names it.
 class StoreWalk {
  public:
-  StoreWalk(const store::BlockStore& store, const content_id::ContentId& root, content_id::unixfs::TraversalOptions options);
+  StoreWalk(const store::BlockStore& store, const content_id::ContentId& root,
+            content_id::unixfs::TraversalOptions options);
 
   /// What the path leads to.
   Result<content_id::unixfs::Entity> entity();

@@ -1,15 +1,14 @@
-#include <utility>
-
 #include "node/transfer_manager.h"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <map>
 #include <random>
 #include <set>
 #include <thread>
+#include <utility>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include "content_id/unixfs/builder.h"
 #include "node/hash.h"
@@ -28,9 +27,7 @@ constexpr std::size_t kMaxBanned = 4096;
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
 
-Time now() {
-  return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
-}
+Time now() { return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())); }
 
 /// Stores a file's blocks and returns its CID, in the default profile.
 Result<ContentId> keep(store::BlockStore& store, BytesView content) {
@@ -68,10 +65,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void start() {
     connections_factory_ = std::make_unique<webrtc::PeerConnectionFactory>(
-        webrtc::PeerConnectionFactory::Options{.ice_servers = options_.ice_servers,
-                                               .use_loopback = options_.use_loopback,
-                                               .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                   options_.connect_timeout)},
+        webrtc::PeerConnectionFactory::Options{
+            .ice_servers = options_.ice_servers,
+            .use_loopback = options_.use_loopback,
+            .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.connect_timeout)},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
     for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
       clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i)));
@@ -111,9 +108,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   TransferId download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events,
                       std::vector<std::string> peers) {
     const TransferId id = exchange_.download(now(), root, std::move(options));
-    downloads_.emplace(id, Download{.events = std::move(events),
-                                    .progress = {.id = id, .root = root},
-                                    .peers = std::move(peers)});
+    downloads_.emplace(
+        id, Download{.events = std::move(events), .progress = {.id = id, .root = root}, .peers = std::move(peers)});
     drain_later();
     return id;
   }
@@ -150,8 +146,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
                   [this, peer, cid, on_connected = std::move(on_connected)](const Result<ContentId>& kept) {
                     if (!kept) return on_connected(std::unexpected(kept.error()));
                     if (*kept != cid) {
-                      return on_connected(fail(ErrorCode::kMismatch, "the content is " + kept->to_string() + ", not " +
-                                                                         cid.to_string()));
+                      return on_connected(fail(ErrorCode::kMismatch,
+                                               "the content is " + kept->to_string() + ", not " + cid.to_string()));
                     }
                     announce(cid);
                     connect(peer, {}, on_connected);
@@ -493,8 +489,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
             },
         .on_local_candidate =
             [this, client, peer, session](webrtc::IceCandidate candidate) {
-              clients_[client]->send(rendezvous::Candidate{peer, session, std::move(candidate.candidate),
-                                                           std::move(candidate.mid)});
+              clients_[client]->send(
+                  rendezvous::Candidate{peer, session, std::move(candidate.candidate), std::move(candidate.mid)});
             },
         .on_open = [this, id] { handle_open(id); },
         .on_message =
@@ -545,9 +541,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   PeerId id_of(const Connection& wanted) const {
-    return std::find_if(connections_.begin(), connections_.end(), [&](const auto& entry) {
-             return entry.second.get() == &wanted;
-           })->first;
+    return std::find_if(connections_.begin(), connections_.end(),
+                        [&](const auto& entry) { return entry.second.get() == &wanted; })
+        ->first;
   }
 
   boost::asio::any_io_executor executor_;
@@ -619,7 +615,8 @@ std::future<Result<void>> TransferManager::serve_content(std::string peer, Conte
   auto promise = std::make_shared<std::promise<Result<void>>>();
   boost::asio::post(impl_->executor(), [impl = impl_, promise, peer = std::move(peer), cid = std::move(cid),
                                         content = std::move(content)]() mutable {
-    impl->serve(peer, cid, std::move(content), [promise](Result<void> served) { promise->set_value(std::move(served)); });
+    impl->serve(peer, cid, std::move(content),
+                [promise](Result<void> served) { promise->set_value(std::move(served)); });
   });
   return promise->get_future();
 }

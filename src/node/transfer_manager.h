@@ -1,7 +1,6 @@
 // The native host of the exchange engine: moves its bytes over WebRTC, HTTPS and the store.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -9,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <vector>
+#include <boost/asio/any_io_executor.hpp>
 
 #include "common/result.h"
 #include "content_id/cid.h"
@@ -62,9 +62,9 @@ struct TransferProgress {
 
 /// Downloads and serves content.
 ///
-/// Threads: call everything on the executor, whose handlers must not run concurrently, except the functions that return a
-/// future: they may be called from any thread but that one while it runs. Store access and hashing run on threads of its
-/// own; WebRTC and the gateway have theirs. The destructor waits for them.
+/// Threads: call everything on the executor, whose handlers must not run concurrently, except the functions that return
+/// a future: they may be called from any thread but that one while it runs. Store access and hashing run on threads of
+/// its own; WebRTC and the gateway have theirs. The destructor waits for them.
 class TransferManager {
  public:
   /// Fails if a gateway's URL is malformed.
@@ -82,12 +82,12 @@ class TransferManager {
                                 DownloadEvents events);
   void cancel(transfer::TransferId transfer);
 
-  /// Downloads a file whole into memory from one peer, or from several at once, whom a rendezvous knows by these ids. What
-  /// they do not give comes from the gateway, if there is one.
+  /// Downloads a file whole into memory from one peer, or from several at once, whom a rendezvous knows by these ids.
+  /// What they do not give comes from the gateway, if there is one.
   std::future<Result<Bytes>> download_from_peer(std::string peer, content_id::ContentId cid);
   std::future<Result<Bytes>> download_from_multiple_peers(std::vector<std::string> peers, content_id::ContentId cid);
-  /// Keeps `content` and connects to the peer, which can then have it without searching. kMismatch if the content's CID,
-  /// in the default profile, is not `cid`.
+  /// Keeps `content` and connects to the peer, which can then have it without searching. kMismatch if the content's
+  /// CID, in the default profile, is not `cid`.
   std::future<Result<void>> serve_content(std::string peer, content_id::ContentId cid, Bytes content);
   /// Ready when the channel is open.
   std::future<Result<void>> connect_to_peer(std::string peer);

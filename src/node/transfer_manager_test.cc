@@ -1,21 +1,20 @@
-// Native peers over real sockets on the loopback interface: the three tests that the proposal names, and what goes wrong.
-#include <utility>
-
+// Native peers over real sockets on the loopback interface: the three tests that the proposal names, and what goes
+// wrong.
 #include "node/transfer_manager.h"
 
-#include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <iterator>
 #include <mutex>
 #include <random>
+#include <stdlib.h>
 #include <thread>
+#include <utility>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 
 #include "content_id/car.h"
 #include "content_id/unixfs/builder.h"
@@ -125,9 +124,8 @@ class TransferManagerTest : public testing::Test {
     options.rendezvous = {*rendezvous::ServerUrl::parse("ws" + server_->endpoint().url().substr(4) + "/rendezvous")};
     options.use_loopback = true;
     options.gateway = std::move(gateway);
-    loop_.run([&] {
-      peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options));
-    });
+    loop_.run(
+        [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
     while (id(peer).empty()) std::this_thread::yield();
     return peer;
   }
@@ -151,9 +149,7 @@ class TransferManagerTest : public testing::Test {
     return promise.get_future().get();
   }
 
-  gateway::GatewayConfig gateway_config() {
-    return {.primary = server_->endpoint().url() + "/ipfs/", .fallbacks = {}};
-  }
+  gateway::GatewayConfig gateway_config() { return {.primary = server_->endpoint().url() + "/ipfs/", .fallbacks = {}}; }
 
   TemporaryFolder node_folder_;
   std::shared_ptr<store::BlockStore> node_store_;
@@ -232,7 +228,8 @@ TEST_F(TransferManagerTest, AnAnnouncedRootIsFoundThroughTheRendezvous) {
   loop_.run([&] { seeder.transfers->announce_content(cid); });
   // The announcement and the question reach the server on different connections.
   Result<Bytes> bytes = fail(ErrorCode::kNotFound, "");
-  for (int i = 0; i < 50 && !bytes && bytes.error().code == ErrorCode::kNotFound; ++i) bytes = download(downloader, cid);
+  for (int i = 0; i < 50 && !bytes && bytes.error().code == ErrorCode::kNotFound; ++i)
+    bytes = download(downloader, cid);
   ASSERT_TRUE(bytes) << bytes.error().message;
   EXPECT_TRUE(*bytes == content);
 }
@@ -282,8 +279,8 @@ TEST_F(TransferManagerTest, ConnectingToNobodySaysSo) {
 
 TEST_F(TransferManagerTest, AnUnknownCidFailsAndSaysSo) {
   Peer& downloader = add_peer();
-  const auto bytes = download(
-      downloader, *ContentId::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"));
+  const auto bytes =
+      download(downloader, *ContentId::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"));
   ASSERT_FALSE(bytes);
   EXPECT_EQ(bytes.error().code, ErrorCode::kNotFound);
   EXPECT_NE(bytes.error().message.find("bafkreifzjut"), std::string::npos) << bytes.error().message;

@@ -71,7 +71,8 @@ std::string_view content_type_of(std::string_view name) {
   std::string extension(name.substr(dot + 1));
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  const auto found = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& type) { return type.first == extension; });
+  const auto found =
+      std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& type) { return type.first == extension; });
   return found == kTypes.end() ? "application/octet-stream" : found->second;
 }
 

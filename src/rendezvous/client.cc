@@ -1,6 +1,13 @@
 #include "rendezvous/client.h"
 
 #include <algorithm>
+#include <charconv>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <utility>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -15,13 +22,6 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
-#include <charconv>
-#include <deque>
-#include <map>
-#include <optional>
-#include <random>
-#include <set>
-#include <utility>
 
 namespace codio::rendezvous {
 namespace {

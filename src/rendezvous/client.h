@@ -1,7 +1,6 @@
 // A peer's side of the rendezvous, docs/protocol.md §2: one WebSocket that is kept open.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+#include <boost/asio/any_io_executor.hpp>
 
 #include "common/result.h"
 #include "content_id/cid.h"

@@ -1,15 +1,15 @@
 // The rendezvous server: WebSockets on one side, a Directory on the other. docs/protocol.md §2.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <utility>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <chrono>
-#include <cstddef>
-#include <memory>
-#include <utility>
 
 #include "rendezvous/directory.h"
 

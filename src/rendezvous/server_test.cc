@@ -2,6 +2,12 @@
 #include "rendezvous/server.h"
 
 #include <atomic>
+#include <functional>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <optional>
+#include <thread>
+#include <utility>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -13,12 +19,6 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 #include <boost/beast/websocket.hpp>
-#include <functional>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <optional>
-#include <thread>
-#include <utility>
 
 #include "rendezvous/client.h"
 

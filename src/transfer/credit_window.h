@@ -23,17 +23,17 @@ struct CreditWindowOptions {
 };
 
 /// Measures the path from the receiver's side alone: a byte that the sender could only send after a grant arrives one
-/// round trip and its queueing later. While that delay stays near the smallest seen and a larger window brings a higher rate,
-/// the window doubles each round; then it settles at rate × (smallest delay + queue target).
-/// A smallest delay that is old is measured anew behind half a window: a full one would measure its own queue.
+/// round trip and its queueing later. While that delay stays near the smallest seen and a larger window brings a higher
+/// rate, the window doubles each round; then it settles at rate × (smallest delay + queue target). A smallest delay
+/// that is old is measured anew behind half a window: a full one would measure its own queue.
 ///
 /// Pure; not thread-safe.
 class CreditWindow {
  public:
   explicit CreditWindow(const CreditWindowOptions& options = {});
 
-  /// `size` bytes came. `backlogged`: the sender still owes more than it was granted, so that the window, not the want of
-  /// requests, decides when the next bytes come.
+  /// `size` bytes came. `backlogged`: the sender still owes more than it was granted, so that the window, not the want
+  /// of requests, decides when the next bytes come.
   void handle_bytes(Time now, std::uint64_t size, bool backlogged);
 
   /// The first byte came for a want sent to a sender that owed nothing: the path's delay with an empty queue.
@@ -58,8 +58,8 @@ class CreditWindow {
   Time last_byte_{};
   bool backlogged_ = false;
 
-  /// A round begins with a grant and ends when the first byte beyond `round_end_`, the limit before, comes: it could not
-  /// be sent before that grant. None while the sender lacks wants.
+  /// A round begins with a grant and ends when the first byte beyond `round_end_`, the limit before, comes: it could
+  /// not be sent before that grant. None while the sender lacks wants.
   bool in_round_ = false;
   Time round_begin_{};
   std::uint64_t round_end_ = 0;

@@ -89,8 +89,7 @@ void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source) {
     Peer& peer = peers_.at(*source);
     const auto want = peer.receiver.cancel(cid);
     if (!want) return;
-    const bool unsent =
-        std::erase_if(peer.wants, [&](const wire::WantEntry& entry) { return entry.id == *want; }) != 0;
+    const bool unsent = std::erase_if(peer.wants, [&](const wire::WantEntry& entry) { return entry.id == *want; }) != 0;
     if (!unsent) peer.cancels.push_back(*want);
     return;
   }
@@ -248,13 +247,9 @@ void Exchange::handle(Time now, PeerId id, const wire::BlockChunk& chunk) {
   output(HashBytes{request, code, std::move(received->block)});
 }
 
-void Exchange::handle(Time, PeerId id, const wire::Cancel& cancel) {
-  peers_.at(id).sender.handle_cancel(cancel.ids);
-}
+void Exchange::handle(Time, PeerId id, const wire::Cancel& cancel) { peers_.at(id).sender.handle_cancel(cancel.ids); }
 
-void Exchange::handle(Time, PeerId id, const wire::Credit& credit) {
-  peers_.at(id).sender.handle_credit(credit.limit);
-}
+void Exchange::handle(Time, PeerId id, const wire::Credit& credit) { peers_.at(id).sender.handle_credit(credit.limit); }
 
 void Exchange::handle(Time, PeerId id, const wire::Goodbye& goodbye) {
   output(ClosePeer{id, {ErrorCode::kUnavailable, "the peer said goodbye: " + goodbye.reason}});
@@ -308,14 +303,14 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
   const bool verifiable = can_verify(load->cid);
   for (const TransferId transfer : waiting.mapped()) {
     if (!block && !verifiable) {
-      fail_transfer(transfer, {ErrorCode::kUnsupported, "the hash function of " + load->cid.to_string() +
-                                                            " is not supported"});
+      fail_transfer(transfer,
+                    {ErrorCode::kUnsupported, "the hash function of " + load->cid.to_string() + " is not supported"});
       continue;
     }
     scheduler_.need(now, load->cid, transfer);
     if (!block) search(now, transfer);
   }
-  if (block && scheduler_.needs(load->cid)) accept(now, load->cid, std::move(block), SourceKind::kStore, {});
+  if (block && scheduler_.needs(load->cid)) accept(now, load->cid, block, SourceKind::kStore, {});
   drive(now);
 }
 
@@ -341,7 +336,7 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
   }
   totals_.from_peers += hashing->block->size();
   output(StoreBlock{hashing->cid, hashing->block});
-  accept(now, hashing->cid, std::move(hashing->block), SourceKind::kPeer, hashing->peer);
+  accept(now, hashing->cid, hashing->block, SourceKind::kPeer, hashing->peer);
   drive(now);
 }
 
@@ -351,7 +346,7 @@ void Exchange::handle_gateway_block(Time now, RequestId request, SharedBytes blo
   totals_.from_gateways += block->size();
   output(StoreBlock{asking->cid, block});
   scheduler_.handle_arrived(asking->cid, std::nullopt, block->size());
-  accept(now, asking->cid, std::move(block), SourceKind::kGateway, {});
+  accept(now, asking->cid, block, SourceKind::kGateway, {});
   drive(now);
 }
 
@@ -369,7 +364,7 @@ void Exchange::handle_wakeup(Time now) {
 }
 
 /// A verified block reaches the downloads that wait for it.
-void Exchange::accept(Time now, const Cid& cid, SharedBytes block, SourceKind source, PeerId peer) {
+void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer) {
   const std::set<TransferId> waiting = scheduler_.transfers_of(cid);
   for (const auto& asked : scheduler_.handle_verified(cid)) cancel_request(cid, asked);
   gateway_errors_.erase(cid);
@@ -386,6 +381,7 @@ void Exchange::accept(Time now, const Cid& cid, SharedBytes block, SourceKind so
 
 void Exchange::drive(Time now) {
   std::vector<TransferId> ids;
+  ids.reserve(transfers_.size());
   for (const auto& [id, transfer] : transfers_) ids.push_back(id);
   for (const TransferId id : ids) drive_transfer(now, id);
   drive_requests(now);
@@ -429,9 +425,9 @@ void Exchange::drive_transfer(Time now, TransferId id) {
 
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
-    return fail_transfer(id, {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
-                                                       std::to_string(options_.stall_timeout.count() / 1'000'000) +
-                                                       " s"});
+    return fail_transfer(id,
+                         {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
+                                                   std::to_string(options_.stall_timeout.count() / 1'000'000) + " s"});
   }
   if (transfer.searched && now - transfer.searched_at > kSearchInterval && !scheduler_.has_provider(id)) {
     transfer.searched = false;

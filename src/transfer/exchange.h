@@ -28,8 +28,8 @@ struct SendMessage {
   Bytes message;
 };
 
-/// Close the channel after what was sent. The peer is forgotten already. With kMalformed or kMismatch the host should not
-/// connect to it again.
+/// Close the channel after what was sent. The peer is forgotten already. With kMalformed or kMismatch the host should
+/// not connect to it again.
 struct ClosePeer {
   PeerId peer;
   Error reason;
@@ -54,8 +54,8 @@ struct HashBytes {
   SharedBytes bytes;
 };
 
-/// Answer handle_gateway_block() with bytes that were verified against `cid`: a gateway client must check them itself to
-/// know whether to move on to the next gateway.
+/// Answer handle_gateway_block() with bytes that were verified against `cid`: a gateway client must check them itself
+/// to know whether to move on to the next gateway.
 struct AskGateway {
   RequestId request;
   content_id::ContentId cid;
@@ -193,8 +193,8 @@ class Exchange {
     Sender sender;
     bool said_hello = false;
     std::uint32_t max_frame = wire::kDefaultFrame;
-    std::vector<wire::WantEntry> wants;     ///< To go out in the next WANT.
-    std::vector<wire::WantId> cancels;      ///< In the next CANCEL.
+    std::vector<wire::WantEntry> wants;            ///< To go out in the next WANT.
+    std::vector<wire::WantId> cancels;             ///< In the next CANCEL.
     std::map<wire::WantId, TransferId> questions;  ///< WANT have, and for which transfer.
     std::uint64_t downloaded = 0;
 
@@ -256,7 +256,7 @@ class Exchange {
   void forget_peer(PeerId id);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
-  void accept(Time now, const Cid& cid, SharedBytes block, SourceKind source, PeerId peer);
+  void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source);
   void finish(TransferId id, Output result);

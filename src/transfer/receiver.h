@@ -26,8 +26,8 @@ class Receiver {
   };
 
   struct Chunk {
-    std::uint64_t fresh = 0;      ///< Bytes for an open want.
-    std::uint64_t cancelled = 0;  ///< Bytes for a want that we took back: they crossed our CANCEL.
+    std::uint64_t fresh = 0;                   ///< Bytes for an open want.
+    std::uint64_t cancelled = 0;               ///< Bytes for a want that we took back: they crossed our CANCEL.
     std::optional<content_id::ContentId> cid;  ///< Of the open want.
     SharedBytes block;                         ///< Whole, not verified, if this was its last byte; else null.
   };

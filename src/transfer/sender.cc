@@ -1,6 +1,7 @@
 #include "transfer/sender.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace codio::transfer {
 namespace {
@@ -34,7 +35,7 @@ void Sender::handle_credit(std::uint64_t limit) { credit_ = std::max(credit_, li
 
 std::optional<Sender::Load> Sender::poll_load() {
   if (!questions_.empty()) {
-    const Load question = questions_.front();
+    Load question = std::move(questions_.front());
     questions_.pop_front();
     ++asked_;
     return question;

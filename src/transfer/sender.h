@@ -13,8 +13,8 @@
 
 namespace codio::transfer {
 
-/// Bytes that the channel may hold unsent: enough that it never runs dry between two drains, far from the megabytes that
-/// make a fresh browser pair stall.
+/// Bytes that the channel may hold unsent: enough that it never runs dry between two drains, far from the megabytes
+/// that make a fresh browser pair stall.
 inline constexpr std::size_t kSendBuffer = 256 * 1024;
 
 /// Not thread-safe. Memory: kMaxOpenWants entries and kLoadAhead blocks.

@@ -2,11 +2,11 @@
 //
 // The module is a WASI reactor: the host calls `_initialize()` once, then these exports. It imports nothing. Everything
 // runs on the calling thread. Times are milliseconds of one monotonic clock of the host's choice. Text is UTF-8 without
-// terminator. A pointer that the host passes is only read during the call. A trap means a broken invariant: the host must
-// drop the instance.
+// terminator. A pointer that the host passes is only read during the call. A trap means a broken invariant: the host
+// must drop the instance.
 //
-// Grammar, as in transfer/exchange.h: after any call that is not a getter, the host calls exchange_poll() and carries out
-// what the record says, until it returns kNone.
+// Grammar, as in transfer/exchange.h: after any call that is not a getter, the host calls exchange_poll() and carries
+// out what the record says, until it returns kNone.
 #pragma once
 
 #include <cstdint>
@@ -16,36 +16,37 @@ namespace codio::wasm {
 /// What exchange_poll() found, and so which members of the record are set.
 enum class OutputKind : std::uint32_t {
   kNone = 0,
-  kSend = 1,           ///< Send `bytes` to peer `id` as one message.
-  kClosePeer = 2,      ///< Close peer `id` after what was sent; `code` is the ErrorCode, `text` why. Do not come back if it
-                       ///< is kMismatch or kMalformed.
-  kLoad = 3,           ///< Look up block `text`; answer exchange_loaded() or exchange_missing() with request `id`.
-  kStore = 4,          ///< Keep `bytes` as block `text`.
-  kHash = 5,           ///< Hash `bytes` with multihash function `code`; answer exchange_hashed() with request `id`.
-  kAskGateway = 6,     ///< Fetch block `text`; its digest with function `code` must be `bytes`. Answer
-                       ///< exchange_gateway_block() with verified bytes, or exchange_gateway_failed(), with request `id`.
+  kSend = 1,       ///< Send `bytes` to peer `id` as one message.
+  kClosePeer = 2,  ///< Close peer `id` after what was sent; `code` is the ErrorCode, `text` why. Do not come back if it
+                   ///< is kMismatch or kMalformed.
+  kLoad = 3,       ///< Look up block `text`; answer exchange_loaded() or exchange_missing() with request `id`.
+  kStore = 4,      ///< Keep `bytes` as block `text`.
+  kHash = 5,       ///< Hash `bytes` with multihash function `code`; answer exchange_hashed() with request `id`.
+  kAskGateway = 6,  ///< Fetch block `text`; its digest with function `code` must be `bytes`. Answer
+                    ///< exchange_gateway_block() with verified bytes, or exchange_gateway_failed(), with request `id`.
   kCancelGateway = 7,  ///< Request `id` is not wanted any more; no answer.
   kWakeup = 8,         ///< Call exchange_wakeup() at time `a`; replaces the one before; negative: never.
   kFindProviders = 9,  ///< Find providers of root `text` for transfer `id`; report with exchange_providers().
   kEntity = 10,        ///< Transfer `id` leads to a file of `a` bytes.
-  kData = 11,          ///< The next `bytes` of transfer `id`, at file offset `a`. Give back room with exchange_consume().
-  kReceived = 12,      ///< A verified block of `b` bytes for transfer `id` came from `code`: 0 store, 1 peer `a`, 2 gateway.
-  kFinished = 13,      ///< Transfer `id` is done and forgotten.
-  kFailed = 14,        ///< Transfer `id` failed with ErrorCode `code`, `text`; it is forgotten.
+  kData = 11,  ///< The next `bytes` of transfer `id`, at file offset `a`. Give back room with exchange_consume().
+  kReceived =
+      12,  ///< A verified block of `b` bytes for transfer `id` came from `code`: 0 store, 1 peer `a`, 2 gateway.
+  kFinished = 13,  ///< Transfer `id` is done and forgotten.
+  kFailed = 14,    ///< Transfer `id` failed with ErrorCode `code`, `text`; it is forgotten.
 };
 
 /// One output; valid until the next call. All members little-endian.
 struct Record {
-  std::uint32_t kind;        ///< At byte 0.
-  std::uint32_t id;          ///< 4
-  std::uint32_t code;        ///< 8
-  const std::uint8_t* bytes; ///< 12
-  std::uint32_t bytes_size;  ///< 16
-  const char* text;          ///< 20
-  std::uint32_t text_size;   ///< 24
-  std::uint32_t reserved;    ///< 28
-  double a;                  ///< 32
-  double b;                  ///< 40
+  std::uint32_t kind;         ///< At byte 0.
+  std::uint32_t id;           ///< 4
+  std::uint32_t code;         ///< 8
+  const std::uint8_t* bytes;  ///< 12
+  std::uint32_t bytes_size;   ///< 16
+  const char* text;           ///< 20
+  std::uint32_t text_size;    ///< 24
+  std::uint32_t reserved;     ///< 28
+  double a;                   ///< 32
+  double b;                   ///< 40
 };
 
 struct Exchange;
@@ -65,8 +66,8 @@ void CODIO_EXPORT(release)(void* memory);
 /// The canonical text of a CID into `text`; or 0 and the reason in `code` and `text`.
 std::uint32_t CODIO_EXPORT(cid_parse)(const char* text, std::uint32_t size);
 
-/// One engine. `policy`: 0 p2p-first, 1 fastest, 2 gateway-only, 3 p2p-only. `has_gateways`: 0 if kAskGateway could never
-/// be answered.
+/// One engine. `policy`: 0 p2p-first, 1 fastest, 2 gateway-only, 3 p2p-only. `has_gateways`: 0 if kAskGateway could
+/// never be answered.
 Exchange* CODIO_EXPORT(exchange_new)(std::uint32_t policy, std::uint32_t has_gateways);
 
 std::uint32_t CODIO_EXPORT(exchange_poll)(Exchange* exchange);
@@ -81,15 +82,16 @@ void CODIO_EXPORT(exchange_consume)(Exchange* exchange, double now, std::uint32_
 
 /// How many providers found for this transfer are still being connected; 0 also when none was found.
 void CODIO_EXPORT(exchange_providers)(Exchange* exchange, double now, std::uint32_t transfer, std::uint32_t pending);
-/// A channel opened. `peer` is the host's number, not 0, never reused. `transfer`: which the peer was found to provide, or 0.
+/// A channel opened. `peer` is the host's number, not 0, never reused. `transfer`: which the peer was found to provide,
+/// or 0.
 void CODIO_EXPORT(exchange_peer_connected)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer);
 /// An already connected peer was found to provide the transfer's root.
 void CODIO_EXPORT(exchange_peer_provides)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer);
 void CODIO_EXPORT(exchange_peer_disconnected)(Exchange* exchange, double now, std::uint32_t peer);
 void CODIO_EXPORT(exchange_message)(Exchange* exchange, double now, std::uint32_t peer, const std::uint8_t* bytes,
                                     std::uint32_t size);
-/// The channel's bufferedAmount: after a drain that sent to the peer, and when it fell to bufferedAmountLowThreshold (set
-/// that to 65,536). More output may follow.
+/// The channel's bufferedAmount: after a drain that sent to the peer, and when it fell to bufferedAmountLowThreshold
+/// (set that to 65,536). More output may follow.
 void CODIO_EXPORT(exchange_buffered_amount)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t bytes);
 
 void CODIO_EXPORT(exchange_loaded)(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* bytes,

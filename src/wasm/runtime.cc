@@ -1,5 +1,5 @@
-// What libc and libc++ would do by writing to stderr: here it is a trap, so that the module imports nothing and does not
-// carry printf.
+// What libc and libc++ would do by writing to stderr: here it is a trap, so that the module imports nothing and does
+// not carry printf.
 #include <cstddef>
 #include <cstdlib>
 #include <new>

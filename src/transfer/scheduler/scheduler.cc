@@ -162,8 +162,8 @@ const std::set<TransferId>& Scheduler::transfers_of(const Cid& cid) const { retu
 bool Scheduler::asks_gateway_for(TransferId transfer) const {
   return std::any_of(blocks_.begin(), blocks_.end(), [&](const auto& entry) {
     const Block& block = entry.second;
-    return block.transfers.contains(transfer) &&
-           std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return !request.source; });
+    return block.transfers.contains(transfer) && std::any_of(block.requests.begin(), block.requests.end(),
+                                                             [](const Request& request) { return !request.source; });
   });
 }
 
@@ -319,8 +319,8 @@ void Scheduler::drop_request(const Cid& cid, Block& block, std::optional<PeerId>
 }
 
 void Scheduler::queue_if_unasked(const Cid& cid, const Block& block) {
-  const bool asked = std::any_of(block.requests.begin(), block.requests.end(),
-                                 [](const Request& request) { return !request.late; });
+  const bool asked =
+      std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return !request.late; });
   if (!asked && !block.arrived) queue_.emplace(block.rank, cid);
 }
 
@@ -335,9 +335,9 @@ void Scheduler::check_late(Time now) {
   for (auto& [cid, block] : blocks_) {
     for (Request& request : block.requests) {
       const auto source = request.source ? sources_.find(*request.source) : sources_.end();
-      const bool hindered = source != sources_.end() &&
-                            (now < source->second.avoided_until ||
-                             (is_slow(source->second) && now - request.asked_at >= kSlowGrace));
+      const bool hindered =
+          source != sources_.end() &&
+          (now < source->second.avoided_until || (is_slow(source->second) && now - request.asked_at >= kSlowGrace));
       request.late = request.late || hindered || now >= request.late_at;
     }
     queue_if_unasked(cid, block);

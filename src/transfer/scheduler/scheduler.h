@@ -1,15 +1,15 @@
 // Which block to ask of which source, and when to ask it of another one.
 //
-// | tracked for  | what                          | why                                                                   |
+// | tracked for  | what                          | why |
 // |--------------|-------------------------------|-----------------------------------------------------------------------|
-// | each block   | its place in the download     | soonest needed first; inner nodes come before their leaves            |
-// |              | sources asked, and when       | a late block is asked elsewhere, never twice of the same source       |
-// |              | sources that lack it          | DONT_HAVE is remembered for that block only                           |
-// | each source  | rate and round trip           | the pipeline holds rate × (round trip + margin), so it never runs dry |
-// |              | blocks asked and not come     | the pipeline's fill; what is asked elsewhere when the source goes     |
-// |              | last byte                     | a source that owes blocks and is silent is not asked for more         |
-// |              | transfers it provides         | only providers of a root are asked for what is below it               |
-// | each transfer| providers being connected     | a gateway waits for them no longer than the deadline                  |
+// | each block   | its place in the download     | soonest needed first; inner nodes come before their leaves | | |
+// sources asked, and when       | a late block is asked elsewhere, never twice of the same source       | | | sources
+// that lack it          | DONT_HAVE is remembered for that block only                           | | each source  | rate
+// and round trip           | the pipeline holds rate × (round trip + margin), so it never runs dry | |              |
+// blocks asked and not come     | the pipeline's fill; what is asked elsewhere when the source goes     | | | last byte
+// | a source that owes blocks and is silent is not asked for more         | |              | transfers it provides |
+// only providers of a root are asked for what is below it               | | each transfer| providers being connected |
+// a gateway waits for them no longer than the deadline                  |
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,11 @@
 
 namespace codio::transfer {
 
-/// Pure; not thread-safe; deterministic. Blocks are known by CID, sources by peer; the gateway is one source beside them.
+/// Pure; not thread-safe; deterministic. Blocks are known by CID, sources by peer; the gateway is one source beside
+/// them.
 ///
-/// Grammar: tell it what changed, then poll_assignment() until it returns nothing, and next_check() for when to come back.
+/// Grammar: tell it what changed, then poll_assignment() until it returns nothing, and next_check() for when to come
+/// back.
 class Scheduler {
  public:
   using Cid = content_id::ContentId;
@@ -83,7 +85,8 @@ class Scheduler {
   /// When poll_assignment() could have more without anything being told; nothing: never.
   std::optional<Time> next_check() const;
 
-  /// Blocks that cannot come any more: no source has or may have them, is being connected or asked. In the order of need.
+  /// Blocks that cannot come any more: no source has or may have them, is being connected or asked. In the order of
+  /// need.
   std::vector<Cid> hopeless() const;
 
  private:

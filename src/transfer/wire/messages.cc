@@ -145,9 +145,8 @@ Result<Message> decode_block(BytesView body) {
 
 Result<Message> decode_credit(BytesView body) {
   Credit credit{0};
-  const auto read = read_fields(body, "CREDIT", [&](const ProtobufField& field) {
-    return field.number != 1 || read_u64(field, credit.limit);
-  });
+  const auto read = read_fields(
+      body, "CREDIT", [&](const ProtobufField& field) { return field.number != 1 || read_u64(field, credit.limit); });
   if (!read) return std::unexpected(read.error());
   return credit;
 }

@@ -1,7 +1,6 @@
 #include "transfer/wire/messages.h"
 
 #include <gtest/gtest.h>
-
 #include <random>
 
 namespace codio::transfer::wire {
@@ -26,7 +25,8 @@ TEST(Messages, HelloHasTheBytesOfTheSpecification) {
 
 TEST(Messages, ReadBackWhatWasWritten) {
   EXPECT_EQ(round_trip(Hello{.version = 1, .max_frame = kMaxFrame, .credit = 1ULL << 40}).credit, 1ULL << 40);
-  const Want want = round_trip(Want{{{WantId{1}, some_cid(), WantKind::kBlock}, {WantId{300}, some_cid(), WantKind::kHave}}});
+  const Want want =
+      round_trip(Want{{{WantId{1}, some_cid(), WantKind::kBlock}, {WantId{300}, some_cid(), WantKind::kHave}}});
   ASSERT_EQ(want.entries.size(), 2U);
   EXPECT_EQ(want.entries[1].id, WantId{300});
   EXPECT_EQ(want.entries[1].cid, some_cid());
@@ -65,10 +65,10 @@ TEST(Messages, BrokenFramesAreRefused) {
   EXPECT_FALSE(decode(encode(BlockChunk{WantId{1}, 50, 100, bytes}))) << "bytes past the block's end";
   EXPECT_FALSE(decode(encode(BlockChunk{WantId{1}, 0, 3 << 20, bytes}))) << "block over 2 MiB";
   EXPECT_FALSE(decode(encode(BlockChunk{WantId{1}, 10, 100, {}}))) << "chunk without bytes";
-  EXPECT_FALSE(decode(Bytes{8, 0x12, 0x7f, 0x78}))
-      << "reason longer than the frame";
+  EXPECT_FALSE(decode(Bytes{8, 0x12, 0x7f, 0x78})) << "reason longer than the frame";
   Want many;
-  for (std::uint32_t i = 1; i <= kMaxOpenWants + 1; ++i) many.entries.push_back({WantId{i}, some_cid(), WantKind::kBlock});
+  for (std::uint32_t i = 1; i <= kMaxOpenWants + 1; ++i)
+    many.entries.push_back({WantId{i}, some_cid(), WantKind::kBlock});
   EXPECT_FALSE(decode(encode(many))) << "too many wants";
   EXPECT_FALSE(decode(Bytes{2, 0x0a, 0x02, 0x08, 0x01})) << "a want without CID";
 }
