@@ -340,7 +340,7 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
   drive(now);
 }
 
-void Exchange::handle_gateway_block(Time now, RequestId request, SharedBytes block) {
+void Exchange::handle_gateway_block(Time now, RequestId request, const SharedBytes& block) {
   const auto asking = take_request<Asking>(request);
   if (!asking) return;
   totals_.from_gateways += block->size();

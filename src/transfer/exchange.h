@@ -177,7 +177,7 @@ class Exchange {
   // Answers.
   void handle_loaded(Time now, RequestId request, SharedBytes block_or_null);
   void handle_hashed(Time now, RequestId request, BytesView digest);
-  void handle_gateway_block(Time now, RequestId request, SharedBytes block);
+  void handle_gateway_block(Time now, RequestId request, const SharedBytes& block);
   void handle_gateway_failed(Time now, RequestId request, Error error);
   void handle_wakeup(Time now);
 
