@@ -24,8 +24,9 @@ struct CreditWindowOptions {
 
 /// Measures the path from the receiver's side alone: a byte that the sender could only send after a grant arrives one
 /// round trip and its queueing later. While that delay stays near the smallest seen and a larger window brings a higher
-/// rate, the window doubles each round; then it settles at rate × (smallest delay + queue target). A smallest delay
-/// that is old is measured anew behind half a window: a full one would measure its own queue.
+/// rate, the window doubles, at most every second round as its effect shows a round later; then it settles at rate ×
+/// (smallest delay + queue target). A smallest delay that is old is measured anew behind half a window: a full one
+/// would measure its own queue.
 ///
 /// Pure; not thread-safe.
 class CreditWindow {
