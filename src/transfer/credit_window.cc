@@ -67,9 +67,11 @@ void CreditWindow::finish_round(Time now) {
   window_ = std::clamp(window_, options_.minimum, options_.maximum);
 }
 
-std::optional<std::uint64_t> CreditWindow::poll_grant() {
-  const std::uint64_t limit = received_ + window_;
-  if (limit < granted_ + std::max(window_ / 8, options_.minimum / 4)) return std::nullopt;
+std::optional<std::uint64_t> CreditWindow::poll_grant(std::uint64_t budget) {
+  const std::uint64_t due = received_ + window_ - std::min(received_ + window_, granted_);
+  const std::uint64_t least = options_.minimum / 4;
+  if (due < std::max(window_ / 8, least) || budget < least) return std::nullopt;
+  const std::uint64_t limit = granted_ + std::min(due, budget);
   if (!in_round_ && backlogged_) {
     in_round_ = true;
     round_begin_ = last_byte_;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "common/time.h"
@@ -40,8 +41,9 @@ class CreditWindow {
   /// The first byte came for a want sent to a sender that owed nothing: the path's delay with an empty queue.
   void handle_first_byte(Time now, Duration since_want);
 
-  /// The limit to grant in a CREDIT frame, if it moved far enough since the last one to be worth a frame.
-  std::optional<std::uint64_t> poll_grant();
+  /// The limit to grant in a CREDIT frame, if it moved far enough since the last one to be worth a frame. At most
+  /// `budget` bytes beyond the last one.
+  std::optional<std::uint64_t> poll_grant(std::uint64_t budget = std::numeric_limits<std::uint64_t>::max());
 
   std::uint64_t limit() const { return granted_; }      ///< As last granted.
   std::uint64_t received() const { return received_; }  ///< In all.
