@@ -29,7 +29,8 @@ class Dice {
   /// As many times around the one as around a hundredth of it: delays and rates spread so.
   double spread(double low, double high) { return std::exp(real(std::log(low), std::log(high))); }
   Duration spread(Duration low, Duration high) {
-    return Duration(static_cast<Duration::rep>(spread(static_cast<double>(low.count()), static_cast<double>(high.count()))));
+    return Duration(
+        static_cast<Duration::rep>(spread(static_cast<double>(low.count()), static_cast<double>(high.count()))));
   }
   template <class Values>
   auto one_of(const Values& values) {

@@ -15,10 +15,10 @@ namespace codio::sim {
 
 struct GatewayOptions {
   bool exists = false;
-  Duration delay = std::chrono::milliseconds(50);              ///< Until a request's first byte.
-  double rate = std::numeric_limits<double>::infinity();       ///< Bytes a second, shared by the requests under way.
-  double failures = 0;                                         ///< The share of the requests that fail.
-  Duration silence = std::chrono::seconds(10);                 ///< After which the client gives up.
+  Duration delay = std::chrono::milliseconds(50);         ///< Until a request's first byte.
+  double rate = std::numeric_limits<double>::infinity();  ///< Bytes a second, shared by the requests under way.
+  double failures = 0;                                    ///< The share of the requests that fail.
+  Duration silence = std::chrono::seconds(10);            ///< After which the client gives up.
   Blocks blocks;
 };
 

@@ -127,8 +127,8 @@ TEST(Gateways, PeersFoundLateTakeOver) {
       }
     });
     if (!trial.expect_whole(file, outcome)) return;
-    const double share = static_cast<double>(outcome.from_gateway - before) /
-                         static_cast<double>(file.bytes.size() - before);
+    const double share =
+        static_cast<double>(outcome.from_gateway - before) / static_cast<double>(file.bytes.size() - before);
     figure("share of the gateway afterwards", share);
     EXPECT_LE(share, 0.2);
     trial.expect_few_duplicates(outcome);
@@ -271,13 +271,12 @@ TEST(Gateways, FastestAddsOneToThePeers) {
     const Time begin = trial.swarm.clock.now();
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
-    const double capacity =
-        trial.swarm.capacity(0) + gateway.rate * to_seconds(trial.swarm.clock.now() - begin);
+    const double capacity = trial.swarm.capacity(0) + gateway.rate * to_seconds(trial.swarm.clock.now() - begin);
     const double efficiency = static_cast<double>(file.bytes.size()) / capacity;
     figure("efficiency", efficiency);
     EXPECT_GE(efficiency, 0.8);
-    const double wasted = static_cast<double>(trial.swarm.gateway().wasted() + trial.swarm.gateway().given() -
-                                              outcome.from_gateway);
+    const double wasted =
+        static_cast<double>(trial.swarm.gateway().wasted() + trial.swarm.gateway().given() - outcome.from_gateway);
     figure("waste of the gateway", wasted / static_cast<double>(file.bytes.size()));
     EXPECT_LE(wasted / static_cast<double>(file.bytes.size()), kDuplicates);
     trial.expect_few_duplicates(outcome);

@@ -27,7 +27,8 @@ TEST(Peers, UnequalOnesGiveFourFifthsOfTheirRate) {
     Trial trial(seed);
     const double slowest = trial.dice.spread(20e3, 60e3);
     for (const double times : {1, 2, 5, 10}) {
-      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(150)), .rate = times * slowest});
+      trial.add_provider(file,
+                         {.delay = trial.dice.spread(milliseconds(1), milliseconds(150)), .rate = times * slowest});
     }
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
@@ -57,8 +58,8 @@ TEST(Peers, LossCostsTimeOnly) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) {
       trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
-                              .rate = trial.dice.spread(100e3, 400e3),
-                              .loss = trial.dice.real(0.01, 0.1)});
+                                .rate = trial.dice.spread(100e3, 400e3),
+                                .loss = trial.dice.real(0.01, 0.1)});
     }
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
@@ -75,16 +76,16 @@ TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
     for (int i = 0; i < 4; ++i) {
       const double rate = trial.dice.spread(150e3, 400e3);
       peers.emplace_back(
-          trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = rate}), rate);
+          trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = rate}),
+          rate);
     }
     const Outcome& outcome = trial.download(file);
     // One after the other falls to a few percent for seconds, and comes back.
     std::function<void()> next = [&] {
       const auto [peer, rate] = trial.dice.one_of(peers);
       trial.swarm.set_rate(peer, rate * trial.dice.real(0.05, 0.2));
-      trial.swarm.clock.after(trial.dice.time(seconds(1), seconds(5)), [&trial, peer, rate] {
-        trial.swarm.set_rate(peer, rate);
-      });
+      trial.swarm.clock.after(trial.dice.time(seconds(1), seconds(5)),
+                              [&trial, peer, rate] { trial.swarm.set_rate(peer, rate); });
       trial.swarm.clock.after(trial.dice.time(seconds(1), seconds(4)), next);
     };
     trial.swarm.clock.after(trial.dice.time(milliseconds(200), seconds(2)), next);
@@ -147,7 +148,7 @@ TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
     const Outcome& outcome = trial.download(file);
     // The last fifth of the file is asked for when one of the three all but stops.
     trial.swarm.clock.after(milliseconds(static_cast<int>(4.0 * kMiB / 750e3 * trial.dice.real(0.7, 1.0) * 1e3)),
-                          [&trial] { trial.swarm.set_rate(1, 1e3); });
+                            [&trial] { trial.swarm.set_rate(1, 1e3); });
     if (!trial.expect_whole(file, outcome)) return;
     trial.expect_efficiency(outcome, 0.7);
     trial.expect_few_duplicates(outcome);
@@ -162,9 +163,10 @@ TEST(Peers, ThrottledTimersCostAFifthAtMost) {
       const PeerOptions options{.wakeup_step = throttled ? seconds(1) : seconds(0)};
       Trial trial(seed, options);
       for (int i = 0; i < 4; ++i) {
-        trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
-                                .rate = trial.dice.spread(50e3, 300e3)},
-                         options);
+        trial.add_provider(
+            file,
+            {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(50e3, 300e3)},
+            options);
       }
       const Outcome& outcome = trial.download(file);
       if (!trial.expect_whole(file, outcome)) return;
@@ -185,10 +187,10 @@ TEST(Peers, SlowStoresCostTheStartOnly) {
     Dice first(seed);
     Trial trial(seed, options(first));
     for (int i = 0; i < 4; ++i) {
-      trial.add_provider(file,
-                       {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
-                        .rate = trial.dice.spread(100e3, 200e3)},
-                       options(trial.dice));
+      trial.add_provider(
+          file,
+          {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(100e3, 200e3)},
+          options(trial.dice));
     }
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;

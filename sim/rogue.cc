@@ -133,7 +133,8 @@ void Rogue::misbehave(Peer& peer, const Blocks& blocks, std::vector<Bytes>& out)
       if (peer.jobs.empty()) break;
       const Job first = peer.jobs.front();
       serve(peer, out);
-      for (int i = 0; i < 8; ++i) out.push_back(chunk(first.id, *first.bytes, 0, std::min<std::uint64_t>(first.bytes->size(), kFrame)));
+      for (int i = 0; i < 8; ++i)
+        out.push_back(chunk(first.id, *first.bytes, 0, std::min<std::uint64_t>(first.bytes->size(), kFrame)));
       break;
     }
     case Conduct::kReusing:

@@ -23,6 +23,12 @@ void figure(std::string_view name, double value) {
               name.data(), value);
 }
 
+void announce(std::uint64_t seed) {
+  if (!wants_figures()) return;
+  std::printf("begin %llu\n", static_cast<unsigned long long>(seed));
+  std::fflush(stdout);
+}
+
 bool Trial::expect_whole(const File& file, const Outcome& outcome, Duration limit) {
   if (!swarm.clock.run_until([&] { return outcome.over(); }, limit)) {
     ADD_FAILURE() << "not over after " << to_seconds(limit) << " s";
@@ -59,9 +65,10 @@ void Trial::expect_little_waste(const Outcome& outcome) {
     if (swarm.is_honest(peer)) needed += bytes;
   }
   const std::uint64_t received = swarm.received(0);
-  const double waste = share_of(received - std::min(received, needed), outcome.bytes.size());
-  figure("waste", waste);
-  EXPECT_LE(waste, kDuplicates);
+  const std::uint64_t waste = received - std::min(received, needed);
+  const std::uint64_t all = outcome.from_peers() + outcome.from_gateway;
+  figure("waste", share_of(waste, all));
+  EXPECT_LE(static_cast<double>(waste), std::max(kDuplicates * static_cast<double>(all), double{kChunk}));
 }
 
 }  // namespace codio::sim

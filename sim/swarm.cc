@@ -247,6 +247,7 @@ void Swarm::carry_out(std::uint32_t index, transfer::Data& output) {
   }
   Outcome& outcome = peer.outcomes[output.transfer];
   if (!outcome.first_byte) outcome.first_byte = clock.now();
+  outcome.arrivals.emplace_back(clock.now(), outcome.bytes.size());
   append(outcome.bytes, output.segment.view());
   peer.exchange->consume(clock.now(), output.transfer, output.segment.size);
 }
@@ -333,7 +334,7 @@ void Swarm::handle_message(std::uint32_t index, PeerId id, const Bytes& message)
     return;
   }
   if (message[0] == kBlockFrame && is_honest(channel->second.remote)) {
-    peer.received += message.size();
+    peer.received += std::get<transfer::wire::BlockChunk>(**transfer::wire::decode(message)).bytes.size();
   }
   peer.exchange->handle_message(clock.now(), id, message);
   drain(index);

@@ -40,7 +40,8 @@ struct Outcome {
   std::optional<Error> error;
   std::uint64_t size = 0;  ///< Of the whole file, once it is known.
   Bytes bytes;
-  std::map<std::uint32_t, std::uint64_t> from_peer;  ///< Bytes, by index in the swarm.
+  std::vector<std::pair<Time, std::uint64_t>> arrivals;  ///< When the bytes from that offset on were given out.
+  std::map<std::uint32_t, std::uint64_t> from_peer;      ///< Bytes, by index in the swarm.
   std::uint64_t from_gateway = 0;
   std::uint64_t from_store = 0;
   /// Totals::duplicates when four fifths of the file had come: what is not the end-game's.
@@ -80,6 +81,7 @@ class Swarm {
   const Blocks& blocks(std::uint32_t peer) const { return peers_[peer]->blocks; }
   std::size_t size() const { return peers_.size(); }
   bool gone(std::uint32_t peer) const { return peers_[peer]->gone; }
+  bool are_connected(std::uint32_t peer, std::uint32_t other) const { return channel_to(peer, other).has_value(); }
   bool is_honest(std::uint32_t peer) const { return peers_[peer]->options.conduct == Conduct::kHonest; }
 
   // Measures.
