@@ -32,6 +32,8 @@ class Link {
   std::function<void(std::size_t buffered)> on_sent;  ///< After each message left.
 
   void send(Bytes message);
+  /// From the next message on.
+  void set_rate(double rate) { options_.rate = rate; }
   std::size_t buffered() const { return buffered_; }
   std::uint64_t carried() const { return carried_; }
 

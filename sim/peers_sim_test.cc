@@ -1,0 +1,203 @@
+// Downloads from honest peers over links of every kind: how much of what the peers can give does the engine get?
+#include <gtest/gtest.h>
+
+#include "sim/scenario.h"
+
+namespace codio::sim {
+namespace {
+
+TEST(Peers, FourEqualOnesGiveNineTenthsOfTheirRate) {
+  const File& file = shared_file(8 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    const LinkOptions link{.delay = trial.dice.time(milliseconds(2), milliseconds(40)),
+                           .rate = trial.dice.spread(150e3, 400e3)};
+    for (int i = 0; i < 4; ++i) trial.add_provider(file, link);
+    const Outcome& outcome = trial.download(file);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.9);
+    trial.expect_few_duplicates(outcome);
+    EXPECT_EQ(outcome.from_peer.size(), 4U);
+  });
+}
+
+TEST(Peers, UnequalOnesGiveFourFifthsOfTheirRate) {
+  const File& file = shared_file(8 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    const double slowest = trial.dice.spread(20e3, 60e3);
+    for (const double times : {1, 2, 5, 10}) {
+      trial.add_provider(file,
+                         {.delay = trial.dice.spread(milliseconds(1), milliseconds(150)), .rate = times * slowest});
+    }
+    const Outcome& outcome = trial.download(file);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.8);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, DelayCostsTheStartOnly) {
+  const File& file = shared_file(8 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    const auto peers = trial.dice.whole(1, 6);
+    for (int i = 0; i < peers; ++i) {
+      trial.add_provider(file, {.delay = trial.dice.spread(Duration(500), milliseconds(150)), .rate = 800e3 / peers});
+    }
+    const Outcome& outcome = trial.download(file);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.8);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, LossCostsTimeOnly) {
+  const File& file = shared_file(4 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    for (int i = 0; i < 3; ++i) {
+      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
+                                .rate = trial.dice.spread(100e3, 400e3),
+                                .loss = trial.dice.real(0.01, 0.1)});
+    }
+    const Outcome& outcome = trial.download(file);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.7);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
+  const File& file = shared_file(8 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    std::vector<std::pair<std::uint32_t, double>> peers;
+    for (int i = 0; i < 4; ++i) {
+      const double rate = trial.dice.spread(150e3, 400e3);
+      peers.emplace_back(
+          trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = rate}),
+          rate);
+    }
+    const Outcome& outcome = trial.download(file);
+    // One after the other falls to a few percent for seconds, and comes back.
+    std::function<void()> next = [&] {
+      const auto [peer, rate] = trial.dice.one_of(peers);
+      trial.swarm.set_rate(peer, rate * trial.dice.real(0.05, 0.2));
+      trial.swarm.clock.after(trial.dice.time(seconds(1), seconds(5)),
+                              [&trial, peer, rate] { trial.swarm.set_rate(peer, rate); });
+      trial.swarm.clock.after(trial.dice.time(seconds(1), seconds(4)), next);
+    };
+    trial.swarm.clock.after(trial.dice.time(milliseconds(200), seconds(2)), next);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.75);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, MayLeaveAndComeAsTheyLike) {
+  const File& file = shared_file(8 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    const auto link = [&] {
+      return LinkOptions{.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
+                         .rate = trial.dice.spread(100e3, 400e3)};
+    };
+    trial.add_provider(file, {.rate = 80e3});
+    std::vector<std::uint32_t> here;
+    for (int i = 0; i < 4; ++i) here.push_back(trial.add_provider(file, link()));
+    const Outcome& outcome = trial.download(file);
+    // A tab that is closed says so; a machine that falls asleep is found out by its silence.
+    std::function<void()> next = [&] {
+      std::uint32_t& leaving = here[trial.dice.whole<std::size_t>(0, here.size() - 1)];
+      trial.swarm.disconnect(leaving, trial.dice.chance(0.7) ? milliseconds(100) : seconds(7));
+      leaving = trial.swarm.add_peer({}, file.blocks);
+      trial.swarm.introduce(leaving, file.root, link());
+      trial.swarm.clock.after(trial.dice.time(milliseconds(500), seconds(4)), next);
+    };
+    trial.swarm.clock.after(trial.dice.time(milliseconds(100), seconds(2)), next);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.7);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, TheEndDoesNotWaitForAStraggler) {
+  const File& file = shared_file(4 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    for (int i = 0; i < 2; ++i) {
+      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 400e3});
+    }
+    // Known first and asked first, it would need minutes for what it is asked at the start.
+    trial.add_provider(file, {.delay = milliseconds(1), .rate = trial.dice.spread(500, 8e3)});
+    const Outcome& outcome = trial.download(file);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.8);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
+  const File& file = shared_file(4 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    for (int i = 0; i < 3; ++i) {
+      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 250e3});
+    }
+    const Outcome& outcome = trial.download(file);
+    // The last fifth of the file is asked for when one of the three all but stops.
+    trial.swarm.clock.after(milliseconds(static_cast<int>(4.0 * kMiB / 750e3 * trial.dice.real(0.7, 1.0) * 1e3)),
+                            [&trial] { trial.swarm.set_rate(1, 1e3); });
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.7);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+TEST(Peers, ThrottledTimersCostAFifthAtMost) {
+  const File& file = shared_file(4 * kMiB, kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    double took[2];
+    for (const bool throttled : {false, true}) {
+      const PeerOptions options{.wakeup_step = throttled ? seconds(1) : seconds(0)};
+      Trial trial(seed, options);
+      for (int i = 0; i < 4; ++i) {
+        trial.add_provider(
+            file,
+            {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(50e3, 300e3)},
+            options);
+      }
+      const Outcome& outcome = trial.download(file);
+      if (!trial.expect_whole(file, outcome)) return;
+      took[throttled ? 1 : 0] = to_seconds(*outcome.finished - *outcome.connected);
+      if (throttled) trial.expect_few_duplicates(outcome);
+    }
+    figure("speed, of the unthrottled", took[0] / took[1]);
+    EXPECT_GE(took[0] / took[1], 0.8);
+  });
+}
+
+TEST(Peers, SlowStoresCostTheStartOnly) {
+  const File& file = shared_file(8 * kMiB, 2 * kChunk);
+  on_every_seed([&](std::uint64_t seed) {
+    const auto options = [](Dice& dice) {
+      return PeerOptions{.store_delay = dice.time(milliseconds(50), milliseconds(500))};
+    };
+    Dice first(seed);
+    Trial trial(seed, options(first));
+    for (int i = 0; i < 4; ++i) {
+      trial.add_provider(
+          file,
+          {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(100e3, 200e3)},
+          options(trial.dice));
+    }
+    const Outcome& outcome = trial.download(file);
+    if (!trial.expect_whole(file, outcome)) return;
+    trial.expect_efficiency(outcome, 0.75);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+}  // namespace
+}  // namespace codio::sim
