@@ -140,7 +140,7 @@ void Exchange::handle_peer_connected(Time now, PeerId id, std::optional<Transfer
   // Under a cap no more comes unasked than need be.
   if (downloads_.rate()) credit.initial = std::min(credit.initial, credit.minimum);
   Peer& peer = peers_.try_emplace(id, now, credit).first->second;
-  scheduler_.add_peer(now, id);
+  scheduler_.add_peer(now, id, credit.initial);
   downloads_.take(credit.initial);
   send(id, wire::Hello{.max_frame = options_.max_frame, .credit = peer.receiver.window().limit()});
   for (const auto& [transfer, state] : transfers_) {
@@ -294,13 +294,14 @@ void Exchange::handle(Time now, PeerId id, const wire::BlockChunk& chunk) {
   if (!received) return drop_peer(id, GoodbyeCode::kProtocolError, received.error());
   peer.active_at = now;
   peer.download_rate.add(now, chunk.bytes.size());
+  const CreditWindow& window = peer.receiver.window();
+  scheduler_.set_path(id, window.smallest_delay().value_or(Duration(0)), window.limit() - window.received());
   if (!received->cid) {
     const auto late = peer.late.find(chunk.id);
     count_duplicate(late == peer.late.end() ? TransferId{} : late->second, received->cancelled);
     return;
   }
-  scheduler_.handle_bytes(now, id, *received->cid, received->fresh, chunk.size,
-                          peer.receiver.window().smallest_delay().value_or(Duration(0)));
+  scheduler_.handle_bytes(now, id, *received->cid, received->fresh, chunk.size);
   for (const TransferId waiting : scheduler_.transfers_of(*received->cid)) {
     Transfer& transfer = transfers_.at(waiting);
     transfer.progress_at = now;
@@ -471,6 +472,7 @@ void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, Source
 
 void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
   totals_.duplicates += bytes;
+  scheduler_.note_duplicate(bytes);
   const auto transfer = transfers_.find(id);
   if (transfer == transfers_.end()) return;
   transfer->second.progress.duplicates += bytes;

@@ -28,19 +28,23 @@ constexpr double kAssumedRate = 1e6;
 constexpr Duration kSampleTime = milliseconds(100);
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
-/// A block is late if another source would bring it in a half of the time; and by this at least, or it is not worth it.
+/// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
+/// worth a message; and by more if it is on its way, when all of it may come twice.
 constexpr double kLateness = 2;
 constexpr double kLeastGain = 0.1;
-/// In the end-game any gain beyond the error of an estimate is.
-constexpr double kEndGameLateness = 1.25;
-/// What the end-game may waste of what has come.
-constexpr double kDuplicateShare = 0.03;
+constexpr double kLeastGainOnItsWay = 2;
+/// Whoever has nothing else to do helps where that gains more than the error of an estimate …
+constexpr double kIdleLateness = 1.25;
+/// … and while duplicates are below this share of what has come.
+constexpr double kDuplicateShare = 0.02;
 /// A source that needs longer than this for one block is helped out: by others, and with p2p-first by the gateway.
 constexpr Duration kPatience = seconds(4);
 constexpr Duration kFirstAvoidance = seconds(5);
 constexpr Duration kLongestAvoidance = seconds(60);
 constexpr Duration kBusyTime = milliseconds(500);
 constexpr Duration kLongestBusyTime = seconds(8);
+/// One that owes blocks and is silent for this long is left alone: the time that a slow disk takes to wake up.
+constexpr Duration kShortestSilence = milliseconds(1500);
 /// A silence beyond this is one, whatever the source was forgiven before.
 constexpr Duration kLongestSilence = seconds(5);
 /// One that lacks this many blocks in a row lied when it said that it has them all.
@@ -83,6 +87,7 @@ std::vector<Scheduler::Assignment> Scheduler::remove_transfer(TransferId transfe
     }
     queue_.erase(block.rank);
     lacking_ -= block.lacking.size();
+    risked_ -= block.risk;
     entry = blocks_.erase(entry);
   }
   for (auto& [id, source] : sources_) source.provides.erase(transfer);
@@ -110,9 +115,10 @@ bool Scheduler::has_provider(TransferId transfer) const {
                      [&](const auto& entry) { return entry.second.provides.contains(transfer); });
 }
 
-void Scheduler::add_peer(Time now, PeerId peer) {
+void Scheduler::add_peer(Time now, PeerId peer, std::uint64_t credit) {
   Source source;
   source.last_byte = now;
+  source.credit = credit;
   sources_.emplace(peer, source);
 }
 
@@ -140,11 +146,15 @@ bool Scheduler::provides(PeerId peer, TransferId transfer) const {
   return found != sources_.end() && found->second.provides.contains(transfer);
 }
 
-void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size,
-                             Duration round_trip) {
+void Scheduler::set_path(PeerId peer, Duration round_trip, std::uint64_t credit) {
   Source& source = sources_.at(peer);
-  source.longest_silence = std::max(source.longest_silence, now - std::max(source.last_byte, source.busy_since));
   source.round_trip = round_trip;
+  source.credit = credit;
+}
+
+void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size) {
+  Source& source = sources_.at(peer);
+  if (!source.asked.empty()) source.longest_silence = std::max(source.longest_silence, silence(now, source));
   source.last_byte = now;
   if (source.avoided_until > now) changed_ = true;
   source.avoided_until = {};
@@ -238,8 +248,9 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
                                       [](const Request& one) { return one.source == kGateway; });
     if (request != block.requests.end()) {
       const Duration took = now - request->asked_at;
-      const Duration before = sources_.at(kGateway).round_trip;
-      handle_bytes(now, kGateway, cid, size, size, before == Duration(0) ? took / 2 : std::min(before, took / 2));
+      Source& gateway = sources_.at(kGateway);
+      gateway.round_trip = gateway.round_trip == Duration(0) ? took / 2 : std::min(gateway.round_trip, took / 2);
+      handle_bytes(now, kGateway, cid, size, size);
     }
   }
   drop_request(cid, block, to_id(from));
@@ -267,6 +278,7 @@ std::vector<Scheduler::Asked> Scheduler::handle_verified(const Cid& cid) {
   }
   queue_.erase(block.rank);
   lacking_ -= block.lacking.size();
+  risked_ -= block.risk;
   blocks_.erase(cid);
   changed_ = true;
   return asked;
@@ -308,43 +320,54 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     const Seconds others = soonest + ahead / total_rate;
     const double factor = is_end_game(block) ? 1.0 : kLateness;
     const bool soon_enough = soonest_with_room <= factor * others + to_seconds(milliseconds(20));
-    const bool sooner = block.requests.empty() || kEndGameLateness * soonest_with_room < due(block);
-    if (soon_enough && sooner) return assign(now, *cid, block, *chosen);
+    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(block, soonest_with_room, false);
+    if (soon_enough && helps) return assign(now, *cid, block, *chosen);
     ahead += block_size_;
   }
   return std::nullopt;
 }
 
-/// The end-game: a source with room takes the block that is expected last from a source that has not begun it, or is
-/// asked for it too.
+/// A source that has room, and nothing in the queue to fill it, helps out where most time is gained.
 std::optional<Scheduler::Assignment> Scheduler::assign_again(Time now, bool with_gateway) {
-  const bool is_any = std::any_of(transfers_.begin(), transfers_.end(),
-                                  [](const auto& entry) { return entry.second.asked_all && entry.second.first_need; });
-  if (!is_any) return std::nullopt;
+  const auto is_idle = [&](PeerId id, const Source& source) {
+    return has_room(id, source) && now >= source.avoided_until && (id != kGateway || with_gateway);
+  };
+  if (std::none_of(sources_.begin(), sources_.end(),
+                   [&](const auto& entry) { return is_idle(entry.first, entry.second); })) {
+    return std::nullopt;
+  }
   estimate(now);
   for (const auto& [id, source] : sources_) {
-    if (!has_room(id, source) || now < source.avoided_until || (id == kGateway && !with_gateway)) continue;
+    if (!is_idle(id, source)) continue;
     const Seconds finish_time = finish(now, source);
     const Cid* latest = nullptr;
-    Seconds latest_at = kEndGameLateness * finish_time + to_seconds(milliseconds(20));
-    for (auto& [cid, block] : blocks_) {
+    Seconds latest_due = 0;
+    for (const auto& [cid, block] : blocks_) {
       if (block.arrived || block.requests.empty() || block.requests.size() >= kMaxRequests) continue;
-      if (!is_end_game(block) || !may_ask(now, block, id, source)) continue;
-      const Seconds at = due(block);
-      if (at <= latest_at) continue;
-      const Request& first = block.requests.front();
-      const bool wastes = block.requests.size() > 1 || first.received > 0 || first.source == kGateway;
-      const double waste = block_size_ / 2;
-      if (wastes && at < kLateness * finish_time + kLeastGain &&
-          duplicate_bytes_ + waste > kDuplicateShare * static_cast<double>(arrived_bytes_)) {
-        continue;
-      }
+      if (due(block) <= latest_due || !is_worth_asking(block, finish_time, true)) continue;
+      if (!may_ask(now, block, id, source)) continue;
       latest = &cid;
-      latest_at = at;
+      latest_due = due(block);
     }
     if (latest != nullptr) return assign(now, *latest, blocks_.at(*latest), id);
   }
   return std::nullopt;
+}
+
+bool Scheduler::is_worth_asking(const Block& block, Seconds finish_time, bool idle) const {
+  const Seconds now_due = due(block);
+  const bool may_come_twice = block.requests.size() > 1 ||
+                              std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) {
+                                return request.on_its_way || request.source == kGateway;
+                              });
+  if (!may_come_twice) {
+    return idle ? now_due > kIdleLateness * finish_time + to_seconds(milliseconds(20))
+                : now_due > kLateness * finish_time + kLeastGain;
+  }
+  if (now_due > kLateness * finish_time + kLeastGainOnItsWay) return true;
+  const double allowed = kDuplicateShare * static_cast<double>(arrived_bytes_);
+  return idle && is_end_game(block) && now_due > kIdleLateness * finish_time + to_seconds(milliseconds(20)) &&
+         duplicates_ + risked_ + block_size_ <= allowed;
 }
 
 /// The head of the queue, in the order in which sources are looked for.
@@ -418,6 +441,7 @@ bool Scheduler::is_gateways_turn(Time now, const Block& block) const {
     const bool asked = is_asked(block, id);
     if (id == kGateway || now < source.avoided_until || is_slow(source)) continue;
     if (!asked && !is_candidate(block, id, source)) continue;
+    if (silence(now, source) >= options_.gateway_deadline) continue;
     peer_can = true;
     peer_has_shown = peer_has_shown || source.rate > 0;
   }
@@ -480,6 +504,7 @@ void Scheduler::estimate(Time now) {
       Block& block = blocks_.at(cid);
       Request& request = *std::find_if(block.requests.begin(), block.requests.end(),
                                        [source_id = id](const Request& one) { return one.source == source_id; });
+      request.on_its_way = request.received > 0 || bytes < static_cast<double>(source.credit);
       bytes += left(request);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.due = now < source.avoided_until ? kEndless : bytes / rate + to_seconds(way);
@@ -501,17 +526,16 @@ bool Scheduler::is_end_game(const Block& block) const {
 
 Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, PeerId id) {
   Assignment assignment{cid, to_peer(id)};
-  // Where it waits its turn it is taken back; where a silent source may yet answer, or has begun, it is not.
+  // Where it waits its turn it is taken back; where it is on its way, or a silent source may yet answer, it is not.
   for (const Request& request : block.requests) {
-    const Source& before = sources_.at(request.source);
-    if (request.source == kGateway || request.received > 0 || now < before.avoided_until) continue;
-    if (before.asked.front() == cid) continue;
+    if (request.source == kGateway || request.on_its_way || request.due == kEndless) continue;
     assignment.instead_of = request.source;
   }
   if (assignment.instead_of) {
     drop_request(cid, block, *assignment.instead_of);
   } else if (!block.requests.empty()) {
-    duplicate_bytes_ += block_size_ / 2;
+    block.risk += block_size_;
+    risked_ += block_size_;
   }
   Source& source = sources_.at(id);
   if (source.asked.empty()) {
@@ -565,25 +589,30 @@ void Scheduler::check(Time now) {
 
   for (auto& [cid, block] : blocks_) {
     if (block.requests.empty()) continue;
-    Seconds best = kEndless;
+    Seconds soonest = kEndless;
+    bool gateway_helps = false;
     for (const auto& [id, source] : sources_) {
-      if (block.requests.size() < kMaxRequests && may_ask(now, block, id, source)) {
-        best = std::min(best, finish(now, source));
-      }
+      if (block.requests.size() >= kMaxRequests || !may_ask(now, block, id, source)) continue;
+      soonest = std::min(soonest, finish(now, source));
+      gateway_helps = gateway_helps || id == kGateway;
     }
-    for (Request& request : block.requests) {
-      request.late = request.due == kEndless || request.due > kLateness * best + kLeastGain;
-    }
+    const bool is_late = due(block) == kEndless || (options_.policy == Policy::kP2pFirst && gateway_helps) ||
+                         (soonest < kEndless && is_worth_asking(block, soonest, false));
+    for (Request& request : block.requests) request.late = is_late;
     queue_if_unasked(cid, block);
   }
+}
+
+Duration Scheduler::silence(Time now, const Source& source) {
+  return source.asked.empty() ? Duration(0) : now - std::max(source.last_byte, source.busy_since);
 }
 
 /// Leaves alone who owes blocks and is silent.
 void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
-    if (id == kGateway || source.asked.empty() || now < source.avoided_until) continue;
+    if (id == kGateway || now < source.avoided_until) continue;
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
-    if (now - std::max(source.last_byte, source.busy_since) < std::max(options_.gateway_deadline, forgiven)) continue;
+    if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
     source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
     source.avoided_until = now + source.avoid_for;
   }

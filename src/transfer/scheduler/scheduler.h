@@ -70,20 +70,24 @@ class Scheduler {
   bool has_provider(TransferId transfer) const;
 
   // Sources.
-  void add_peer(Time now, PeerId peer);
+  /// `credit`: bytes that it may send from the start.
+  void add_peer(Time now, PeerId peer, std::uint64_t credit);
   /// Its blocks are needed again.
   void remove_peer(PeerId peer);
   void set_provides(PeerId peer, TransferId transfer);
   bool provides(PeerId peer, TransferId transfer) const;
   bool provides_any(PeerId peer) const { return !sources_.at(peer).provides.empty(); }
-  /// `size` bytes of this wanted block, which has `block_size`, came from it, over a path of this delay.
-  void handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size,
-                    Duration round_trip);
+  /// `size` bytes of this wanted block, which has `block_size`, came from it.
+  void handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size);
+  /// Its path's delay, and the bytes that it may send and that have not come.
+  void set_path(PeerId peer, Duration round_trip, std::uint64_t credit);
   /// It answered that it does not have the block, or that it is busy: then it is asked again after a while.
   void handle_lacks(Time now, PeerId peer, const Cid& cid);
   void handle_busy(Time now, PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
   void handle_gateway_failed(const Cid& cid);
+  /// Bytes came and were not needed any more.
+  void note_duplicate(std::uint64_t bytes) { duplicates_ += static_cast<double>(bytes); }
   /// We keep sources waiting, by a cap on downloads: their silence says nothing.
   void excuse_silence(Time now);
   /// Bytes a second that it has shown; 0 if it has not yet.
@@ -128,6 +132,7 @@ class Scheduler {
     double expected = 0;         ///< Bytes, as blocks were when it was asked.
     std::uint64_t received = 0;  ///< Bytes.
     Seconds due = 0;             ///< Until it comes, when that was last estimated; endless from a silent source.
+    bool on_its_way = false;     ///< Then, within the source's credit.
     bool late = false;
   };
 
@@ -139,10 +144,12 @@ class Scheduler {
     std::set<PeerId> lacking;
     bool gateway_failed = false;
     bool arrived = false;
+    double risk = 0;  ///< Duplicate bytes that its second request may bring.
   };
 
   struct Source {
     Time last_byte{};
+    std::uint64_t credit = 0;
     double rate = 0;  ///< Bytes a second, smoothed; 0: not known.
     Duration round_trip{};
     std::uint64_t sample_bytes = 0;
@@ -178,6 +185,8 @@ class Scheduler {
   /// Whether the source may be asked for the block now, but for room in its pipeline.
   bool may_ask(Time now, const Block& block, PeerId id, const Source& source) const;
   bool has_room(PeerId id, const Source& source) const;
+  /// How long it has owed blocks without a byte.
+  static Duration silence(Time now, const Source& source);
   std::size_t pipeline(const Source& source) const;
   /// Whether one block of it takes longer than anyone wants to wait.
   bool is_slow(const Source& source) const;
@@ -191,6 +200,9 @@ class Scheduler {
   void estimate(Time now);
   /// Until the block comes from the first of those that were asked.
   static Seconds due(const Block& block);
+  /// Whether a block that is asked for already is worth asking of one that would bring it in `finish_time`. `idle`: that
+  /// one has nothing else to do.
+  bool is_worth_asking(const Block& block, Seconds finish_time, bool idle) const;
   bool is_end_game(const Block& block) const;
 
   std::optional<Assignment> assign_queued(Time now, bool with_gateway);
@@ -211,7 +223,8 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicate_bytes_ = 0;  ///< That came or may come of blocks asked twice in the end-game.
+  double duplicates_ = 0;  ///< Bytes that came …
+  double risked_ = 0;      ///< … and that may come of blocks asked twice.
   std::size_t lacking_ = 0;     ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
   Time checked_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.

@@ -25,7 +25,7 @@ struct Bench {
   }
 
   void add_provider(PeerId peer) {
-    scheduler.add_peer(now, peer);
+    scheduler.add_peer(now, peer, 0);
     scheduler.set_provides(peer, kTransfer);
   }
 
@@ -94,7 +94,7 @@ TEST(Scheduler, ABlockAskedAgainKeepsItsPlace) {
 
 TEST(Scheduler, AsksOnlyProvidersOfTheTransfer) {
   Bench bench({.policy = Policy::kP2pOnly});
-  bench.scheduler.add_peer(bench.now, kA);
+  bench.scheduler.add_peer(bench.now, kA, 0);
   bench.need(1);
   EXPECT_TRUE(bench.poll().empty());
   bench.scheduler.set_provides(kA, kTransfer);
@@ -108,8 +108,10 @@ TEST(Scheduler, SpreadsBlocksByWhoWouldFinishThemFirst) {
   bench.need(1, 2);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "as long as no rate is known: one each";
   bench.now += seconds(1);
-  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4'000'000, 4'000'000, seconds(1));
-  bench.scheduler.handle_bytes(bench.now, kB, numbered_cid(2), 1'000'000, 1'000'000, seconds(1));
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4'000'000, 4'000'000);
+  bench.scheduler.set_path(kA, seconds(1), 0);
+  bench.scheduler.handle_bytes(bench.now, kB, numbered_cid(2), 1'000'000, 1'000'000);
+  bench.scheduler.set_path(kB, seconds(1), 0);
   bench.verify(1, kA);
   bench.verify(2, kB);
   bench.need(10, 10);
@@ -124,7 +126,8 @@ TEST(Scheduler, ThePipelineHoldsARoundTripAndAMargin) {
   bench.need(1);
   bench.poll();
   bench.now += seconds(1);
-  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4 * 262'144, 4 * 262'144, milliseconds(750));
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4 * 262'144, 4 * 262'144);
+  bench.scheduler.set_path(kA, milliseconds(750), 0);
   bench.verify(1, kA);
   bench.need(10, 50);
   EXPECT_EQ(bench.poll().size(), 4U);
@@ -137,7 +140,8 @@ TEST(Scheduler, ThePipelineIsBoundedEvenIfAllBlocksAreEmpty) {
     bench.need(i);
     ASSERT_EQ(bench.poll().size(), 1U);
     bench.now += milliseconds(200);
-    bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(i), 1'000'000'000, 0, kRoundTrip);
+    bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(i), 1'000'000'000, 0);
+  bench.scheduler.set_path(kA, kRoundTrip, 0);
     bench.scheduler.handle_arrived(bench.now, numbered_cid(i), kA, 0);
     bench.scheduler.handle_verified(numbered_cid(i));
   }
@@ -184,7 +188,8 @@ TEST(Scheduler, ASilentPeerIsAvoidedAndThenTriedAgain) {
   EXPECT_TRUE(bench.wait(seconds(8)).empty()) << "twice as long each time";
   EXPECT_EQ(count_of(bench.wait(seconds(3)), kA), 1U);
 
-  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(3), 1000, 262'144, kRoundTrip);
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(3), 1000, 262'144);
+  bench.scheduler.set_path(kA, kRoundTrip, 0);
   bench.verify(3, kA);
   bench.need(4);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "a byte forgives everything";
@@ -207,7 +212,8 @@ TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
   // Bytes come, but never this block's end.
   const auto pass = [&](Duration duration) {
     for (Duration passed{}; passed < duration; passed += milliseconds(100)) {
-      bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 10'000, 20'000'000, kRoundTrip);
+      bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 10'000, 20'000'000);
+  bench.scheduler.set_path(kA, kRoundTrip, 0);
       for (auto& assignment : bench.wait(milliseconds(100))) asked.push_back(std::move(assignment));
     }
   };
