@@ -584,15 +584,16 @@ std::vector<PeerId> Exchange::peers_after(PeerId peer) const {
 /// Lets those from whom blocks are wanted send more, as far as the cap on downloads allows.
 void Exchange::grant(Time now) {
   for (const PeerId id : peers_after(last_granted_)) {
-    const std::uint64_t budget = downloads_.available(now);
-    if (budget < TokenBucket::kPiece) return scheduler_.excuse_silence(now);
     CreditWindow& window = peers_.at(id).receiver.window();
-    const std::uint64_t before = window.limit();
-    const auto limit = window.poll_grant(budget);
-    if (!limit) continue;
-    downloads_.take(*limit - before);
-    send(id, wire::Credit{*limit});
-    if (downloads_.rate()) last_granted_ = id;
+    for (std::uint64_t budget = downloads_.available(now);; budget = downloads_.available(now)) {
+      if (budget < TokenBucket::kPiece) return scheduler_.excuse_silence(now);
+      const std::uint64_t before = window.limit();
+      const auto limit = window.poll_grant(budget);
+      if (!limit) break;
+      downloads_.take(*limit - before);
+      send(id, wire::Credit{*limit});
+      if (downloads_.rate()) last_granted_ = id;
+    }
   }
 }
 
