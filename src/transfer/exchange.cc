@@ -679,6 +679,7 @@ void Exchange::drive_transfer(Time now, TransferId id) {
     if (is_new) output(LoadBlock{add_request(LoadForDownload{cid}), cid});
   }
   scheduler_.set_asked_all(id, transfer.traversal.asked_all());
+  scheduler_.set_blocked(now, id, transfer.unconsumed == 0 && transfer.traversal.held() > 0);
   if (transfer.has_news && now - transfer.told_at >= kProgressInterval) tell_progress(now, id, transfer);
 
   // The gateway client bounds its own silence, and has other gateways to try.

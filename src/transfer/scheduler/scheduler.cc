@@ -26,13 +26,18 @@ constexpr std::size_t kGatewayPipeline = 8;
 /// Taken for a source's rate as long as that of none is known.
 constexpr double kAssumedRate = 1e6;
 constexpr Duration kSampleTime = milliseconds(100);
+constexpr std::uint64_t kSmallestSample = 16 * 1024;
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
 /// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
-/// worth a message; and by more if it is on its way, when all of it may come twice.
+/// worth a message; and by more if it is on its way: then all of it may come twice, and only whoever has nothing else to
+/// do is asked, or anyone if a reader waits for it.
 constexpr double kLateness = 2;
 constexpr double kLeastGain = 0.1;
 constexpr double kLeastGainOnItsWay = 2;
+constexpr Duration kReadersPatience = seconds(1);
+/// What is not expected from one that may have gone, if there is another.
+constexpr double kSuspicion = 2;
 /// Whoever has nothing else to do helps where that gains more than the error of an estimate …
 constexpr double kIdleLateness = 1.25;
 /// … and while duplicates are below this share of what has come.
@@ -110,6 +115,15 @@ void Scheduler::set_asked_all(TransferId transfer, bool asked_all) {
   changed_ = true;
 }
 
+void Scheduler::set_blocked(Time now, TransferId transfer, bool blocked) {
+  Transfer& state = transfers_.at(transfer);
+  if (!blocked) {
+    state.blocked_since.reset();
+  } else if (!state.blocked_since) {
+    state.blocked_since = now;
+  }
+}
+
 bool Scheduler::has_provider(TransferId transfer) const {
   return std::any_of(sources_.begin(), sources_.end(),
                      [&](const auto& entry) { return entry.second.provides.contains(transfer); });
@@ -160,6 +174,7 @@ void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_
   source.avoided_until = {};
   source.avoid_for = {};
   source.lacks_in_a_row = 0;
+  source.suspect = false;
   if (const auto block = blocks_.find(cid); block != blocks_.end()) {
     for (Request& request : block->second.requests) {
       if (request.source != peer) continue;
@@ -169,8 +184,16 @@ void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_
       source.owed += left(request);
     }
   }
+  if (source.sample_begin) {
+    add_sample(now, source, size);
+  } else {
+    source.sample_begin = now;
+  }
+}
+
+void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
   source.sample_bytes += size;
-  const Duration elapsed = now - source.sample_begin;
+  const Duration elapsed = now - *source.sample_begin;
   if (elapsed < kSampleTime) return;
   const double sample = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
   source.rate = source.rate == 0 ? sample : 0.7 * source.rate + 0.3 * sample;
@@ -224,11 +247,14 @@ void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
   const auto [entry, is_new] = blocks_.try_emplace(cid);
   entry->second.transfers.insert(transfer);
   Transfer& state = transfers_.at(transfer);
-  if (!state.first_need) state.first_need = now;
+  if (!state.first_need) {
+    state.first_need = now;
+    check_at_ = std::min(check_at_, now + options_.gateway_deadline);
+  }
   changed_ = true;
   if (!is_new) return;
-  entry->second.rank = next_rank_++;
-  entry->second.needed_at = now;
+  state.next_turn = std::max(state.next_turn, turn_);
+  entry->second.rank = {state.next_turn++, next_number_++};
   queue_.emplace(entry->second.rank, cid);
 }
 
@@ -250,7 +276,11 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
       const Duration took = now - request->asked_at;
       Source& gateway = sources_.at(kGateway);
       gateway.round_trip = gateway.round_trip == Duration(0) ? took / 2 : std::min(gateway.round_trip, took / 2);
-      handle_bytes(now, kGateway, cid, size, size);
+      // A small one tells of its delay only.
+      if (size >= kSmallestSample) {
+        if (!gateway.sample_begin) gateway.sample_begin = request->asked_at;
+        add_sample(now, gateway, size);
+      }
     }
   }
   drop_request(cid, block, to_id(from));
@@ -285,7 +315,7 @@ std::vector<Scheduler::Asked> Scheduler::handle_verified(const Cid& cid) {
 }
 
 std::optional<Scheduler::Assignment> Scheduler::poll_assignment(Time now, bool with_gateway) {
-  if (now - checked_at_ >= kCheckInterval) check(now);
+  if (now >= check_at_) check(now);
   if (!changed_) return std::nullopt;
   if (auto assignment = assign_queued(now, with_gateway)) return assignment;
   if (auto assignment = assign_again(now, with_gateway)) return assignment;
@@ -320,7 +350,7 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     const Seconds others = soonest + ahead / total_rate;
     const double factor = is_end_game(block) ? 1.0 : kLateness;
     const bool soon_enough = soonest_with_room <= factor * others + to_seconds(milliseconds(20));
-    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(block, soonest_with_room, false);
+    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, sources_.at(*chosen), false);
     if (soon_enough && helps) return assign(now, *cid, block, *chosen);
     ahead += block_size_;
   }
@@ -339,12 +369,11 @@ std::optional<Scheduler::Assignment> Scheduler::assign_again(Time now, bool with
   estimate(now);
   for (const auto& [id, source] : sources_) {
     if (!is_idle(id, source)) continue;
-    const Seconds finish_time = finish(now, source);
     const Cid* latest = nullptr;
     Seconds latest_due = 0;
     for (const auto& [cid, block] : blocks_) {
       if (block.arrived || block.requests.empty() || block.requests.size() >= kMaxRequests) continue;
-      if (due(block) <= latest_due || !is_worth_asking(block, finish_time, true)) continue;
+      if (due(block) <= latest_due || !is_worth_asking(now, block, source, true)) continue;
       if (!may_ask(now, block, id, source)) continue;
       latest = &cid;
       latest_due = due(block);
@@ -354,20 +383,32 @@ std::optional<Scheduler::Assignment> Scheduler::assign_again(Time now, bool with
   return std::nullopt;
 }
 
-bool Scheduler::is_worth_asking(const Block& block, Seconds finish_time, bool idle) const {
-  const Seconds now_due = due(block);
+bool Scheduler::is_worth_asking(Time now, const Block& block, const Source& source, bool idle) const {
+  const Seconds finish_time = finish(now, source);
+  const Seconds due_in = due(block);
+  const bool gains_in_idleness = due_in > kIdleLateness * finish_time + to_seconds(milliseconds(20));
   const bool may_come_twice = block.requests.size() > 1 ||
                               std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) {
                                 return request.on_its_way || request.source == kGateway;
                               });
-  if (!may_come_twice) {
-    return idle ? now_due > kIdleLateness * finish_time + to_seconds(milliseconds(20))
-                : now_due > kLateness * finish_time + kLeastGain;
-  }
-  if (now_due > kLateness * finish_time + kLeastGainOnItsWay) return true;
+  if (due_in == kEndless) return true;
+  if (!may_come_twice) return idle ? gains_in_idleness : due_in > kLateness * finish_time + kLeastGain;
+  if (!idle) return is_urgent(now, block) && due_in > kLateness * finish_time + kLeastGain;
+  const bool may_have_gone =
+      std::all_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return request.suspect; });
+  if ((may_have_gone && !source.suspect) || due_in > kLateness * finish_time + kLeastGainOnItsWay) return true;
   const double allowed = kDuplicateShare * static_cast<double>(arrived_bytes_);
-  return idle && is_end_game(block) && now_due > kIdleLateness * finish_time + to_seconds(milliseconds(20)) &&
-         duplicates_ + risked_ + block_size_ <= allowed;
+  return is_end_game(block) && gains_in_idleness && duplicates_ + risked_ + block_size_ <= allowed;
+}
+
+bool Scheduler::is_urgent(Time now, const Block& block) const {
+  return std::any_of(block.transfers.begin(), block.transfers.end(), [&](TransferId id) {
+    const auto& since = transfers_.at(id).blocked_since;
+    if (!since || now - *since < kReadersPatience) return false;
+    return std::none_of(blocks_.begin(), blocks_.end(), [&](const auto& entry) {
+      return entry.second.rank < block.rank && entry.second.transfers.contains(id);
+    });
+  });
 }
 
 /// The head of the queue, in the order in which sources are looked for.
@@ -393,7 +434,7 @@ std::vector<const Scheduler::Cid*> Scheduler::queued() const {
 
 std::optional<Time> Scheduler::next_check() const {
   if (blocks_.empty()) return std::nullopt;
-  return checked_at_ + kCheckInterval;
+  return check_at_;
 }
 
 std::vector<Scheduler::Cid> Scheduler::hopeless() const {
@@ -439,9 +480,8 @@ bool Scheduler::is_gateways_turn(Time now, const Block& block) const {
   bool peer_has_shown = false;
   for (const auto& [id, source] : sources_) {
     const bool asked = is_asked(block, id);
-    if (id == kGateway || now < source.avoided_until || is_slow(source)) continue;
+    if (id == kGateway || now < source.avoided_until || source.suspect || is_slow(source)) continue;
     if (!asked && !is_candidate(block, id, source)) continue;
-    if (silence(now, source) >= options_.gateway_deadline) continue;
     peer_can = true;
     peer_has_shown = peer_has_shown || source.rate > 0;
   }
@@ -481,7 +521,7 @@ bool Scheduler::is_slow(const Source& source) const {
 
 double Scheduler::rate_of(Time now, const Source& source) const {
   if (source.rate == 0) return assumed_rate_;
-  const Duration elapsed = now - source.sample_begin;
+  const Duration elapsed = now - source.sample_begin.value_or(now);
   if (source.asked.empty() || elapsed < 3 * kSampleTime) return source.rate;
   // What has not come lately counts before the sample ends.
   const double lately = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
@@ -489,7 +529,8 @@ double Scheduler::rate_of(Time now, const Source& source) const {
 }
 
 Scheduler::Seconds Scheduler::finish(Time now, const Source& source) const {
-  return (source.owed + block_size_) / rate_of(now, source) + to_seconds(source.round_trip);
+  return (source.owed + block_size_) / rate_of(now, source) + to_seconds(source.round_trip) +
+         (source.suspect ? kSuspicion : 0);
 }
 
 double Scheduler::left(const Request& request) {
@@ -507,6 +548,7 @@ void Scheduler::estimate(Time now) {
       request.on_its_way = request.received > 0 || bytes < static_cast<double>(source.credit);
       bytes += left(request);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
+      request.suspect = source.suspect;
       request.due = now < source.avoided_until ? kEndless : bytes / rate + to_seconds(way);
     }
   }
@@ -528,7 +570,7 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
   Assignment assignment{cid, to_peer(id)};
   // Where it waits its turn it is taken back; where it is on its way, or a silent source may yet answer, it is not.
   for (const Request& request : block.requests) {
-    if (request.source == kGateway || request.on_its_way || request.due == kEndless) continue;
+    if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now) continue;
     assignment.instead_of = request.source;
   }
   if (assignment.instead_of) {
@@ -540,13 +582,16 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
   Source& source = sources_.at(id);
   if (source.asked.empty()) {
     source.busy_since = now;
-    source.sample_begin = now;
+    source.sample_begin.reset();
     source.sample_bytes = 0;
+    if (source.round_trip > Duration(0)) source.sample_begin = now + source.round_trip;
   }
+  const Seconds expected_in = finish(now, source);
   source.asked.push_back(cid);
   source.owed += block_size_;
-  block.requests.push_back({.source = id, .asked_at = now, .expected = block_size_});
+  block.requests.push_back({.source = id, .asked_at = now, .expected = block_size_, .due = expected_in});
   queue_.erase(block.rank);
+  turn_ = std::max(turn_, block.rank.turn);
   return assignment;
 }
 
@@ -574,7 +619,11 @@ void Scheduler::queue_if_unasked(const Cid& cid, const Block& block) {
 }
 
 void Scheduler::check(Time now) {
-  checked_at_ = now;
+  check_at_ = now + kCheckInterval;
+  for (const auto& [id, transfer] : transfers_) {
+    const Time deadline = transfer.first_need.value_or(now) + options_.gateway_deadline;
+    if (deadline > now) check_at_ = std::min(check_at_, deadline);
+  }
   changed_ = true;
   check_silence(now);
   double sum = 0;
@@ -589,15 +638,15 @@ void Scheduler::check(Time now) {
 
   for (auto& [cid, block] : blocks_) {
     if (block.requests.empty()) continue;
-    Seconds soonest = kEndless;
+    const Source* soonest = nullptr;
     bool gateway_helps = false;
     for (const auto& [id, source] : sources_) {
       if (block.requests.size() >= kMaxRequests || !may_ask(now, block, id, source)) continue;
-      soonest = std::min(soonest, finish(now, source));
+      if (soonest == nullptr || finish(now, source) < finish(now, *soonest)) soonest = &source;
       gateway_helps = gateway_helps || id == kGateway;
     }
     const bool is_late = due(block) == kEndless || (options_.policy == Policy::kP2pFirst && gateway_helps) ||
-                         (soonest < kEndless && is_worth_asking(block, soonest, false));
+                         (soonest != nullptr && is_worth_asking(now, block, *soonest, false));
     for (Request& request : block.requests) request.late = is_late;
     queue_if_unasked(cid, block);
   }
@@ -611,6 +660,7 @@ Duration Scheduler::silence(Time now, const Source& source) {
 void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
     if (id == kGateway || now < source.avoided_until) continue;
+    if (silence(now, source) >= options_.gateway_deadline) source.suspect = true;
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
     if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
     source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);

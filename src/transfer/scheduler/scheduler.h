@@ -66,6 +66,8 @@ class Scheduler {
   void set_pending_providers(TransferId transfer, std::optional<std::uint32_t> pending);
   /// Whether need() has been called for every block that it wants.
   void set_asked_all(TransferId transfer, bool asked_all);
+  /// Whether its reader waits for the next bytes while later ones are here.
+  void set_blocked(Time now, TransferId transfer, bool blocked);
   /// Whether a connected peer provides it.
   bool has_provider(TransferId transfer) const;
 
@@ -121,8 +123,12 @@ class Scheduler {
   double block_size() const { return block_size_; }
 
  private:
-  /// The order in which blocks are asked for: as the downloads asked for them.
-  using Rank = std::uint64_t;
+  /// The order in which blocks are asked for: downloads take turns, one block each, as they asked for them.
+  struct Rank {
+    std::uint64_t turn = 0;
+    std::uint64_t number = 0;
+    auto operator<=>(const Rank&) const = default;
+  };
   /// Seconds from now.
   using Seconds = double;
 
@@ -134,11 +140,11 @@ class Scheduler {
     Seconds due = 0;             ///< Until it comes, when that was last estimated; endless from a silent source.
     bool on_its_way = false;     ///< Then, within the source's credit.
     bool late = false;
+    bool suspect = false;  ///< Its source, then.
   };
 
   struct Block {
     Rank rank;
-    Time needed_at;
     std::set<TransferId> transfers;
     std::vector<Request> requests;
     std::set<PeerId> lacking;
@@ -153,7 +159,9 @@ class Scheduler {
     double rate = 0;  ///< Bytes a second, smoothed; 0: not known.
     Duration round_trip{};
     std::uint64_t sample_bytes = 0;
-    Time sample_begin{};
+    /// Without the path's delay, or it would look slow for every block that it is asked alone; from the first byte on
+    /// while that is not known.
+    std::optional<Time> sample_begin;
     std::vector<Cid> asked;  ///< In this order.
     double owed = 0;         ///< Bytes of `asked` that have not come.
     Time busy_since{};       ///< When `asked` was last empty.
@@ -162,6 +170,7 @@ class Scheduler {
     /// It was silent or busy: not asked before this time, twice as long each time until a byte comes.
     Time avoided_until{};
     Duration avoid_for{};
+    bool suspect = false;  ///< Silent for longer than the deadline, and no byte since.
     std::uint32_t lacks_in_a_row = 0;
     std::set<TransferId> provides;
   };
@@ -171,6 +180,8 @@ class Scheduler {
     bool asked_all = false;
     std::optional<std::uint32_t> pending;
     std::optional<Time> first_need;
+    std::uint64_t next_turn = 0;
+    std::optional<Time> blocked_since;
   };
 
   using Sources = std::map<PeerId, Source>;
@@ -200,15 +211,17 @@ class Scheduler {
   void estimate(Time now);
   /// Until the block comes from the first of those that were asked.
   static Seconds due(const Block& block);
-  /// Whether a block that is asked for already is worth asking of one that would bring it in `finish_time`. `idle`: that
-  /// one has nothing else to do.
-  bool is_worth_asking(const Block& block, Seconds finish_time, bool idle) const;
+  /// Whether a block that is asked for already is worth asking of `source` too. `idle`: it has nothing else to do.
+  bool is_worth_asking(Time now, const Block& block, const Source& source, bool idle) const;
+  /// Whether a reader has waited long for just this block.
+  bool is_urgent(Time now, const Block& block) const;
   bool is_end_game(const Block& block) const;
 
   std::optional<Assignment> assign_queued(Time now, bool with_gateway);
   std::optional<Assignment> assign_again(Time now, bool with_gateway);
   std::vector<const Cid*> queued() const;
   Assignment assign(Time now, const Cid& cid, Block& block, PeerId source);
+  void add_sample(Time now, Source& source, std::uint64_t size);
   void drop_request(const Cid& cid, Block& block, PeerId source);
   void queue_if_unasked(const Cid& cid, const Block& block);
   void check(Time now);
@@ -219,14 +232,15 @@ class Scheduler {
   std::map<Rank, Cid> queue_;  ///< Blocks to be asked for: never asked, or late.
   Sources sources_;
   std::map<TransferId, Transfer> transfers_;
-  Rank next_rank_ = 0;
+  std::uint64_t turn_ = 0;  ///< Of the block that was asked for last: a new download does not have to catch up.
+  std::uint64_t next_number_ = 0;
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
   double duplicates_ = 0;  ///< Bytes that came …
   double risked_ = 0;      ///< … and that may come of blocks asked twice.
   std::size_t lacking_ = 0;     ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
-  Time checked_at_{};
+  Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;
 };
