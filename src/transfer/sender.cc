@@ -8,6 +8,9 @@ namespace {
 
 /// A chunk smaller than this waits for more credit, unless it ends its block.
 constexpr std::uint64_t kSmallestChunk = 8 * 1024;
+/// Frames are small until this much was sent, or the first would take seconds on a slow path, in which nothing comes and
+/// the peer seems to be gone. Then the receiver's grants decide.
+constexpr std::uint64_t kSmallFramesUntil = 256 * 1024;
 
 }  // namespace
 
@@ -90,7 +93,8 @@ std::optional<std::uint64_t> Sender::sendable() const {
 std::optional<Bytes> Sender::poll_frame(std::uint32_t max_frame, std::uint64_t budget) {
   const auto allowed = sendable();
   if (!allowed) return std::nullopt;
-  const std::uint64_t size = std::min({*allowed, budget, std::uint64_t{max_frame} - wire::kMaxBlockHeader});
+  const std::uint32_t largest = sent_ < kSmallFramesUntil ? std::min(max_frame, wire::kMinFrame) : max_frame;
+  const std::uint64_t size = std::min({*allowed, budget, std::uint64_t{largest} - wire::kMaxBlockHeader});
   if (size < std::min(*allowed, kSmallestChunk)) return std::nullopt;
 
   Job& job = jobs_.front();
