@@ -352,7 +352,7 @@ class Host {
     for (auto& slot : channels_) {
       if (slot && slot->id == output.peer) slot.reset();
     }
-    check(!exchange_.peer_stats(output.peer));
+    check(!exchange_.peer_stats(now_, output.peer));
   }
   void carry_out(LoadBlock& output) { loads_.push_back(output); }
   void carry_out(StoreBlock& output) { check(output.block != nullptr); }
@@ -374,6 +374,7 @@ class Host {
   }
   void carry_out(EntryFound& output) { check_running(output.transfer); }
   void carry_out(BlockReceived& output) { check_running(output.transfer); }
+  void carry_out(ProgressMade& output) { check_running(output.progress.transfer); }
   void carry_out(Finished& output) { finish(output.transfer); }
   void carry_out(Failed& output) { finish(output.transfer); }
 

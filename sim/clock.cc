@@ -27,4 +27,10 @@ bool Clock::run_until(const std::function<bool()>& done, Duration limit) {
   return true;
 }
 
+void Clock::run_for(Duration time) {
+  const Time end = now_ + time;
+  run_until([] { return false; }, time);
+  now_ = end;
+}
+
 }  // namespace codio::sim

@@ -24,6 +24,8 @@ class Clock {
   bool step();
   /// Runs until `done` or until `limit` of virtual time has passed; returns whether `done`.
   bool run_until(const std::function<bool()>& done, Duration limit);
+  /// Runs all events of this time, and leaves the clock at its end.
+  void run_for(Duration time);
 
  private:
   Time now_{std::chrono::seconds(1)};

@@ -1,21 +1,22 @@
-// Which seeds the simulations run on.
+// The seeds that a scenario runs on: `for (const std::uint64_t seed : seeds()) { SCOPED_TRACE(seed); … }`.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
+#include <numeric>
 #include <vector>
 
 namespace codio::sim {
 
-/// As many as CODIO_SIM_SEEDS says, from CODIO_SIM_FIRST_SEED on; from 1 to 200 by default.
+/// CODIO_SIM_SEEDS of them (200), from CODIO_SIM_FIRST_SEED (1) on. So a failure's seed is run alone with
+/// CODIO_SIM_SEEDS=1 and CODIO_SIM_FIRST_SEED set to it.
 inline std::vector<std::uint64_t> seeds() {
-  const auto number = [](const char* name, std::uint64_t otherwise) {
+  const auto number = [](const char* name, std::uint64_t otherwise) -> std::uint64_t {
     const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+    return text ? std::strtoull(text, nullptr, 10) : otherwise;
   };
   std::vector<std::uint64_t> result(number("CODIO_SIM_SEEDS", 200));
-  std::uint64_t next = number("CODIO_SIM_FIRST_SEED", 1);
-  for (std::uint64_t& seed : result) seed = next++;
+  std::iota(result.begin(), result.end(), number("CODIO_SIM_FIRST_SEED", 1));
   return result;
 }
 

@@ -163,6 +163,7 @@ class Swarm {
   void carry_out(std::uint32_t index, transfer::Data& output);
   void carry_out(std::uint32_t, transfer::EntryFound&) {}
   void carry_out(std::uint32_t index, transfer::BlockReceived& output);
+  void carry_out(std::uint32_t, transfer::ProgressMade&) {}
   void carry_out(std::uint32_t index, transfer::Finished& output);
   void carry_out(std::uint32_t index, transfer::Failed& output);
 

@@ -71,6 +71,16 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
       ->check(valid([](const std::string& text) { return parse_ice_servers({text}); }))
       ->expected(1)
       ->take_all();
+  app.add_option("--max-upload", common.max_upload, "Give peers at most this much a second: 500K, 2.5M, none")
+      ->type_name("RATE")
+      ->check(valid(parse_rate));
+  app.add_option("--max-download", common.max_download, "Take at most this much a second from peers and gateways")
+      ->type_name("RATE")
+      ->check(valid(parse_rate));
+  app.add_option("--upload-slots", common.upload_slots, "Peers served at a time; others wait for their turn")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000));
 }
 
 CLI::App* subcommand(CLI::App& app, const char* name, const char* what, const char* examples) {

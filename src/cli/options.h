@@ -22,6 +22,9 @@ struct CommonOptions {
   bool no_gateway = false;
   std::vector<std::string> rendezvous;  ///< ws: or wss: URLs.
   std::vector<std::string> ice_servers;
+  std::string max_upload;  ///< As parse_rate() reads; empty: no limit.
+  std::string max_download;
+  std::size_t upload_slots = transfer::Limits().upload_slots;
 };
 
 struct AddOptions {

@@ -1,5 +1,7 @@
 #include "cli/session.h"
 
+#include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <spdlog/spdlog.h>
 #include <utility>
@@ -60,6 +62,26 @@ Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::
   return servers;
 }
 
+Result<std::optional<std::uint64_t>> parse_rate(const std::string& text) {
+  constexpr std::string_view kUnits = "KMG";
+  constexpr double kMost = 1e15;
+  if (text == "none") return std::nullopt;
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [after, error] = std::from_chars(text.data(), end, number);
+  std::string_view unit(after, static_cast<std::size_t>(end - after));
+  for (const std::string_view suffix : {"B/s", "/s", "iB", "B"}) {
+    if (unit.ends_with(suffix)) unit.remove_suffix(suffix.size());
+  }
+  const std::size_t power = unit.empty() ? 0 : kUnits.find(unit.front()) + 1;
+  const bool known = unit.empty() || (unit.size() == 1 && power > 0);
+  const double rate = number * std::pow(1024.0, static_cast<double>(power));
+  if (error != std::errc() || !known || !(rate >= 0) || rate > kMost) {
+    return fail(ErrorCode::kMalformed, "'" + text + "' is no rate: bytes a second such as 500K or 2.5M, or none");
+  }
+  return static_cast<std::uint64_t>(rate);
+}
+
 Result<node::TransferManagerOptions> transfer_options(const CommonOptions& common) {
   node::TransferManagerOptions options;
   for (const std::string& text : common.rendezvous) {
@@ -70,6 +92,15 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
   auto servers = parse_ice_servers(common.ice_servers);
   if (!servers) return std::unexpected(servers.error());
   options.ice_servers = *std::move(servers);
+  transfer::Limits& limits = options.exchange.limits;
+  for (const auto& [text, rate] :
+       {std::pair(&common.max_upload, &limits.upload_rate), std::pair(&common.max_download, &limits.download_rate)}) {
+    if (text->empty()) continue;
+    const auto parsed = parse_rate(*text);
+    if (!parsed) return std::unexpected(parsed.error());
+    *rate = *parsed;
+  }
+  limits.upload_slots = common.upload_slots;
   if (!common.no_gateway) {
     gateway::GatewayConfig config;
     if (!common.gateways.empty()) {

@@ -23,6 +23,9 @@ Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& commo
 /// `URL` or `URL,USERNAME,CREDENTIAL` for each.
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);
 
+/// Bytes a second: a number, and K, M or G for KiB, MiB or GiB; `none` is nothing.
+Result<std::optional<std::uint64_t>> parse_rate(const std::string& text);
+
 /// What a TransferManager needs of the command line.
 Result<node::TransferManagerOptions> transfer_options(const CommonOptions& common);
 

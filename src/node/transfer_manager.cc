@@ -1,6 +1,7 @@
 #include "node/transfer_manager.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <random>
 #include <set>
@@ -24,6 +25,8 @@ namespace {
 
 /// Peers that sent bad bytes and are not connected to again.
 constexpr std::size_t kMaxBanned = 4096;
+/// Block data that may wait to be stored, in bytes.
+constexpr std::uint64_t kMaxStoring = 32 << 20;
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
 
@@ -108,8 +111,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   TransferId download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events,
                       std::vector<std::string> peers) {
     const TransferId id = exchange_.download(now(), root, std::move(options));
-    downloads_.emplace(
-        id, Download{.events = std::move(events), .progress = {.id = id, .root = root}, .peers = std::move(peers)});
+    downloads_.emplace(id, Download{.root = root, .events = std::move(events), .peers = std::move(peers)});
     drain_later();
     return id;
   }
@@ -127,19 +129,27 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     connect(0, peer, transfer, std::move(on_connected));
   }
 
-  std::vector<TransferProgress> transfers() const {
+  std::vector<TransferProgress> transfers() {
     std::vector<TransferProgress> result;
-    for (const auto& [id, download] : downloads_) result.push_back(download.progress);
-    return result;
-  }
-
-  std::vector<std::string> peers() const {
-    std::vector<std::string> result;
-    for (const auto& [id, connection] : connections_) {
-      if (connection->is_open) result.push_back(connection->peer);
+    for (const auto& [id, download] : downloads_) {
+      if (auto progress = exchange_.progress(now(), id)) result.push_back(describe(download, *std::move(progress)));
     }
     return result;
   }
+
+  std::vector<PeerInfo> peers() {
+    std::vector<PeerInfo> result;
+    for (const auto& [id, connection] : connections_) {
+      if (const auto stats = exchange_.peer_stats(now(), id)) result.push_back({connection->peer, *stats});
+    }
+    return result;
+  }
+
+  void set_limits(const transfer::Limits& limits) {
+    exchange_.set_limits(now(), limits);
+    drain_later();
+  }
+  const transfer::Limits& limits() const { return exchange_.limits(); }
 
   void serve(const std::string& peer, const ContentId& cid, Bytes content, OnConnected on_connected) {
     in_background([store = store_, content = std::move(content)] { return keep(*store, content); },
@@ -165,8 +175,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   };
 
   struct Download {
+    ContentId root;
     DownloadEvents events;
-    TransferProgress progress;
+    /// Who gave to it, by name, as connections go.
+    std::map<PeerId, std::string> names = {};
     std::vector<std::string> peers;
     /// Searches and connections under way for it.
     std::uint32_t pending = 0;
@@ -229,8 +241,18 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     const std::string& peer = connection->second->peer;
     log("closed the connection to peer " + peer + ": " + output.reason.message);
     const bool lied = output.reason.code == ErrorCode::kMismatch || output.reason.code == ErrorCode::kMalformed;
-    if (lied && banned_.size() < kMaxBanned) banned_.insert(peer);
+    if (lied) ban(peer);
     connections_.erase(output.peer);
+  }
+
+  void ban(const std::string& peer) {
+    std::erase_if(banned_, [](const auto& entry) { return entry.second <= now(); });
+    if (banned_.size() < kMaxBanned) banned_.insert_or_assign(peer, now() + options_.ban);
+  }
+
+  bool is_banned(const std::string& peer) const {
+    const auto found = banned_.find(peer);
+    return found != banned_.end() && found->second > now();
   }
 
   void carry_out(transfer::LoadBlock& output) {
@@ -243,13 +265,25 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void carry_out(transfer::StoreBlock& output) {
+    storing_bytes_ += output.block->size();
     in_background([store = store_, cid = output.cid, block = output.block] { return store->put(cid, *block); },
-                  [this](const Result<void>& put) {
+                  [this, size = output.block->size()](const Result<void>& put) {
+                    storing_bytes_ -= size;
                     if (!put) log(put.error().message);
+                    while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
+                      hash_block(unhashed_.front());
+                      unhashed_.pop_front();
+                    }
                   });
   }
 
+  /// A block counts once it is hashed. While the store is behind, that waits, and with it what the engine asks for.
   void carry_out(transfer::HashBytes& output) {
+    if (storing_bytes_ > kMaxStoring) return unhashed_.push_back(std::move(output));
+    hash_block(output);
+  }
+
+  void hash_block(const transfer::HashBytes& output) {
     in_background([code = output.code, bytes = output.bytes] { return hash(code, *bytes); },
                   [this, request = output.request](const Bytes& digest) {
                     exchange_.handle_hashed(now(), request, digest);
@@ -300,7 +334,6 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void carry_out(transfer::EntityFound& output) {
     Download* download = find_download(output.transfer);
     if (download == nullptr) return;
-    download->progress.size = output.entity.size;
     if (const auto handler = download->events.on_entity) handler(output.entity);
   }
 
@@ -321,16 +354,27 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     Download* download = find_download(output.transfer);
     if (download == nullptr) return;
     std::string peer;
-    switch (output.source) {
-      case transfer::SourceKind::kStore: download->progress.from_store += output.size; break;
-      case transfer::SourceKind::kGateway: download->progress.from_gateways += output.size; break;
-      case transfer::SourceKind::kPeer: {
-        download->progress.from_peers += output.size;
-        const auto connection = connections_.find(output.peer);
-        if (connection != connections_.end()) peer = connection->second->peer;
-      }
+    if (output.source == transfer::SourceKind::kPeer) {
+      const auto connection = connections_.find(output.peer);
+      if (connection != connections_.end()) peer = connection->second->peer;
+      download->names.try_emplace(output.peer, peer);
     }
     if (const auto handler = download->events.on_received) handler(output.source, peer, output.size);
+  }
+
+  void carry_out(transfer::ProgressMade& output) {
+    const Download* download = find_download(output.progress.transfer);
+    if (download == nullptr) return;
+    if (const auto handler = download->events.on_progress) handler(describe(*download, std::move(output.progress)));
+  }
+
+  static TransferProgress describe(const Download& download, transfer::Progress progress) {
+    std::vector<std::string> peers;
+    for (const transfer::PeerShare& share : progress.peers) {
+      const auto name = download.names.find(share.peer);
+      peers.push_back(name == download.names.end() ? "" : name->second);
+    }
+    return {download.root, std::move(progress), std::move(peers)};
   }
 
   void carry_out(transfer::Finished& output) { end(output.transfer, {}); }
@@ -378,7 +422,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void try_provider(TransferId transfer, std::size_t client, const std::string& peer) {
     Download& download = downloads_.at(transfer);
-    if (peer == ids_[client] || banned_.contains(peer) || download.providers >= options_.max_providers) return;
+    if (peer == ids_[client] || is_banned(peer) || download.providers >= options_.max_providers) return;
     ++download.providers;
     ++download.pending;
     connect(client, peer, transfer, [this, transfer, peer](const Result<void>& connected) {
@@ -453,7 +497,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void handle_offer(std::size_t client, rendezvous::Offer offer) {
     // A quarter of the connections is kept for those that we begin.
-    if (connections_.size() >= options_.max_connections / 4 * 3 || banned_.contains(offer.peer)) return;
+    if (connections_.size() >= options_.max_connections / 4 * 3 || is_banned(offer.peer)) return;
     if (find_session(client, offer.peer, offer.session) != nullptr) return;
     const auto of_peer = std::count_if(connections_.begin(), connections_.end(),
                                        [&](const auto& entry) { return entry.second->peer == offer.peer; });
@@ -560,7 +604,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   std::uint32_t last_peer_ = 0;
   std::map<TransferId, Download> downloads_;
   std::map<RequestId, gateway::FetchId> fetches_;
-  std::set<std::string> banned_;
+  std::map<std::string, Time> banned_;  ///< Until when.
+  std::uint64_t storing_bytes_ = 0;
+  std::deque<transfer::HashBytes> unhashed_;
   bool drain_posted_ = false;
   bool stopped_ = false;
 };
@@ -629,8 +675,10 @@ std::future<Result<void>> TransferManager::connect_to_peer(std::string peer) {
   return promise->get_future();
 }
 
-std::vector<TransferProgress> TransferManager::transfers() const { return impl_->transfers(); }
+std::vector<TransferProgress> TransferManager::transfers() { return impl_->transfers(); }
 const transfer::Totals& TransferManager::totals() const { return impl_->totals(); }
-std::vector<std::string> TransferManager::peers() const { return impl_->peers(); }
+std::vector<PeerInfo> TransferManager::peers() { return impl_->peers(); }
+void TransferManager::set_limits(const transfer::Limits& limits) { impl_->set_limits(limits); }
+const transfer::Limits& TransferManager::limits() const { return impl_->limits(); }
 
 }  // namespace codio::node

@@ -31,6 +31,9 @@ struct TransferManagerOptions {
   std::optional<gateway::GatewayConfig> gateway;
   /// Peers that may be connected at a time, in both directions.
   std::size_t max_connections = 256;
+  /// Peers that sent bad bytes are not connected to for this long. Their ids are the rendezvous' and seldom live
+  /// longer.
+  Duration ban = std::chrono::hours(1);
   /// Providers of one download that are connected to.
   std::size_t max_providers = 8;
   Duration connect_timeout = std::chrono::seconds(15);
@@ -46,18 +49,24 @@ struct DownloadEvents {
   std::function<void(const content_id::unixfs::DirectoryEntry&)> on_entry;
   /// A verified block counted. `peer` is the rendezvous' id of a peer, empty for the other sources.
   std::function<void(transfer::SourceKind source, const std::string& peer, std::uint64_t size)> on_received;
+  /// Several times a second while bytes come, and once before a successful end.
+  std::function<void(const TransferProgress&)> on_progress;
   /// The last that is heard of it; not after cancel().
   std::function<void(Result<void>)> on_end;
 };
 
-/// A snapshot of one download.
+/// How far one download is.
 struct TransferProgress {
-  transfer::TransferId id;
   content_id::ContentId root;
-  std::optional<std::uint64_t> size;  ///< Of the file, once known.
-  std::uint64_t from_store = 0;
-  std::uint64_t from_peers = 0;
-  std::uint64_t from_gateways = 0;
+  transfer::Progress progress;
+  /// The rendezvous' ids of progress.peers, in their order.
+  std::vector<std::string> peers;
+};
+
+/// A connected peer.
+struct PeerInfo {
+  std::string id;  ///< The rendezvous' id.
+  transfer::PeerStats stats;
 };
 
 /// Downloads and serves content.
@@ -92,10 +101,14 @@ class TransferManager {
   /// Ready when the channel is open.
   std::future<Result<void>> connect_to_peer(std::string peer);
 
-  std::vector<TransferProgress> transfers() const;
+  std::vector<TransferProgress> transfers();
   const transfer::Totals& totals() const;
-  /// Ids of the peers whose channels are open.
-  std::vector<std::string> peers() const;
+  /// The peers whose channels are open.
+  std::vector<PeerInfo> peers();
+
+  /// From now on.
+  void set_limits(const transfer::Limits& limits);
+  const transfer::Limits& limits() const;
 
  private:
   class Impl;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "common/time.h"
@@ -13,20 +15,27 @@ namespace codio::transfer {
 struct CreditWindowOptions {
   /// What a fresh browser pair carries without overrunning a socket queue: 1 MiB stalls for seconds.
   std::uint64_t initial = 256 * 1024;
-  /// Small enough that a 1 Mbit/s link queues for half a second at most, large enough for four frames.
-  std::uint64_t minimum = 64 * 1024;
-  /// 1 Gbit/s at 128 ms.
-  std::uint64_t maximum = 16 * 1024 * 1024;
+  /// Small enough that a 1 Mbit/s link queues for a quarter of a second, large enough for four of a sender's smallest
+  /// chunks.
+  std::uint64_t minimum = 32 * 1024;
+  /// 1 Gbit/s at 500 ms. It takes no memory here: what is under way was wanted, and wants are bounded elsewhere.
+  std::uint64_t maximum = 64 * 1024 * 1024;
   /// Queueing that we allow beyond the path's own delay: hides scheduling hiccups of a browser's event loop, and is far
   /// below what a person or a parallel call notices.
   Duration queue_target = std::chrono::milliseconds(20);
+  /// The same in bytes, for fast paths: queues of browsers and routers are short in bytes, whatever the rate. Between
+  /// loopback pairs 256 to 512 KiB under way are fastest. A burst may exceed it.
+  std::uint64_t queue_limit = 256 * 1024;
 };
 
 /// Measures the path from the receiver's side alone: a byte that the sender could only send after a grant arrives one
-/// round trip and its queueing later. While that delay stays near the smallest seen and a larger window brings a higher
-/// rate, the window doubles, at most every second round as its effect shows a round later; then it settles at rate ×
-/// (smallest delay + queue target). A smallest delay that is old is measured anew behind half a window: a full one
-/// would measure its own queue.
+/// round trip and its queueing later.
+///
+/// The window grows by bursts. One grant lets the sender send many bytes at once; how long they take to arrive beyond
+/// the smallest delay tells what the path's slowest hop carries, and so how far the next burst may go, at most to twice
+/// the window. Between bursts the delays of a round tell the queue: where there is none another burst is tried, else
+/// the window moves towards the one with the queue that we allow. Now and then, and when the path seems to have
+/// changed, a smaller window for a round tells a queue from a long path. After a stall it grows more gently.
 ///
 /// Pure; not thread-safe.
 class CreditWindow {
@@ -40,17 +49,45 @@ class CreditWindow {
   /// The first byte came for a want sent to a sender that owed nothing: the path's delay with an empty queue.
   void handle_first_byte(Time now, Duration since_want);
 
-  /// The limit to grant in a CREDIT frame, if it moved far enough since the last one to be worth a frame.
-  std::optional<std::uint64_t> poll_grant();
+  /// The next limit to grant in a CREDIT frame, if it moved far enough since the last one to be worth a frame. Call it
+  /// until it returns nothing: where frames are large for the path, several grants make the sender cut smaller ones. At
+  /// most `budget` bytes beyond the last one.
+  std::optional<std::uint64_t> poll_grant(std::uint64_t budget = std::numeric_limits<std::uint64_t>::max());
 
   std::uint64_t limit() const { return granted_; }      ///< As last granted.
   std::uint64_t received() const { return received_; }  ///< In all.
   std::uint64_t size() const { return window_; }
   std::optional<Duration> smallest_delay() const { return smallest_delay_; }
+  /// Bytes a second over the last round in which the window, not the want of requests, decided; 0 before, and less than
+  /// the path's while the window grows.
+  std::uint64_t rate() const { return static_cast<std::uint64_t>(rate_ * 1e6); }
 
  private:
+  /// From a grant to the first byte beyond the limit before it, which could not be sent sooner.
+  struct Sample {
+    Time begin;
+    std::uint64_t limit;
+  };
+  /// From a large grant to the last byte that it allowed.
+  struct Burst {
+    Time begin;
+    std::uint64_t end;
+    std::uint64_t size;
+  };
+
+  void begin_round();
   void finish_round(Time now);
+  double probe_share(Duration delay) const;
+  void begin_probe(Duration delay);
+  void finish_probe(Time now, Duration delay);
+  void handle_stall(Time now);
+  void set_window(double window);
+  void begin_burst(double window);
+  void finish_burst(Time now);
   void note_delay(Time now, Duration delay);
+  double queue_room(double rate) const;  ///< Bytes.
+  double largest_step(double room) const;
+  std::uint64_t grant_size() const;
 
   CreditWindowOptions options_;
   std::uint64_t window_;
@@ -59,23 +96,39 @@ class CreditWindow {
   Time last_byte_{};
   bool backlogged_ = false;
 
-  /// A round begins with a grant and ends when the first byte beyond `round_end_`, the limit before, comes: it could
-  /// not be sent before that grant. None while the sender lacks wants.
-  bool in_round_ = false;
-  Time round_begin_{};
-  std::uint64_t round_end_ = 0;
-  std::uint64_t round_received_ = 0;
-
-  bool doubling_ = true;
-  double best_rate_ = 0;  ///< Bytes a microsecond.
-  int rounds_without_growth_ = 0;
   std::optional<Duration> smallest_delay_;
   Time smallest_delay_at_{};
-  /// While the queue is emptied to measure the smallest delay anew: the window before.
-  std::optional<std::uint64_t> window_before_probe_;
-  /// The delays of the last rounds: one slow round is a hiccup, all of them are a queue.
-  std::array<Duration, 3> recent_{};
-  std::size_t rounds_ = 0;
+  double rate_ = 0;  ///< Bytes a microsecond.
+
+  std::array<Sample, 8> samples_{};  ///< A ring.
+  std::size_t first_sample_ = 0;
+  std::size_t samples_pending_ = 0;
+  std::size_t samples_done_ = 0;  ///< In this round.
+  Time last_sample_{};
+  Time round_begin_{};
+  std::uint64_t round_received_ = 0;
+  Duration round_delay_{};  ///< All of its samples' together.
+  Duration round_smallest_{};
+
+  bool burst_due_ = false;
+  std::optional<Burst> burst_;
+  int rounds_without_queue_ = 0;
+
+  /// While the window is made smaller, or larger if it is the smallest, to see what follows it: what was before. If the
+  /// rate stays, a queue is left. If the rate follows and the delay does not, the path became longer.
+  struct Probe {
+    std::uint64_t window;
+    double rate;
+    Duration delay;
+  };
+  std::optional<Probe> probe_;
+  bool probed_ = false;  ///< Until then the smallest delay has the time to look up and send a whole first frame in it.
+  int rounds_with_excess_ = 0;
+  std::uint64_t confirmed_window_ = 0;  ///< The largest since a burst or probe.
+  /// What stalls have taught: the part of the window that a burst may add, and the bytes that may queue.
+  double growth_ = 1;
+  std::uint64_t queue_limit_;
+  Time stalled_at_{};
 };
 
 }  // namespace codio::transfer

@@ -1,5 +1,6 @@
 #include "transfer/credit_window.h"
 
+#include <algorithm>
 #include <deque>
 #include <gtest/gtest.h>
 #include <random>
@@ -9,6 +10,7 @@
 namespace codio::transfer {
 namespace {
 
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -66,13 +68,17 @@ struct Path {
     if (window.received() == 0) window.handle_first_byte(now, now - begin);
     window.handle_bytes(now, size, true);
     if (windows.empty() || windows.back() != window.size()) windows.push_back(window.size());
-    if (const auto limit = window.poll_grant()) {
+    while (const auto limit = window.poll_grant()) {
       grants.push_back(*limit);
       credit.push_back({now + round_trip / 2, *limit});
     }
   }
 
-  double ideal() const { return rate * std::chrono::duration<double>(round_trip + options.queue_target).count(); }
+  double ideal() const {
+    const double queue = rate * std::chrono::duration<double>(options.queue_target).count();
+    return rate * std::chrono::duration<double>(round_trip).count() +
+           std::min(queue, static_cast<double>(options.queue_limit));
+  }
 };
 
 TEST(CreditWindow, StartsAtTheInitialWindow) {
@@ -83,18 +89,25 @@ TEST(CreditWindow, StartsAtTheInitialWindow) {
   EXPECT_FALSE(window.poll_grant()) << "the first limit is in HELLO";
 }
 
-TEST(CreditWindow, DoublesWhileTheRateGrows) {
+TEST(CreditWindow, DoublesEveryRoundTripUntilThePathIsFull) {
   Path path{.rate = 100e6, .round_trip = milliseconds(100)};
   path.run(seconds(1));
-  ASSERT_GE(path.windows.size(), 5U);
-  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(path.windows[i], (256 * kKiB) << i);
+  ASSERT_GE(path.windows.size(), 6U);
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(path.windows[i], (256 * kKiB) << i);
+  EXPECT_GT(static_cast<double>(path.window.received()), 0.3 * path.rate) << "full after six of the ten round trips";
 }
 
-TEST(CreditWindow, DoesNotDoubleWhenTheLinkIsFull) {
+TEST(CreditWindow, DoesNotGrowWhenTheLinkIsFull) {
   // 256 KiB are five times what this path holds.
   Path path{.rate = 2e6, .round_trip = milliseconds(5)};
   path.run(seconds(10));
-  for (const std::uint64_t window : path.windows) EXPECT_LE(window, 512 * kKiB);
+  for (const std::uint64_t window : path.windows) EXPECT_LE(window, 256 * kKiB);
+}
+
+TEST(CreditWindow, QueuesFewBytesOnAFastShortPath) {
+  Path path{.rate = 1e9, .round_trip = microseconds(200)};
+  path.run(seconds(2));
+  for (const std::uint64_t window : path.windows) EXPECT_LE(window, 640 * kKiB);
 }
 
 TEST(CreditWindow, SettlesNearRateTimesDelayAndTarget) {
@@ -103,7 +116,7 @@ TEST(CreditWindow, SettlesNearRateTimesDelayAndTarget) {
       Path path{.rate = rate, .round_trip = round_trip};
       path.run(seconds(120));
       const double size = static_cast<double>(path.window.size());
-      EXPECT_GT(size, path.ideal()) << rate << " bytes/s, " << round_trip.count() << " ms";
+      EXPECT_GT(size, 0.9 * path.ideal()) << rate << " bytes/s, " << round_trip.count() << " ms";
       EXPECT_LT(size, 1.5 * path.ideal()) << rate << " bytes/s, " << round_trip.count() << " ms";
     }
   }
@@ -115,6 +128,30 @@ TEST(CreditWindow, FollowsALinkThatGetsSlower) {
   path.rate = 4e6;
   path.run(seconds(10));
   EXPECT_LT(static_cast<double>(path.window.size()), 1.4 * path.ideal());
+  EXPECT_NEAR(static_cast<double>(path.window.rate()), path.rate, 0.05 * path.rate);
+}
+
+TEST(CreditWindow, FollowsAPathThatGetsLonger) {
+  Path path{.rate = 20e6, .round_trip = milliseconds(50)};
+  path.run(seconds(10));
+  path.round_trip = milliseconds(200);
+  path.run(seconds(10));
+  EXPECT_GT(static_cast<double>(path.window.size()), 0.9 * path.ideal());
+  EXPECT_LT(static_cast<double>(path.window.size()), 1.4 * path.ideal());
+}
+
+TEST(CreditWindow, ShrinksAfterAStallAndGrowsGentlyFromThere) {
+  Path path{.rate = 50e6, .round_trip = milliseconds(100)};
+  path.run(milliseconds(250));
+  const std::uint64_t before = path.window.size();
+  path.link_free += milliseconds(600);
+  path.run(milliseconds(900));
+  ASSERT_LT(path.window.size(), before);
+  const std::size_t stalled = path.windows.size();
+  path.run(seconds(1));
+  for (std::size_t i = stalled; i < path.windows.size(); ++i) {
+    EXPECT_LT(static_cast<double>(path.windows[i]), 1.5 * static_cast<double>(path.windows[i - 1]));
+  }
 }
 
 TEST(CreditWindow, DoesNotQueueMoreTheLongerItLasts) {
@@ -129,17 +166,17 @@ TEST(CreditWindow, StaysWithinItsLimits) {
       Path path{.rate = rate, .round_trip = round_trip};
       path.run(seconds(rate > 1e9 ? 3 : 60));
       for (const std::uint64_t window : path.windows) {
-        EXPECT_GE(window, 64 * kKiB);
-        EXPECT_LE(window, 16 * kMiB);
+        EXPECT_GE(window, 32 * kKiB);
+        EXPECT_LE(window, 64 * kMiB);
       }
     }
   }
   Path slow{.rate = 20e3, .round_trip = milliseconds(1)};
   slow.run(seconds(600));
-  EXPECT_LT(slow.window.size(), 66 * kKiB);
+  EXPECT_LT(slow.window.size(), 50 * kKiB);
   Path fast{.rate = 4e9, .round_trip = milliseconds(300)};
   fast.run(seconds(10));
-  EXPECT_EQ(fast.window.size(), 16 * kMiB);
+  EXPECT_EQ(fast.window.size(), 64 * kMiB);
 }
 
 TEST(CreditWindow, GrantsOnlyGrow) {

@@ -18,6 +18,12 @@ namespace {
 constexpr std::size_t kWantsPerFrame = 64;
 /// A download without a provider looks for one again this often.
 constexpr Duration kSearchInterval = std::chrono::seconds(10);
+/// Answers that a peer does not read may pile up to this, beside the blocks that it wants.
+constexpr std::size_t kMaxUnread = 4 * kSendBuffer;
+/// Cancelled wants of a peer of which it is remembered what they were for.
+constexpr std::size_t kMaxLate = 256;
+/// Peers listed in a Progress; what others give is listed as that of no peer.
+constexpr std::size_t kMaxShares = 64;
 
 bool can_verify(const content_id::ContentId& cid) {
   switch (cid.multihash().code()) {
@@ -29,7 +35,11 @@ bool can_verify(const content_id::ContentId& cid) {
 
 }  // namespace
 
-Exchange::Exchange(const ExchangeOptions& options) : options_(options), scheduler_(options) {}
+Exchange::Exchange(const ExchangeOptions& options)
+    : options_(options), scheduler_(options), slots_(options.limits.upload_slots) {
+  uploads_.set_rate(options.limits.upload_rate);
+  downloads_.set_rate(options.limits.download_rate);
+}
 Exchange::~Exchange() = default;
 
 std::optional<Output> Exchange::poll_output() {
@@ -43,11 +53,17 @@ std::optional<Output> Exchange::poll_output() {
 
 TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options) {
   const TransferId id{++last_transfer_};
-  transfers_.emplace(id, Transfer{.root = root,
-                                  .traversal = {root, std::move(options.traversal)},
-                                  .unconsumed_limit = options.unconsumed,
-                                  .progress_at = now});
-  scheduler_.add_transfer(id);
+  const bool ordered = options.traversal.scope == content_id::unixfs::Scope::kBytes;
+  Transfer transfer{.root = root,
+                    .range = options.traversal.range,
+                    .traversal = {root, std::move(options.traversal)},
+                    .unconsumed_limit = options.unconsumed,
+                    .progress_at = now,
+                    .began_at = now,
+                    .told_at = now};
+  transfer.progress.transfer = id;
+  transfers_.emplace(id, std::move(transfer));
+  scheduler_.add_transfer(id, ordered);
   drive(now);
   return id;
 }
@@ -65,6 +81,17 @@ void Exchange::consume(Time now, TransferId transfer, std::uint64_t bytes) {
   drive(now);
 }
 
+void Exchange::set_limits(Time now, const Limits& limits) {
+  options_.limits = limits;
+  slots_.set_count(limits.upload_slots);
+  uploads_.set_rate(limits.upload_rate);
+  downloads_.set_rate(limits.download_rate);
+  if (limits.upload_rate == 0) {
+    for (auto& [id, peer] : peers_) refuse(id, peer.sender.drop_blocks(), wire::DontHaveReason::kRefused);
+  }
+  drive(now);
+}
+
 void Exchange::handle_providers(Time now, TransferId transfer, std::uint32_t pending) {
   scheduler_.set_pending_providers(transfer, pending);
   drive(now);
@@ -72,7 +99,7 @@ void Exchange::handle_providers(Time now, TransferId transfer, std::uint32_t pen
 
 /// Takes the transfer out of everything that knows it; `result` is the last that is heard of it.
 void Exchange::finish(TransferId id, Output result) {
-  for (const auto& [cid, source] : scheduler_.remove_transfer(id)) cancel_request(cid, source);
+  for (const auto& cancelled : scheduler_.remove_transfer(id)) cancel_request(cancelled.cid, cancelled.peer, id);
   for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
   for (auto& [peer_id, peer] : peers_) {
     std::erase_if(peer.questions, [&](const auto& question) { return question.second == id; });
@@ -84,13 +111,16 @@ void Exchange::finish(TransferId id, Output result) {
 
 void Exchange::fail_transfer(TransferId id, Error error) { finish(id, Failed{id, std::move(error)}); }
 
-void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source) {
+void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer) {
   if (source) {
     Peer& peer = peers_.at(*source);
     const auto want = peer.receiver.cancel(cid);
     if (!want) return;
     const bool unsent = std::erase_if(peer.wants, [&](const wire::WantEntry& entry) { return entry.id == *want; }) != 0;
-    if (!unsent) peer.cancels.push_back(*want);
+    if (unsent) return;
+    peer.cancels.push_back(*want);
+    peer.late.emplace(*want, transfer);
+    if (peer.late.size() > kMaxLate) peer.late.erase(peer.late.begin());
     return;
   }
   const auto asking = std::find_if(requests_.begin(), requests_.end(), [&](const auto& entry) {
@@ -106,8 +136,12 @@ void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source) {
 
 void Exchange::handle_peer_connected(Time now, PeerId id, std::optional<TransferId> provides) {
   check(id.value != 0 && !peers_.contains(id));
-  Peer& peer = peers_.emplace(id, options_.credit).first->second;
-  scheduler_.add_peer(now, id);
+  CreditWindowOptions credit = options_.credit;
+  // Under a cap no more comes unasked than need be.
+  if (downloads_.rate()) credit.initial = std::min(credit.initial, credit.minimum);
+  Peer& peer = peers_.try_emplace(id, now, credit).first->second;
+  scheduler_.add_peer(now, id, credit.initial);
+  downloads_.take(credit.initial);
   send(id, wire::Hello{.max_frame = options_.max_frame, .credit = peer.receiver.window().limit()});
   for (const auto& [transfer, state] : transfers_) {
     if (transfer == provides) {
@@ -132,7 +166,12 @@ void Exchange::handle_peer_disconnected(Time now, PeerId peer) {
 
 void Exchange::forget_peer(PeerId id) {
   scheduler_.remove_peer(id);
+  slots_.remove(id);
   peers_.erase(id);
+}
+
+void Exchange::refuse(PeerId id, std::vector<WantId> wants, wire::DontHaveReason reason) {
+  if (!wants.empty()) send(id, wire::DontHave{std::move(wants), reason});
 }
 
 void Exchange::drop_peer(PeerId id, GoodbyeCode code, Error reason) {
@@ -170,6 +209,10 @@ void Exchange::handle_message(Time now, PeerId id, BytesView message) {
     return drive(now);
   }
   if (!*decoded) return;
+  if (found->second.sender.buffered() > kMaxUnread) {
+    drop_peer(id, GoodbyeCode::kProtocolError, {ErrorCode::kTooLarge, "the peer asks and does not read the answers"});
+    return drive(now);
+  }
   const bool is_hello = std::holds_alternative<wire::Hello>(**decoded);
   if (is_hello == found->second.said_hello && !std::holds_alternative<wire::Goodbye>(**decoded)) {
     drop_peer(id, GoodbyeCode::kProtocolError,
@@ -191,15 +234,28 @@ void Exchange::handle(Time, PeerId id, const wire::Hello& hello) {
   peer.sender.handle_credit(hello.credit);
 }
 
-void Exchange::handle(Time, PeerId id, const wire::Want& want) {
+void Exchange::handle(Time now, PeerId id, const wire::Want& want) {
   Peer& peer = peers_.at(id);
-  wire::DontHave busy{.ids = {}, .reason = wire::DontHaveReason::kBusy};
+  peer.active_at = now;
+  const bool refuses = options_.limits.upload_rate == 0;
+  const bool wants_blocks = std::any_of(want.entries.begin(), want.entries.end(),
+                                        [](const wire::WantEntry& entry) { return entry.kind == WantKind::kBlock; });
+  const bool has_slot = !refuses && wants_blocks && slots_.use(now, id);
+  std::vector<WantId> refused;
+  std::vector<WantId> busy;
   for (const wire::WantEntry& entry : want.entries) {
+    if (refuses || (entry.kind == WantKind::kBlock && !has_slot)) {
+      const auto noted = peer.sender.handle_refused_want(entry.id);
+      if (!noted) return drop_peer(id, GoodbyeCode::kProtocolError, noted.error());
+      (refuses ? refused : busy).push_back(entry.id);
+      continue;
+    }
     const auto taken = peer.sender.handle_want(entry);
     if (!taken) return drop_peer(id, GoodbyeCode::kProtocolError, taken.error());
-    if (!*taken) busy.ids.push_back(entry.id);
+    if (!*taken) busy.push_back(entry.id);
   }
-  if (!busy.ids.empty()) send(id, busy);
+  refuse(id, std::move(refused), wire::DontHaveReason::kRefused);
+  refuse(id, std::move(busy), wire::DontHaveReason::kBusy);
 }
 
 void Exchange::handle(Time, PeerId id, const wire::Have& have) {
@@ -227,7 +283,7 @@ void Exchange::handle(Time now, PeerId id, const wire::DontHave& dont_have) {
     if (dont_have.reason == wire::DontHaveReason::kBusy) {
       scheduler_.handle_busy(now, id, (*answered)->cid);
     } else {
-      scheduler_.handle_lacks(id, (*answered)->cid);
+      scheduler_.handle_lacks(now, id, (*answered)->cid);
     }
   }
 }
@@ -236,12 +292,24 @@ void Exchange::handle(Time now, PeerId id, const wire::BlockChunk& chunk) {
   Peer& peer = peers_.at(id);
   auto received = peer.receiver.handle_chunk(now, chunk);
   if (!received) return drop_peer(id, GoodbyeCode::kProtocolError, received.error());
-  scheduler_.handle_bytes(now, id, received->fresh, peer.receiver.window().smallest_delay().value_or(Duration(0)));
-  totals_.duplicates += received->cancelled;
-  if (!received->cid) return;
-  for (const TransferId transfer : scheduler_.transfers_of(*received->cid)) transfers_.at(transfer).progress_at = now;
+  peer.active_at = now;
+  peer.download_rate.add(now, chunk.bytes.size());
+  const CreditWindow& window = peer.receiver.window();
+  scheduler_.set_path(id, window.smallest_delay().value_or(Duration(0)), window.limit() - window.received());
+  if (!received->cid) {
+    const auto late = peer.late.find(chunk.id);
+    count_duplicate(late == peer.late.end() ? TransferId{} : late->second, received->cancelled);
+    return;
+  }
+  scheduler_.handle_bytes(now, id, *received->cid, received->fresh, chunk.size);
+  for (const TransferId waiting : scheduler_.transfers_of(*received->cid)) {
+    Transfer& transfer = transfers_.at(waiting);
+    transfer.progress_at = now;
+    transfer.rate.add(now, received->fresh);
+  }
   if (!received->block) return;
-  scheduler_.handle_arrived(*received->cid, id, received->block->size());
+  scheduler_.handle_arrived(now, *received->cid, id, received->block->size());
+  hashing_bytes_ += received->block->size();
   const HashCode code = received->cid->multihash().code();
   const RequestId request = add_request(Hashing{*received->cid, received->block, id});
   output(HashBytes{request, code, std::move(received->block)});
@@ -317,9 +385,11 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
 void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
   auto hashing = take_request<Hashing>(request);
   if (!hashing) return;
+  hashing_bytes_ -= hashing->block->size();
+  const bool is_needed = scheduler_.needs(hashing->cid);
   const BytesView expected = hashing->cid.multihash().digest();
   if (!std::equal(digest.begin(), digest.end(), expected.begin(), expected.end())) {
-    totals_.duplicates += hashing->block->size();
+    count_duplicate(is_needed ? *scheduler_.transfers_of(hashing->cid).begin() : TransferId{}, hashing->block->size());
     if (peers_.contains(hashing->peer)) {
       drop_peer(hashing->peer, GoodbyeCode::kBadBlock,
                 {ErrorCode::kMismatch, "the peer sent bytes that are not " + hashing->cid.to_string()});
@@ -327,12 +397,13 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
     scheduler_.handle_refuted(hashing->cid);
     return drive(now);
   }
-  if (!scheduler_.needs(hashing->cid)) {
-    totals_.duplicates += hashing->block->size();
+  if (!is_needed) {
+    count_duplicate({}, hashing->block->size());
     return drive(now);
   }
   if (const auto peer = peers_.find(hashing->peer); peer != peers_.end()) {
     peer->second.downloaded += hashing->block->size();
+    slots_.note_given(hashing->peer, hashing->block->size());
   }
   totals_.from_peers += hashing->block->size();
   output(StoreBlock{hashing->cid, hashing->block});
@@ -344,8 +415,12 @@ void Exchange::handle_gateway_block(Time now, RequestId request, const SharedByt
   const auto asking = take_request<Asking>(request);
   if (!asking) return;
   totals_.from_gateways += block->size();
+  downloads_.take(block->size());
+  for (const TransferId waiting : scheduler_.transfers_of(asking->cid)) {
+    transfers_.at(waiting).rate.add(now, block->size());
+  }
   output(StoreBlock{asking->cid, block});
-  scheduler_.handle_arrived(asking->cid, std::nullopt, block->size());
+  scheduler_.handle_arrived(now, asking->cid, std::nullopt, block->size());
   accept(now, asking->cid, block, SourceKind::kGateway, {});
   drive(now);
 }
@@ -366,15 +441,99 @@ void Exchange::handle_wakeup(Time now) {
 /// A verified block reaches the downloads that wait for it.
 void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer) {
   const std::set<TransferId> waiting = scheduler_.transfers_of(cid);
-  for (const auto& asked : scheduler_.handle_verified(cid)) cancel_request(cid, asked);
+  for (const Scheduler::Asked& asked : scheduler_.handle_verified(cid)) {
+    cancel_request(cid, asked.peer, *waiting.begin());
+    if (asked.received > 0) count_duplicate(*waiting.begin(), asked.received);
+  }
   gateway_errors_.erase(cid);
   for (const TransferId id : waiting) {
     Transfer& transfer = transfers_.at(id);
     --transfer.open_blocks;
     transfer.progress_at = now;
+    Progress& progress = transfer.progress;
+    progress.verified += block->size();
+    switch (source) {
+      case SourceKind::kStore: progress.from_store += block->size(); break;
+      case SourceKind::kGateway: progress.from_gateways += block->size(); break;
+      case SourceKind::kPeer: {
+        progress.from_peers += block->size();
+        auto share = std::find_if(progress.peers.begin(), progress.peers.end(),
+                                  [&](const PeerShare& one) { return one.peer == peer; });
+        if (share == progress.peers.end() && progress.peers.size() >= kMaxShares) share = progress.peers.begin();
+        if (share == progress.peers.end()) share = progress.peers.insert(share, PeerShare{.peer = peer});
+        share->bytes += block->size();
+      }
+    }
+    transfer.has_news = true;
     output(BlockReceived{id, source, peer, block->size()});
     if (const auto handled = transfer.traversal.handle_block(cid, block); !handled) fail_transfer(id, handled.error());
   }
+}
+
+void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
+  totals_.duplicates += bytes;
+  scheduler_.note_duplicate(bytes);
+  const auto transfer = transfers_.find(id);
+  if (transfer == transfers_.end()) return;
+  transfer->second.progress.duplicates += bytes;
+  transfer->second.has_news = true;
+}
+
+// Progress and memory.
+
+Progress Exchange::snapshot(Time now, Transfer& transfer) {
+  Progress progress = transfer.progress;
+  const double elapsed = std::chrono::duration<double>(now - transfer.began_at).count();
+  const auto fetched = static_cast<double>(progress.from_peers + progress.from_gateways);
+  progress.rate = transfer.rate.rate(now);
+  if (elapsed > 0) progress.average_rate = fetched / elapsed;
+  const std::uint64_t left = progress.total ? *progress.total - std::min(*progress.total, progress.verified) : 0;
+  if (progress.total && (left == 0 || progress.rate >= 1)) {
+    const double seconds = left == 0 ? 0 : static_cast<double>(left) / progress.rate;
+    progress.remaining = Duration(static_cast<Duration::rep>(std::min(seconds, 1e9) * 1e6));
+  }
+  for (PeerShare& share : progress.peers) {
+    if (const auto peer = peers_.find(share.peer); peer != peers_.end()) {
+      share.rate = peer->second.download_rate.rate(now);
+    }
+  }
+  return progress;
+}
+
+std::optional<Progress> Exchange::progress(Time now, TransferId id) {
+  const auto transfer = transfers_.find(id);
+  if (transfer == transfers_.end()) return std::nullopt;
+  return snapshot(now, transfer->second);
+}
+
+void Exchange::tell_progress(Time now, TransferId id, Transfer& transfer) {
+  check(transfer.progress.transfer == id);
+  transfer.has_news = false;
+  transfer.told_at = now;
+  output(ProgressMade{snapshot(now, transfer)});
+}
+
+/// Bytes that came and wait for something: the rest of their block, a hash, the bytes before them, or the reader.
+std::uint64_t Exchange::held() const {
+  std::uint64_t bytes = hashing_bytes_;
+  for (const auto& [id, peer] : peers_) bytes += peer.receiver.held();
+  for (const auto& [id, transfer] : transfers_) bytes += transfer.traversal.held() + transfer.unconsumed;
+  return bytes;
+}
+
+std::uint64_t Exchange::memory() const { return held(); }
+
+/// How many more blocks the transfer may ask for.
+std::size_t Exchange::room_for_blocks(const Transfer& transfer) const {
+  if (transfer.open_blocks >= kMaxOpenBlocks) return 0;
+  std::size_t open = 0;
+  for (const auto& [id, other] : transfers_) open += other.open_blocks;
+  const double block_size = std::max(scheduler_.block_size(), 1024.0);
+  const double free = static_cast<double>(options_.memory) - static_cast<double>(held());
+  const double blocks = std::max(free / block_size - static_cast<double>(open), 0.0);
+  const auto room = static_cast<std::size_t>(std::min(blocks, static_cast<double>(kMaxOpenBlocks)));
+  return std::min(std::max<std::size_t>(room, transfer.open_blocks == 0 ? 1 : 0),
+                  kMaxOpenBlocks - transfer.open_blocks);
 }
 
 // What follows.
@@ -385,12 +544,99 @@ void Exchange::drive(Time now) {
   for (const auto& [id, transfer] : transfers_) ids.push_back(id);
   for (const TransferId id : ids) drive_transfer(now, id);
   drive_requests(now);
-  for (auto& [id, peer] : peers_) drive_peer(id, peer);
+  forget_idle(now);
+  grant(now);
+  for (auto& [id, peer] : peers_) drive_peer(now, id, peer);
+  serve(now);
+  set_wakeup(now);
+}
 
-  const auto next = scheduler_.next_check();
-  if (next && (!wakeup_ || *wakeup_ <= now)) {
-    wakeup_ = *next;
+void Exchange::set_wakeup(Time now) {
+  std::optional<Time> next = scheduler_.next_check();
+  const auto consider = [&](std::optional<Time> time) {
+    if (time && (!next || *time < *next)) next = time;
+  };
+  consider(slots_.next_rotation());
+  const bool is_sending =
+      std::any_of(peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.sender.can_send(); });
+  if (is_sending && uploads_.rate()) consider(uploads_.ready_at());
+  const bool is_receiving = std::any_of(peers_.begin(), peers_.end(),
+                                        [](const auto& entry) { return entry.second.receiver.open_blocks() > 0; });
+  if ((is_receiving || !transfers_.empty()) && downloads_.rate() && downloads_.available(now) < TokenBucket::kPiece) {
+    consider(downloads_.ready_at());
+  }
+  if (!peers_.empty()) consider(now + options_.idle_timeout / 4);
+  if (next && (!wakeup_ || *wakeup_ <= now || *next < *wakeup_)) {
+    wakeup_ = std::max(*next, now);
     output(SetWakeup{wakeup_});
+  }
+}
+
+std::vector<PeerId> Exchange::peers_after(PeerId peer) const {
+  std::vector<PeerId> ids;
+  ids.reserve(peers_.size());
+  const auto begin = peers_.upper_bound(peer);
+  for (auto entry = begin; entry != peers_.end(); ++entry) ids.push_back(entry->first);
+  for (auto entry = peers_.begin(); entry != begin; ++entry) ids.push_back(entry->first);
+  return ids;
+}
+
+/// Lets those from whom blocks are wanted send more, as far as the cap on downloads allows.
+void Exchange::grant(Time now) {
+  for (const PeerId id : peers_after(last_granted_)) {
+    CreditWindow& window = peers_.at(id).receiver.window();
+    for (std::uint64_t budget = downloads_.available(now);; budget = downloads_.available(now)) {
+      if (budget < TokenBucket::kPiece) return scheduler_.excuse_silence(now);
+      const std::uint64_t before = window.limit();
+      const auto limit = window.poll_grant(budget);
+      if (!limit) break;
+      downloads_.take(*limit - before);
+      send(id, wire::Credit{*limit});
+      if (downloads_.rate()) last_granted_ = id;
+    }
+  }
+}
+
+/// Frames to whoever may have some, one each in turn.
+void Exchange::serve(Time now) {
+  for (const PeerId loser : slots_.rotate(now)) {
+    refuse(loser, peers_.at(loser).sender.drop_blocks(), wire::DontHaveReason::kBusy);
+  }
+  for (bool more = true; more;) {
+    more = false;
+    for (const PeerId id : peers_after(last_served_)) {
+      Peer& peer = peers_.at(id);
+      if (!peer.sender.can_send()) continue;
+      const std::uint64_t budget = uploads_.available(now);
+      if (budget < TokenBucket::kPiece) return;
+      if (!slots_.use(now, id)) {
+        refuse(id, peer.sender.drop_blocks(), wire::DontHaveReason::kBusy);
+        continue;
+      }
+      const std::uint64_t sent_before = peer.sender.sent();
+      auto frame = peer.sender.poll_frame(peer.max_frame, budget);
+      if (!frame) continue;
+      output(SendMessage{id, *std::move(frame)});
+      const std::uint64_t sent = peer.sender.sent() - sent_before;
+      totals_.uploaded += sent;
+      uploads_.take(sent);
+      peer.upload_rate.add(now, sent);
+      peer.active_at = now;
+      last_served_ = id;
+      more = true;
+    }
+  }
+}
+
+void Exchange::forget_idle(Time now) {
+  std::vector<PeerId> idle;
+  for (const auto& [id, peer] : peers_) {
+    const bool is_used = scheduler_.provides_any(id) || peer.receiver.open_blocks() > 0 || !peer.questions.empty() ||
+                         peer.sender.wants_blocks();
+    if (!is_used && now - peer.active_at >= options_.idle_timeout) idle.push_back(id);
+  }
+  for (const PeerId id : idle) {
+    drop_peer(id, GoodbyeCode::kLeaving, {ErrorCode::kUnavailable, "nothing was exchanged for a while"});
   }
 }
 
@@ -399,20 +645,30 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   if (transfer.traversal.error()) return fail_transfer(id, *transfer.traversal.error());
   if (!transfer.entity_given && transfer.traversal.entity()) {
     transfer.entity_given = true;
-    output(EntityFound{id, *transfer.traversal.entity()});
+    const content_id::unixfs::Entity& entity = *transfer.traversal.entity();
+    if (entity.type == content_id::unixfs::EntityType::kFile) {
+      const std::uint64_t end = std::min(transfer.range.end, entity.size);
+      transfer.progress.total = end - std::min(end, transfer.range.begin);
+    }
+    output(EntityFound{id, entity});
   }
   while (transfer.unconsumed < transfer.unconsumed_limit) {
     auto segment = transfer.traversal.poll_segment();
     if (!segment) break;
     transfer.unconsumed += segment->size;
+    transfer.progress.received += segment->size;
+    transfer.has_news = true;
     output(Data{id, *std::move(segment)});
   }
   while (auto entry = transfer.traversal.poll_entry()) output(EntryFound{id, *std::move(entry)});
-  if (transfer.traversal.finished()) return finish(id, Finished{id});
+  if (transfer.traversal.finished()) {
+    tell_progress(now, id, transfer);
+    return finish(id, Finished{id});
+  }
 
   // A reader that pauses does not stall: nothing is wanted meanwhile.
   if (transfer.open_blocks == 0) transfer.progress_at = now;
-  for (const Cid& cid : transfer.traversal.poll_wants(kMaxOpenBlocks - transfer.open_blocks)) {
+  for (const Cid& cid : transfer.traversal.poll_wants(room_for_blocks(transfer))) {
     ++transfer.open_blocks;
     if (scheduler_.needs(cid)) {
       scheduler_.need(now, cid, id);
@@ -422,6 +678,8 @@ void Exchange::drive_transfer(Time now, TransferId id) {
     lookup->second.insert(id);
     if (is_new) output(LoadBlock{add_request(LoadForDownload{cid}), cid});
   }
+  scheduler_.set_asked_all(id, transfer.traversal.asked_all());
+  if (transfer.has_news && now - transfer.told_at >= kProgressInterval) tell_progress(now, id, transfer);
 
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
@@ -448,7 +706,10 @@ void Exchange::search(Time now, TransferId id) {
 }
 
 void Exchange::drive_requests(Time now) {
-  while (const auto assignment = scheduler_.poll_assignment(now)) {
+  while (const auto assignment = scheduler_.poll_assignment(now, downloads_.available(now) >= TokenBucket::kPiece)) {
+    if (assignment->instead_of) {
+      cancel_request(assignment->cid, assignment->instead_of, *scheduler_.transfers_of(assignment->cid).begin());
+    }
     if (!assignment->peer) {
       output(AskGateway{add_request(Asking{assignment->cid}), assignment->cid});
       continue;
@@ -479,29 +740,33 @@ bool Exchange::has_question(TransferId id) const {
   });
 }
 
-void Exchange::drive_peer(PeerId id, Peer& peer) {
+void Exchange::drive_peer(Time now, PeerId id, Peer& peer) {
   if (!peer.cancels.empty()) send(id, wire::Cancel{std::exchange(peer.cancels, {})});
   for (std::size_t begin = 0; begin < peer.wants.size(); begin += kWantsPerFrame) {
     const auto first = peer.wants.begin() + static_cast<std::ptrdiff_t>(begin);
     const auto size = std::min(kWantsPerFrame, peer.wants.size() - begin);
     send(id, wire::Want{{first, first + static_cast<std::ptrdiff_t>(size)}});
+    peer.active_at = now;
   }
   peer.wants.clear();
-  if (const auto limit = peer.receiver.window().poll_grant()) send(id, wire::Credit{*limit});
 
-  while (const auto load = peer.sender.poll_load()) {
+  std::uint64_t loaded = 0;
+  for (const auto& [other_id, other] : peers_) loaded += other.sender.held();
+  const std::size_t ahead = loaded < options_.memory ? Sender::kLoadAhead : 1;
+  while (const auto load = peer.sender.poll_load(ahead)) {
     output(LoadBlock{add_request(LoadForPeer{id, load->id, load->kind}), load->cid});
   }
-  const std::uint64_t sent_before = peer.sender.sent();
-  while (auto frame = peer.sender.poll_frame(peer.max_frame)) output(SendMessage{id, *std::move(frame)});
-  totals_.uploaded += peer.sender.sent() - sent_before;
 }
 
-std::optional<PeerStats> Exchange::peer_stats(PeerId id) const {
+std::optional<PeerStats> Exchange::peer_stats(Time now, PeerId id) {
   const auto found = peers_.find(id);
   if (found == peers_.end()) return std::nullopt;
-  const Peer& peer = found->second;
-  return PeerStats{peer.downloaded, peer.sender.sent(), peer.receiver.window().size()};
+  Peer& peer = found->second;
+  return PeerStats{.downloaded = peer.downloaded,
+                   .uploaded = peer.sender.sent(),
+                   .window = peer.receiver.window().size(),
+                   .download_rate = peer.download_rate.rate(now),
+                   .upload_rate = peer.upload_rate.rate(now)};
 }
 
 }  // namespace codio::transfer

@@ -14,10 +14,14 @@
 #include "common/time.h"
 #include "content_id/cid.h"
 #include "content_id/unixfs/traversal.h"
+#include "transfer/progress.h"
+#include "transfer/rate_meter.h"
 #include "transfer/receiver.h"
 #include "transfer/scheduler/scheduler.h"
 #include "transfer/sender.h"
+#include "transfer/token_bucket.h"
 #include "transfer/types.h"
+#include "transfer/upload_slots.h"
 
 namespace codio::transfer {
 
@@ -104,6 +108,12 @@ struct BlockReceived {
   std::uint64_t size;
 };
 
+/// Something of the transfer came since the last one: at most every Exchange::kProgressInterval, and once before
+/// Finished.
+struct ProgressMade {
+  Progress progress;
+};
+
 /// The transfer is complete and forgotten; all of its Data was given out.
 struct Finished {
   TransferId transfer;
@@ -115,8 +125,9 @@ struct Failed {
   Error error;
 };
 
-using Output = std::variant<SendMessage, ClosePeer, LoadBlock, StoreBlock, HashBytes, AskGateway, CancelGateway,
-                            SetWakeup, FindProviders, EntityFound, Data, EntryFound, BlockReceived, Finished, Failed>;
+using Output =
+    std::variant<SendMessage, ClosePeer, LoadBlock, StoreBlock, HashBytes, AskGateway, CancelGateway, SetWakeup,
+                 FindProviders, EntityFound, Data, EntryFound, BlockReceived, ProgressMade, Finished, Failed>;
 
 /// Bytes since the exchange began.
 struct Totals {
@@ -127,9 +138,11 @@ struct Totals {
 };
 
 struct PeerStats {
-  std::uint64_t downloaded = 0;
+  std::uint64_t downloaded = 0;  ///< Verified.
   std::uint64_t uploaded = 0;
   std::uint64_t window = 0;  ///< Credit window, in bytes.
+  double download_rate = 0;  ///< Bytes a second, lately.
+  double upload_rate = 0;
 };
 
 /// Life cycle of a download:
@@ -140,12 +153,13 @@ struct PeerStats {
 /// Grammar: `handle_*` for what happened outside, verbs for commands, then poll_output() until it returns nothing, each
 /// time. Time never goes backwards. Not thread-safe; deterministic: the same calls give the same outputs.
 ///
-/// Memory: for each download the traversal's window, `unconsumed`, and kMaxOpenBlocks; for each peer what Sender and
-/// Receiver hold.
+/// Memory: block data of downloads within ExchangeOptions::memory, and at most one block for each download and each
+/// peer beyond; blocks to be sent within the same again, and one for each upload slot. See memory().
 class Exchange {
  public:
-  /// Blocks that one download has under way at a time.
-  static constexpr std::size_t kMaxOpenBlocks = 64;
+  /// Blocks that one download has under way at a time, if memory allows: fills a long path with small blocks.
+  static constexpr std::size_t kMaxOpenBlocks = 256;
+  static constexpr Duration kProgressInterval = std::chrono::milliseconds(250);
 
   explicit Exchange(const ExchangeOptions& options = {});
   ~Exchange();
@@ -162,6 +176,10 @@ class Exchange {
   /// How many providers found for the transfer are still being connected. Call it when the search ended, and whenever
   /// that number changes; before the first call the search counts as running.
   void handle_providers(Time now, TransferId transfer, std::uint32_t pending);
+
+  // Limits.
+  void set_limits(Time now, const Limits& limits);
+  const Limits& limits() const { return options_.limits; }
 
   // Peers.
   /// A channel opened. `provides`: the transfer for whose root the peer was found.
@@ -182,8 +200,12 @@ class Exchange {
   void handle_wakeup(Time now);
 
   const Totals& totals() const { return totals_; }
-  std::optional<PeerStats> peer_stats(PeerId peer) const;
+  std::optional<PeerStats> peer_stats(Time now, PeerId peer);
+  /// Nothing of one that is over.
+  std::optional<Progress> progress(Time now, TransferId transfer);
   std::size_t transfer_count() const { return transfers_.size(); }
+  /// Bytes of block data that downloads hold.
+  std::uint64_t memory() const;
 
  private:
   using Cid = content_id::ContentId;
@@ -196,13 +218,19 @@ class Exchange {
     std::vector<wire::WantEntry> wants;            ///< To go out in the next WANT.
     std::vector<wire::WantId> cancels;             ///< In the next CANCEL.
     std::map<wire::WantId, TransferId> questions;  ///< WANT have, and for which transfer.
+    /// Cancelled wants whose bytes may still come, and for which transfer they were.
+    std::map<wire::WantId, TransferId> late;
     std::uint64_t downloaded = 0;
+    RateMeter download_rate;
+    RateMeter upload_rate;
+    Time active_at;
 
-    explicit Peer(const CreditWindowOptions& credit) : receiver(credit) {}
+    Peer(Time now, const CreditWindowOptions& credit) : receiver(credit), active_at(now) {}
   };
 
   struct Transfer {
     Cid root;
+    content_id::unixfs::ByteRange range;
     content_id::unixfs::Traversal traversal;
     std::uint64_t unconsumed_limit;
     std::uint64_t unconsumed = 0;
@@ -211,6 +239,11 @@ class Exchange {
     bool searched = false;
     Time searched_at{};
     Time progress_at;
+    Time began_at;
+    Progress progress;  ///< Without what is computed when it is told.
+    RateMeter rate;
+    bool has_news = false;
+    Time told_at;
   };
 
   struct LoadForDownload {
@@ -249,21 +282,39 @@ class Exchange {
   void drive(Time now);
   void drive_transfer(Time now, TransferId id);
   void drive_requests(Time now);
-  void drive_peer(PeerId id, Peer& peer);
+  void drive_peer(Time now, PeerId id, Peer& peer);
+  void grant(Time now);
+  void serve(Time now);
+  void forget_idle(Time now);
+  void set_wakeup(Time now);
+  /// Peers in turn: no one is always first.
+  std::vector<PeerId> peers_after(PeerId peer) const;
+
+  std::uint64_t held() const;
+  std::size_t room_for_blocks(const Transfer& transfer) const;
+  void count_duplicate(TransferId transfer, std::uint64_t bytes);
+  void tell_progress(Time now, TransferId id, Transfer& transfer);
+  Progress snapshot(Time now, Transfer& transfer);
 
   void send(PeerId id, const wire::Message& message);
   void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
   void forget_peer(PeerId id);
+  void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
-  void cancel_request(const Cid& cid, std::optional<PeerId> source);
+  void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
   void finish(TransferId id, Output result);
   void fail_transfer(TransferId id, Error error);
 
   ExchangeOptions options_;
   Scheduler scheduler_;
+  UploadSlots slots_;
+  TokenBucket uploads_;
+  TokenBucket downloads_;
+  PeerId last_served_{};
+  PeerId last_granted_{};
   std::deque<Output> outputs_;
   std::map<PeerId, Peer> peers_;
   std::map<TransferId, Transfer> transfers_;
@@ -274,6 +325,7 @@ class Exchange {
   std::uint32_t last_transfer_ = 0;
   std::uint32_t last_request_ = 0;
   std::optional<Time> wakeup_;
+  std::uint64_t hashing_bytes_ = 0;
   Totals totals_;
 };
 

@@ -128,6 +128,7 @@ class Host {
   std::map<TransferId, Bytes> data;
   std::vector<content_id::unixfs::DirectoryEntry> entries;
   std::vector<BlockReceived> received;
+  std::vector<Progress> progress;
   std::vector<TransferId> finished;
   std::vector<Failed> failed;
   std::optional<Time> wakeup;
@@ -157,6 +158,7 @@ class Host {
   }
   void carry_out(EntryFound& output) { entries.push_back(std::move(output.entry)); }
   void carry_out(BlockReceived& output) { received.push_back(output); }
+  void carry_out(ProgressMade& output) { progress.push_back(std::move(output.progress)); }
   void carry_out(Finished& output) { finished.push_back(output.transfer); }
   void carry_out(Failed& output) { failed.push_back(std::move(output)); }
 };
@@ -210,7 +212,7 @@ TEST(Exchange, AFileGoesFromOneEngineToAnother) {
   EXPECT_EQ(a.store.size(), file.blocks.size());
   EXPECT_EQ(a.exchange.totals().duplicates, 0U);
   EXPECT_EQ(a.exchange.totals().from_peers, b.exchange.totals().uploaded);
-  EXPECT_EQ(a.exchange.peer_stats(kB)->downloaded, b.exchange.peer_stats(kA)->uploaded);
+  EXPECT_EQ(a.exchange.peer_stats(a.now, kB)->downloaded, b.exchange.peer_stats(b.now, kA)->uploaded);
   EXPECT_TRUE(a.asked.empty());
   EXPECT_EQ(a.exchange.transfer_count(), 0U);
 }
@@ -265,7 +267,7 @@ TEST(Exchange, WhoeverBreaksTheProtocolIsSentAway) {
     const auto goodbye = host.sent_to<wire::Goodbye>(kA);
     ASSERT_EQ(goodbye.size(), 1U) << breach.what;
     EXPECT_EQ(goodbye.front().code, wire::GoodbyeCode::kProtocolError) << breach.what;
-    EXPECT_FALSE(host.exchange.peer_stats(kA)) << breach.what;
+    EXPECT_FALSE(host.exchange.peer_stats(host.now, kA)) << breach.what;
     host.handle(kA, wire::Credit{5});
     EXPECT_EQ(host.closed.size(), 1U) << "what still comes from it is ignored";
   }
@@ -286,7 +288,7 @@ TEST(Exchange, IgnoresFramesOfUnknownTypes) {
   host.meet(kA);
   host.handle_bytes(kA, Bytes{0x7f, 1, 2, 3});
   EXPECT_TRUE(host.closed.empty());
-  EXPECT_TRUE(host.exchange.peer_stats(kA));
+  EXPECT_TRUE(host.exchange.peer_stats(host.now, kA));
 }
 
 TEST(Exchange, AGoodbyeClosesTheChannel) {

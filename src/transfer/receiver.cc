@@ -32,6 +32,8 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
   OpenWant& want = found->second;
   if (want.kind != WantKind::kBlock) return fail(ErrorCode::kMalformed, "BLOCK answers a want for HAVE");
   if (!want.size) {
+    if (begun_) return fail(ErrorCode::kMalformed, "BLOCK begins before the one before has ended");
+    begun_ = chunk.id;
     want.size = chunk.size;
     want.bytes.reserve(chunk.size);
   }
@@ -44,6 +46,7 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
     result.block = share(std::move(want.bytes));
     open_.erase(found);
     --open_blocks_;
+    begun_.reset();
   }
   window_.handle_bytes(now, size, open_blocks_ > 0);
   return result;
@@ -53,6 +56,7 @@ Result<std::optional<Receiver::OpenWant>> Receiver::handle_answer(WantId id) {
   if (id.value == 0 || id.value > last_id_) return fail(ErrorCode::kMalformed, "answer to no want");
   auto node = open_.extract(id);
   if (node.empty()) return std::nullopt;
+  if (begun_ == id) begun_.reset();
   if (node.mapped().kind == WantKind::kBlock) {
     --open_blocks_;
     idle_want_.reset();
@@ -68,7 +72,10 @@ std::optional<WantId> Receiver::cancel(const ContentId& cid) {
   const WantId id = found->first;
   open_.erase(found);
   --open_blocks_;
+  if (begun_ == id) begun_.reset();
   return id;
 }
+
+std::uint64_t Receiver::held() const { return begun_ ? open_.at(*begun_).bytes.size() : 0; }
 
 }  // namespace codio::transfer

@@ -15,7 +15,7 @@
 
 namespace codio::transfer {
 
-/// Not thread-safe. Memory: one block for each open want whose first byte came.
+/// Not thread-safe. Memory: one block, as a sender sends one after the other, and the open wants.
 class Receiver {
  public:
   struct OpenWant {
@@ -37,7 +37,8 @@ class Receiver {
   /// The caller sends the WANT.
   wire::WantId open(Time now, const content_id::ContentId& cid, wire::WantKind kind);
 
-  /// A chunk out of order, without a want, or over the granted credit is kMalformed: the peer breaks the protocol.
+  /// A chunk out of order, of a block before the one before has ended, without a want, or over the granted credit is
+  /// kMalformed: the peer breaks the protocol.
   Result<Chunk> handle_chunk(Time now, const wire::BlockChunk& chunk);
 
   /// A HAVE or DONT_HAVE closed the want. Nothing if it was cancelled before; kMalformed if it never was.
@@ -47,12 +48,16 @@ class Receiver {
   std::optional<wire::WantId> cancel(const content_id::ContentId& cid);
 
   std::size_t open_blocks() const { return open_blocks_; }
+  bool has_questions() const { return open_.size() > open_blocks_; }
+  /// Bytes of the block that is coming.
+  std::uint64_t held() const;
   CreditWindow& window() { return window_; }
   const CreditWindow& window() const { return window_; }
 
  private:
   std::map<wire::WantId, OpenWant> open_;  ///< Ordered by age.
   std::size_t open_blocks_ = 0;
+  std::optional<wire::WantId> begun_;  ///< Whose block has come in part.
   std::uint32_t last_id_ = 0;
   CreditWindow window_;
   struct IdleWant {

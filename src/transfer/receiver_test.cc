@@ -47,12 +47,32 @@ TEST_F(ReceiverTest, AssemblesABlockFromItsChunks) {
   EXPECT_EQ(receiver.window().received(), 1000U);
 }
 
-TEST_F(ReceiverTest, TakesTwoBlocksAtOnce) {
+TEST_F(ReceiverTest, TakesBlocksInAnyOrderButOneAfterTheOther) {
   const WantId a = receiver.open(kBegin, numbered_cid(1), WantKind::kBlock);
   const WantId b = receiver.open(kBegin, numbered_cid(2), WantKind::kBlock);
   EXPECT_TRUE(receiver.handle_chunk(kBegin, chunk(b, 0, 500)));
-  EXPECT_EQ(receiver.handle_chunk(kBegin, chunk(a, 0, 1000))->cid, numbered_cid(1));
+  EXPECT_EQ(receiver.held(), 500U);
   EXPECT_EQ(*receiver.handle_chunk(kBegin, chunk(b, 500, 500))->block, block);
+  EXPECT_EQ(receiver.held(), 0U);
+  EXPECT_TRUE(receiver.handle_chunk(kBegin, chunk(a, 0, 500)));
+}
+
+TEST_F(ReceiverTest, RefusesABlockBegunBeforeTheOneBeforeHasEnded) {
+  const WantId a = receiver.open(kBegin, numbered_cid(1), WantKind::kBlock);
+  const WantId b = receiver.open(kBegin, numbered_cid(2), WantKind::kBlock);
+  EXPECT_TRUE(receiver.handle_chunk(kBegin, chunk(b, 0, 500)));
+  EXPECT_FALSE(receiver.handle_chunk(kBegin, chunk(a, 0, 500)));
+}
+
+TEST_F(ReceiverTest, AnotherBlockMayBeginWhereOneWasTakenBackOrRefused) {
+  const WantId a = receiver.open(kBegin, numbered_cid(1), WantKind::kBlock);
+  const WantId b = receiver.open(kBegin, numbered_cid(2), WantKind::kBlock);
+  const WantId c = receiver.open(kBegin, numbered_cid(3), WantKind::kBlock);
+  EXPECT_TRUE(receiver.handle_chunk(kBegin, chunk(a, 0, 500)));
+  receiver.cancel(numbered_cid(1));
+  EXPECT_TRUE(receiver.handle_chunk(kBegin, chunk(b, 0, 500)));
+  EXPECT_TRUE(receiver.handle_answer(b));
+  EXPECT_TRUE(receiver.handle_chunk(kBegin, chunk(c, 0, 500)));
 }
 
 TEST_F(ReceiverTest, AnEmptyBlockIsOneEmptyChunk) {

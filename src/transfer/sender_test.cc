@@ -1,6 +1,7 @@
 #include "transfer/sender.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 
 #include "transfer/testing.h"
 
@@ -11,6 +12,7 @@ using wire::BlockChunk;
 using wire::WantId;
 using wire::WantKind;
 
+constexpr std::uint64_t kNoBudget = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint32_t kMaxFrame = wire::kDefaultFrame;
 
 class SenderTest : public testing::Test {
@@ -31,7 +33,7 @@ class SenderTest : public testing::Test {
   /// All frames that may go now, as (id, offset) with the bytes checked.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> poll_chunks(std::uint32_t max_frame = kMaxFrame) {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> chunks;
-    while (const auto frame = sender.poll_frame(max_frame)) {
+    while (const auto frame = sender.poll_frame(max_frame, kNoBudget)) {
       EXPECT_LE(frame->size(), max_frame);
       const auto decoded = wire::decode(*frame);
       EXPECT_TRUE(decoded && *decoded);
@@ -65,17 +67,72 @@ TEST_F(SenderTest, ServesInTheOrderOfTheWants) {
   EXPECT_EQ(sender.sent(), 2000U);
 }
 
+TEST_F(SenderTest, LoadsNothingForWhoeverGrantedNoCredit) {
+  want(1);
+  EXPECT_FALSE(sender.poll_load());
+  want(2, WantKind::kHave);
+  EXPECT_EQ(sender.poll_load()->id, WantId{2}) << "a question costs no memory";
+  EXPECT_FALSE(sender.poll_load());
+  sender.handle_credit(1);
+  EXPECT_EQ(sender.poll_load()->id, WantId{1});
+}
+
 TEST_F(SenderTest, LoadsAFewBlocksAhead) {
+  sender.handle_credit(1);
   for (std::uint32_t id = 1; id <= 10; ++id) want(id);
   for (std::size_t i = 0; i < Sender::kLoadAhead; ++i) EXPECT_TRUE(sender.poll_load());
   EXPECT_FALSE(sender.poll_load());
   sender.handle_credit(1 << 20);
   sender.handle_loaded(WantId{1}, share({1}));
-  ASSERT_TRUE(sender.poll_frame(kMaxFrame));
+  ASSERT_TRUE(sender.poll_frame(kMaxFrame, kNoBudget));
   EXPECT_EQ(sender.poll_load()->id, WantId{4});
 }
 
+TEST_F(SenderTest, LoadsNoFurtherAheadThanItIsAllowed) {
+  sender.handle_credit(1 << 20);
+  for (std::uint32_t id = 1; id <= 10; ++id) want(id);
+  ASSERT_TRUE(sender.poll_load(1));
+  EXPECT_FALSE(sender.poll_load(1));
+  sender.handle_loaded(WantId{1}, share(numbered_bytes(1, 1000)));
+  EXPECT_EQ(sender.held(), 1000U);
+  EXPECT_FALSE(sender.poll_load(1));
+  EXPECT_EQ(poll_chunks(), (Chunks{{1, 0}}));
+  EXPECT_EQ(sender.held(), 0U);
+  EXPECT_TRUE(sender.poll_load(1));
+}
+
+TEST_F(SenderTest, SendsNoMoreThanTheBudget) {
+  sender.handle_credit(1 << 20);
+  want(1);
+  load_all(100'000);
+  EXPECT_TRUE(sender.can_send());
+  EXPECT_FALSE(sender.poll_frame(kMaxFrame, 1000)) << "crumbs are not worth a frame";
+  ASSERT_TRUE(sender.poll_frame(kMaxFrame, 20'000));
+  EXPECT_EQ(sender.sent(), 20'000U);
+  EXPECT_TRUE(sender.can_send());
+}
+
+TEST_F(SenderTest, GivesUpItsBlocksButNotItsQuestions) {
+  sender.handle_credit(1 << 20);
+  want(1);
+  want(2, WantKind::kHave);
+  want(3);
+  load_all(1000);
+  EXPECT_EQ(sender.drop_blocks(), (std::vector{WantId{1}, WantId{3}}));
+  EXPECT_EQ(poll_chunks(), Chunks());
+  EXPECT_EQ(sender.held(), 0U);
+  EXPECT_FALSE(sender.wants_blocks());
+}
+
+TEST_F(SenderTest, ARefusedWantsIdIsUsed) {
+  ASSERT_TRUE(sender.handle_refused_want(WantId{5}));
+  EXPECT_FALSE(sender.handle_refused_want(WantId{5}));
+  EXPECT_FALSE(sender.handle_want({WantId{5}, numbered_cid(5), WantKind::kBlock}));
+  EXPECT_TRUE(want(6));
+}
+
 TEST_F(SenderTest, SendsNoByteOverTheCredit) {
+  sender.handle_credit(1);
   want(1);
   load_all(100'000);
   EXPECT_EQ(poll_chunks(), Chunks()) << "no credit yet";
@@ -91,6 +148,7 @@ TEST_F(SenderTest, SendsNoByteOverTheCredit) {
 }
 
 TEST_F(SenderTest, WaitsForCreditRatherThanSendCrumbs) {
+  sender.handle_credit(1);
   want(1);
   load_all(100'000);
   sender.handle_credit(100);
@@ -123,7 +181,7 @@ TEST_F(SenderTest, OtherFramesCountForTheBufferToo) {
   want(1);
   load_all(1000);
   sender.note_sent(kSendBuffer);
-  EXPECT_FALSE(sender.poll_frame(kMaxFrame));
+  EXPECT_FALSE(sender.poll_frame(kMaxFrame, kNoBudget));
 }
 
 TEST_F(SenderTest, FillsFramesAndNeverExceedsTheLargest) {
@@ -144,9 +202,13 @@ TEST_F(SenderTest, FillsFramesAndNeverExceedsTheLargest) {
 }
 
 TEST_F(SenderTest, AnEmptyBlockIsOneFrameWithoutCredit) {
-  want(1);
+  sender.handle_credit(100);
+  want(9);
+  load_all(100);
+  poll_chunks();
+  want(10);
   load_all(0);
-  EXPECT_EQ(poll_chunks(), (Chunks{{1, 0}}));
+  EXPECT_EQ(poll_chunks(), (Chunks{{10, 0}}));
   EXPECT_EQ(poll_chunks(), Chunks());
 }
 
@@ -160,6 +222,7 @@ TEST_F(SenderTest, SaysWhenABlockIsNotHere) {
 }
 
 TEST_F(SenderTest, ACancelledWantIsNotLoaded) {
+  sender.handle_credit(1);
   want(1);
   want(2);
   sender.handle_cancel({WantId{1}, WantId{99}});
@@ -182,12 +245,13 @@ TEST_F(SenderTest, ACancelOfAHalfSentBlockMakesRoomForTheNext) {
   want(1);
   want(2);
   load_all(100'000);
-  ASSERT_TRUE(sender.poll_frame(kMaxFrame));
+  ASSERT_TRUE(sender.poll_frame(kMaxFrame, kNoBudget));
   sender.handle_cancel({WantId{1}});
   EXPECT_EQ(poll_chunks().front(), (std::pair<std::uint32_t, std::uint32_t>{2, 0}));
 }
 
 TEST_F(SenderTest, CancelledLoadsStillCountUntilTheyAreAnswered) {
+  sender.handle_credit(1);
   std::uint32_t id = 0;
   std::size_t loads = 0;
   for (int i = 0; i < 100; ++i) {

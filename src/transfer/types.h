@@ -7,6 +7,7 @@
 #include "common/time.h"
 #include "content_id/unixfs/traversal.h"
 #include "transfer/credit_window.h"
+#include "transfer/limits.h"
 #include "transfer/wire/messages.h"
 
 namespace codio::transfer {
@@ -43,6 +44,12 @@ struct ExchangeOptions {
   /// Largest frame we accept and, if the peer accepts it, send.
   std::uint32_t max_frame = wire::kDefaultFrame;
   CreditWindowOptions credit;
+  Limits limits;
+  /// Block data that downloads may hold, in bytes: what came and was not handed over and consumed, and what is asked
+  /// for. Each download may have one block under way beyond it. Half of what a small phone gives to a tab.
+  std::uint64_t memory = std::uint64_t{64} * 1024 * 1024;
+  /// A peer from which nothing is wanted and that wants nothing for this long is forgotten.
+  Duration idle_timeout = std::chrono::minutes(5);
 };
 
 struct DownloadOptions {

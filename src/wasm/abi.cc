@@ -19,6 +19,7 @@ using transfer::TransferId;
 
 struct Exchange {
   transfer::Exchange engine;
+  std::vector<double> progress;
   /// Keeps alive what the record points to.
   std::optional<transfer::Output> current;
 };
@@ -61,6 +62,8 @@ void set_error(const Error& error) {
 }
 
 struct Fill {
+  Exchange& exchange;
+
   void operator()(const transfer::SendMessage& output) const {
     set(OutputKind::kSend, output.peer.value);
     set_bytes(output.message);
@@ -119,6 +122,28 @@ struct Fill {
     the_record.a = output.peer.value;
     the_record.b = static_cast<double>(output.size);
   }
+  void operator()(const transfer::ProgressMade& output) const {
+    set(OutputKind::kProgress, output.progress.transfer.value);
+    const transfer::Progress& progress = output.progress;
+    const double remaining = progress.remaining ? static_cast<double>(progress.remaining->count()) / 1000 : -1;
+    const double total = progress.total ? static_cast<double>(*progress.total) : -1;
+    exchange.progress = {static_cast<double>(progress.received),
+                         total,
+                         static_cast<double>(progress.verified),
+                         static_cast<double>(progress.from_store),
+                         static_cast<double>(progress.from_peers),
+                         static_cast<double>(progress.from_gateways),
+                         static_cast<double>(progress.duplicates),
+                         progress.rate,
+                         progress.average_rate,
+                         remaining};
+    for (const transfer::PeerShare& share : progress.peers) {
+      exchange.progress.insert(exchange.progress.end(),
+                               {static_cast<double>(share.peer.value), static_cast<double>(share.bytes), share.rate});
+    }
+    set_bytes(
+        {reinterpret_cast<const std::uint8_t*>(exchange.progress.data()), exchange.progress.size() * sizeof(double)});
+  }
   void operator()(const transfer::Finished& output) const { set(OutputKind::kFinished, output.transfer.value); }
   void operator()(const transfer::Failed& output) const {
     set(OutputKind::kFailed, output.transfer.value);
@@ -162,17 +187,27 @@ Exchange* exchange_new(std::uint32_t policy, std::uint32_t has_gateways) {
   transfer::ExchangeOptions options;
   options.policy = static_cast<transfer::Policy>(policy);
   options.has_gateways = has_gateways != 0;
-  return new Exchange{transfer::Exchange(options), {}};
+  return new Exchange{transfer::Exchange(options), {}, {}};
 }
 
 std::uint32_t exchange_poll(Exchange* exchange) {
   exchange->current = exchange->engine.poll_output();
   if (exchange->current) {
-    std::visit(Fill{}, *exchange->current);
+    std::visit(Fill{*exchange}, *exchange->current);
   } else {
     set(OutputKind::kNone);
   }
   return the_record.kind;
+}
+
+void exchange_set_limits(Exchange* exchange, double now, double upload_rate, double download_rate,
+                         std::uint32_t upload_slots) {
+  const auto to_rate = [](double rate) {
+    return rate < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(rate));
+  };
+  exchange->engine.set_limits(
+      to_time(now),
+      {.upload_rate = to_rate(upload_rate), .download_rate = to_rate(download_rate), .upload_slots = upload_slots});
 }
 
 std::uint32_t exchange_download(Exchange* exchange, double now, const char* cid, std::uint32_t cid_size,

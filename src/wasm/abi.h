@@ -33,6 +33,9 @@ enum class OutputKind : std::uint32_t {
       12,  ///< A verified block of `b` bytes for transfer `id` came from `code`: 0 store, 1 peer `a`, 2 gateway.
   kFinished = 13,  ///< Transfer `id` is done and forgotten.
   kFailed = 14,    ///< Transfer `id` failed with ErrorCode `code`, `text`; it is forgotten.
+  kProgress = 15,  ///< How far transfer `id` is: `bytes` are doubles, in the order of Progress (transfer/progress.h)
+                   ///< from `received` to `remaining` in milliseconds, -1 for what is not known; then for each peer its
+                   ///< number, bytes and rate.
 };
 
 /// One output; valid until the next call. All members little-endian.
@@ -71,6 +74,10 @@ std::uint32_t CODIO_EXPORT(cid_parse)(const char* text, std::uint32_t size);
 Exchange* CODIO_EXPORT(exchange_new)(std::uint32_t policy, std::uint32_t has_gateways);
 
 std::uint32_t CODIO_EXPORT(exchange_poll)(Exchange* exchange);
+
+/// Bytes a second that may be uploaded and downloaded, and peers served at a time; a negative rate: no limit.
+void CODIO_EXPORT(exchange_set_limits)(Exchange* exchange, double now, double upload_rate, double download_rate,
+                                       std::uint32_t upload_slots);
 
 /// Starts a transfer of the file at `path` (decoded names joined by '/', may be empty) below `cid`, bytes
 /// [begin, end) (end < 0: to its end). Returns its id, or 0 with the reason in `code` and `text`.

@@ -32,6 +32,7 @@ class DagWalk {
   void poll_wants(std::size_t max, std::vector<ContentId>& out);
   Result<void> handle_block(const ContentId& cid, const SharedBytes& block);
   std::optional<DirectoryEntry> poll_entry();
+  bool asked_all() const { return branches_.empty() && leaves_.empty(); }
   bool finished() const { return branches_.empty() && leaves_.empty() && outstanding_.empty() && entries_.empty(); }
 
  private:

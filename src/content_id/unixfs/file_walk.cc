@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "content_id/car.h"
 
@@ -72,6 +73,7 @@ std::optional<Segment> FileWalk::poll_segment() {
   if (filled_.empty()) return std::nullopt;
 
   const auto front = filled_.extract(filled_.begin());
+  held_ -= front.mapped().size;
   const std::uint64_t offset = front.key();
   const Content& content = front.mapped();
   const std::uint64_t begin = std::max(offset, range_.begin);
@@ -99,7 +101,7 @@ std::optional<std::uint64_t> FileWalk::take_unasked() {
 bool FileWalk::fill_from_last(std::uint64_t offset) {
   const Subtree& subtree = missing_.at(offset);
   if (!last_ || last_->cid != subtree.cid || last_->content.size != subtree.size) return false;
-  filled_.emplace(offset, last_->content);
+  fill(offset, last_->content);
   missing_.erase(offset);
   return true;
 }
@@ -111,8 +113,8 @@ Result<void> FileWalk::expand(std::uint64_t offset, unsigned depth, const Node& 
     // Few bytes do not keep a large block alive, or a window of them would cost more memory than a window.
     const bool keep = block->size() <= 2 * content_size + 1024;
     const auto begin = static_cast<std::size_t>(node.content.data() - block->data());
-    filled_.emplace(offset, keep ? Content{block, begin, content_size}
-                                 : Content{share(Bytes(node.content.begin(), node.content.end())), 0, content_size});
+    fill(offset, keep ? Content{block, begin, content_size}
+                      : Content{share(Bytes(node.content.begin(), node.content.end())), 0, content_size});
   }
   offset += content_size;
   for (std::size_t i = 0; i < node.links.size(); offset += node.block_sizes[i++]) {
@@ -140,6 +142,11 @@ Result<void> FileWalk::insert(std::uint64_t offset, Subtree subtree) {
   unasked.insert(unasked.end(), offset);
   missing_.emplace(offset, std::move(subtree));
   return {};
+}
+
+void FileWalk::fill(std::uint64_t offset, Content content) {
+  held_ += content.size;
+  filled_.emplace(offset, std::move(content));
 }
 
 bool FileWalk::in_range(std::uint64_t offset, std::uint64_t size) const {

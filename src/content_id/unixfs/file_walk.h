@@ -29,6 +29,8 @@ class FileWalk {
   Result<void> handle_block(const ContentId& cid, const SharedBytes& block);
   std::optional<Segment> poll_segment();
   bool finished() const { return missing_.empty() && filled_.empty(); }
+  bool asked_all() const { return unasked_branches_.empty() && unasked_others_.empty(); }
+  std::uint64_t held() const { return held_; }
 
  private:
   /// A run of file bytes inside a block.
@@ -50,6 +52,7 @@ class FileWalk {
   Result<void> expand(std::uint64_t offset, unsigned depth, const Node& node, const SharedBytes& block);
   Result<void> insert(std::uint64_t offset, Subtree subtree);
   bool in_range(std::uint64_t offset, std::uint64_t size) const;
+  void fill(std::uint64_t offset, Content content);
   /// The soonest subtree not asked for; nothing if all are beyond the window.
   std::optional<std::uint64_t> take_unasked();
   /// Fills the subtree at `offset` if the last leaf that came is its block too.
@@ -61,6 +64,7 @@ class FileWalk {
 
   std::map<std::uint64_t, Subtree> missing_;  ///< The frontier, as far as its blocks have not come …
   std::map<std::uint64_t, Content> filled_;   ///< … and as far as they have.
+  std::uint64_t held_ = 0;                    ///< Bytes in filled_.
   std::set<std::uint64_t> unasked_branches_;  ///< Of missing_: surely inner nodes, by their size.
   std::set<std::uint64_t> unasked_others_;
   std::map<ContentId, std::vector<std::uint64_t>> asked_;  ///< Of missing_: the offsets that wait for each block.

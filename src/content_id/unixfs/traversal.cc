@@ -51,6 +51,13 @@ class Traversal::Walk {
     return file_ ? file_->finished() : dag_->finished();
   }
 
+  bool asked_all() const {
+    if (sought_) return sought_was_asked_;
+    return file_ ? file_->asked_all() : dag_->asked_all();
+  }
+
+  std::uint64_t held() const { return file_ ? file_->held() : 0; }
+
   const std::optional<Entity>& entity() const { return entity_; }
   const std::optional<Error>& error() const { return error_; }
 
@@ -154,6 +161,8 @@ Result<void> Traversal::handle_block(const ContentId& cid, const SharedBytes& bl
 std::optional<Segment> Traversal::poll_segment() { return walk_->poll_segment(); }
 std::optional<DirectoryEntry> Traversal::poll_entry() { return walk_->poll_entry(); }
 const std::optional<Entity>& Traversal::entity() const { return walk_->entity(); }
+bool Traversal::asked_all() const { return walk_->error() || walk_->asked_all(); }
+std::uint64_t Traversal::held() const { return walk_->held(); }
 bool Traversal::finished() const { return walk_->finished(); }
 const std::optional<Error>& Traversal::error() const { return walk_->error(); }
 

@@ -97,6 +97,12 @@ class Traversal {
   /// walk with kUnsupported and a message that says which it is.
   const std::optional<Entity>& entity() const;
 
+  /// Whether poll_wants() has returned everything, unless blocks still to come have more below them.
+  bool asked_all() const;
+
+  /// Bytes of blocks that were handled and whose segments were not polled.
+  std::uint64_t held() const;
+
   /// Every wanted block was handled and every segment and entry polled. Never true after an error.
   bool finished() const;
 

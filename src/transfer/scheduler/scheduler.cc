@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "common/check.h"
 
@@ -11,40 +12,65 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+/// The gateway among the sources; no peer has this number.
+constexpr PeerId kGateway{0};
+
 /// Wants open at a source whose rate is not known: enough to measure it without a round trip between blocks.
 constexpr std::size_t kFirstPipeline = 4;
 constexpr std::size_t kSmallestPipeline = 2;
-constexpr std::size_t kLargestPipeline = 64;
+constexpr std::size_t kLargestPipeline = 128;
 /// What the pipeline holds beyond one round trip: hides the reader's hashing and a browser's busy event loop.
 constexpr double kPipelineMargin = 0.25;
 /// HTTP/2 gateways serve these at once over one connection; HTTP/1.1 ones over six.
 constexpr std::size_t kGatewayPipeline = 8;
-/// Taken for a source's rate until it is known.
+/// Taken for a source's rate as long as that of none is known.
 constexpr double kAssumedRate = 1e6;
 constexpr Duration kSampleTime = milliseconds(100);
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
-constexpr Duration kSmallestLateness = seconds(2);
-constexpr Duration kLargestLateness = seconds(10);
+/// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
+/// worth a message; and by more if it is on its way, when all of it may come twice.
+constexpr double kLateness = 2;
+constexpr double kLeastGain = 0.1;
+constexpr double kLeastGainOnItsWay = 2;
+/// Whoever has nothing else to do helps where that gains more than the error of an estimate …
+constexpr double kIdleLateness = 1.25;
+/// … and while duplicates are below this share of what has come.
+constexpr double kDuplicateShare = 0.02;
 /// A source that needs longer than this for one block is helped out: by others, and with p2p-first by the gateway.
 constexpr Duration kPatience = seconds(4);
-/// How long a slow source keeps a block to itself.
-constexpr Duration kSlowGrace = seconds(1);
-constexpr Duration kBusyTime = milliseconds(500);
 constexpr Duration kFirstAvoidance = seconds(5);
 constexpr Duration kLongestAvoidance = seconds(60);
+constexpr Duration kBusyTime = milliseconds(500);
+constexpr Duration kLongestBusyTime = seconds(8);
+/// One that owes blocks and is silent for this long is left alone: the time that a slow disk takes to wake up.
+constexpr Duration kShortestSilence = milliseconds(1500);
+/// A silence beyond this is one, whatever the source was forgiven before.
+constexpr Duration kLongestSilence = seconds(5);
+/// One that lacks this many blocks in a row lied when it said that it has them all.
+constexpr std::uint32_t kMaxLacksInARow = 32;
 /// Blocks at the head of the queue that are matched with sources at a time.
 constexpr std::size_t kLookAhead = 128;
+/// Sources that one block is asked of at a time.
+constexpr std::size_t kMaxRequests = 3;
+
+constexpr double kEndless = std::numeric_limits<double>::infinity();
 
 double to_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-Duration from_seconds(double value) { return Duration(static_cast<Duration::rep>(std::min(value, 3600.0) * 1e6)); }
+PeerId to_id(std::optional<PeerId> peer) { return peer.value_or(kGateway); }
+
+std::optional<PeerId> to_peer(PeerId id) { return id == kGateway ? std::nullopt : std::optional(id); }
 
 }  // namespace
 
-Scheduler::Scheduler(const ExchangeOptions& options) : options_(options) {}
+Scheduler::Scheduler(const ExchangeOptions& options) : options_(options), assumed_rate_(kAssumedRate) {
+  sources_.emplace(kGateway, Source{});
+}
 
-void Scheduler::add_transfer(TransferId transfer) { transfers_.emplace(transfer, Transfer{}); }
+void Scheduler::add_transfer(TransferId transfer, bool ordered) {
+  transfers_.emplace(transfer, Transfer{.ordered = ordered});
+}
 
 std::vector<Scheduler::Assignment> Scheduler::remove_transfer(TransferId transfer) {
   std::vector<Assignment> cancelled;
@@ -55,20 +81,33 @@ std::vector<Scheduler::Assignment> Scheduler::remove_transfer(TransferId transfe
       continue;
     }
     while (!block.requests.empty()) {
-      cancelled.push_back({cid, block.requests.back().source});
-      drop_request(cid, block, block.requests.back().source);
+      const PeerId source = block.requests.back().source;
+      cancelled.push_back({cid, to_peer(source)});
+      drop_request(cid, block, source);
     }
     queue_.erase(block.rank);
+    lacking_ -= block.lacking.size();
+    risked_ -= block.risk;
     entry = blocks_.erase(entry);
   }
   for (auto& [id, source] : sources_) source.provides.erase(transfer);
   transfers_.erase(transfer);
+  changed_ = true;
   return cancelled;
 }
 
 void Scheduler::set_pending_providers(TransferId transfer, std::optional<std::uint32_t> pending) {
   const auto found = transfers_.find(transfer);
-  if (found != transfers_.end()) found->second.pending = pending;
+  if (found == transfers_.end()) return;
+  found->second.pending = pending;
+  changed_ = true;
+}
+
+void Scheduler::set_asked_all(TransferId transfer, bool asked_all) {
+  Transfer& state = transfers_.at(transfer);
+  if (state.asked_all == asked_all) return;
+  state.asked_all = asked_all;
+  changed_ = true;
 }
 
 bool Scheduler::has_provider(TransferId transfer) const {
@@ -76,32 +115,30 @@ bool Scheduler::has_provider(TransferId transfer) const {
                      [&](const auto& entry) { return entry.second.provides.contains(transfer); });
 }
 
-std::optional<std::uint32_t> Scheduler::pending_providers(TransferId transfer) const {
-  const auto found = transfers_.find(transfer);
-  return found == transfers_.end() ? 0 : found->second.pending;
-}
-
-void Scheduler::add_peer(Time now, PeerId peer) {
+void Scheduler::add_peer(Time now, PeerId peer, std::uint64_t credit) {
   Source source;
   source.last_byte = now;
+  source.credit = credit;
   sources_.emplace(peer, source);
 }
 
 void Scheduler::remove_peer(PeerId peer) {
   const auto found = sources_.find(peer);
   if (found == sources_.end()) return;
-  const std::set<Cid> asked = found->second.asked;
+  const std::vector<Cid> asked = found->second.asked;
   for (const Cid& cid : asked) {
     Block& block = blocks_.at(cid);
     drop_request(cid, block, peer);
     queue_if_unasked(cid, block);
   }
-  sources_.erase(found);
+  sources_.erase(peer);
 }
 
 void Scheduler::set_provides(PeerId peer, TransferId transfer) {
   const auto found = sources_.find(peer);
-  if (found != sources_.end() && transfers_.contains(transfer)) found->second.provides.insert(transfer);
+  if (found == sources_.end() || !transfers_.contains(transfer)) return;
+  found->second.provides.insert(transfer);
+  changed_ = true;
 }
 
 bool Scheduler::provides(PeerId peer, TransferId transfer) const {
@@ -109,12 +146,29 @@ bool Scheduler::provides(PeerId peer, TransferId transfer) const {
   return found != sources_.end() && found->second.provides.contains(transfer);
 }
 
-void Scheduler::handle_bytes(Time now, PeerId peer, std::uint64_t size, Duration round_trip) {
+void Scheduler::set_path(PeerId peer, Duration round_trip, std::uint64_t credit) {
   Source& source = sources_.at(peer);
   source.round_trip = round_trip;
+  source.credit = credit;
+}
+
+void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size) {
+  Source& source = sources_.at(peer);
+  if (!source.asked.empty()) source.longest_silence = std::max(source.longest_silence, silence(now, source));
   source.last_byte = now;
+  if (source.avoided_until > now) changed_ = true;
   source.avoided_until = {};
   source.avoid_for = {};
+  source.lacks_in_a_row = 0;
+  if (const auto block = blocks_.find(cid); block != blocks_.end()) {
+    for (Request& request : block->second.requests) {
+      if (request.source != peer) continue;
+      source.owed -= left(request);
+      request.expected = static_cast<double>(block_size);
+      request.received += size;
+      source.owed += left(request);
+    }
+  }
   source.sample_bytes += size;
   const Duration elapsed = now - source.sample_begin;
   if (elapsed < kSampleTime) return;
@@ -124,33 +178,54 @@ void Scheduler::handle_bytes(Time now, PeerId peer, std::uint64_t size, Duration
   source.sample_begin = now;
 }
 
-void Scheduler::handle_lacks(PeerId peer, const Cid& cid) {
+void Scheduler::handle_lacks(Time now, PeerId peer, const Cid& cid) {
   const auto found = blocks_.find(cid);
   if (found == blocks_.end()) return;
-  found->second.lacking.insert(peer);
+  if (found->second.lacking.insert(peer).second) ++lacking_;
   drop_request(cid, found->second, peer);
   queue_if_unasked(cid, found->second);
+  Source& source = sources_.at(peer);
+  if (++source.lacks_in_a_row < kMaxLacksInARow) return;
+  source.lacks_in_a_row = 0;
+  source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
+  source.avoided_until = now + source.avoid_for;
 }
 
 void Scheduler::handle_busy(Time now, PeerId peer, const Cid& cid) {
   const auto found = blocks_.find(cid);
   if (found == blocks_.end()) return;
   drop_request(cid, found->second, peer);
-  sources_.at(peer).avoided_until = now + kBusyTime;
   queue_if_unasked(cid, found->second);
+  Source& source = sources_.at(peer);
+  // Several refusals of one round are one.
+  if (now < source.avoided_until) return;
+  source.avoid_for = std::clamp(2 * source.avoid_for, kBusyTime, kLongestBusyTime);
+  source.avoided_until = now + source.avoid_for;
 }
 
 void Scheduler::handle_gateway_failed(const Cid& cid) {
   const auto found = blocks_.find(cid);
   if (found == blocks_.end()) return;
   found->second.gateway_failed = true;
-  drop_request(cid, found->second, std::nullopt);
+  drop_request(cid, found->second, kGateway);
   queue_if_unasked(cid, found->second);
+}
+
+void Scheduler::excuse_silence(Time now) {
+  for (auto& [id, source] : sources_) source.last_byte = now;
+}
+
+double Scheduler::rate(std::optional<PeerId> source) const {
+  const auto found = sources_.find(to_id(source));
+  return found == sources_.end() ? 0 : found->second.rate;
 }
 
 void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
   const auto [entry, is_new] = blocks_.try_emplace(cid);
   entry->second.transfers.insert(transfer);
+  Transfer& state = transfers_.at(transfer);
+  if (!state.first_need) state.first_need = now;
+  changed_ = true;
   if (!is_new) return;
   entry->second.rank = next_rank_++;
   entry->second.needed_at = now;
@@ -160,19 +235,30 @@ void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
 const std::set<TransferId>& Scheduler::transfers_of(const Cid& cid) const { return blocks_.at(cid).transfers; }
 
 bool Scheduler::asks_gateway_for(TransferId transfer) const {
-  return std::any_of(blocks_.begin(), blocks_.end(), [&](const auto& entry) {
-    const Block& block = entry.second;
-    return block.transfers.contains(transfer) && std::any_of(block.requests.begin(), block.requests.end(),
-                                                             [](const Request& request) { return !request.source; });
-  });
+  const std::vector<Cid>& asked = sources_.at(kGateway).asked;
+  return std::any_of(asked.begin(), asked.end(),
+                     [&](const Cid& cid) { return blocks_.at(cid).transfers.contains(transfer); });
 }
 
-void Scheduler::handle_arrived(const Cid& cid, std::optional<PeerId> from, std::uint64_t size) {
+void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> from, std::uint64_t size) {
   Block& block = blocks_.at(cid);
-  drop_request(cid, block, from);
+  if (!from) {
+    // The gateway's blocks come whole.
+    const auto request = std::find_if(block.requests.begin(), block.requests.end(),
+                                      [](const Request& one) { return one.source == kGateway; });
+    if (request != block.requests.end()) {
+      const Duration took = now - request->asked_at;
+      Source& gateway = sources_.at(kGateway);
+      gateway.round_trip = gateway.round_trip == Duration(0) ? took / 2 : std::min(gateway.round_trip, took / 2);
+      handle_bytes(now, kGateway, cid, size, size);
+    }
+  }
+  drop_request(cid, block, to_id(from));
   block.arrived = true;
   queue_.erase(block.rank);
+  arrived_bytes_ += size;
   block_size_ = 0.8 * block_size_ + 0.2 * static_cast<double>(size);
+  changed_ = true;
 }
 
 void Scheduler::handle_refuted(const Cid& cid) {
@@ -182,28 +268,127 @@ void Scheduler::handle_refuted(const Cid& cid) {
   queue_if_unasked(cid, found->second);
 }
 
-std::vector<std::optional<PeerId>> Scheduler::handle_verified(const Cid& cid) {
+std::vector<Scheduler::Asked> Scheduler::handle_verified(const Cid& cid) {
   Block& block = blocks_.at(cid);
-  std::vector<std::optional<PeerId>> asked;
+  std::vector<Asked> asked;
   while (!block.requests.empty()) {
-    asked.push_back(block.requests.back().source);
-    drop_request(cid, block, asked.back());
+    const Request& request = block.requests.back();
+    asked.push_back({to_peer(request.source), request.received});
+    drop_request(cid, block, request.source);
   }
   queue_.erase(block.rank);
+  lacking_ -= block.lacking.size();
+  risked_ -= block.risk;
   blocks_.erase(cid);
+  changed_ = true;
   return asked;
 }
 
-std::optional<Scheduler::Assignment> Scheduler::poll_assignment(Time now) {
-  if (now - checked_at_ >= kCheckInterval) check_late(now);
-  std::size_t looked_at = 0;
-  for (const auto& [rank, cid] : queue_) {
-    if (looked_at++ == kLookAhead) break;
-    Block& block = blocks_.at(cid);
-    if (const auto peer = choose_peer(now, block)) return assign(now, cid, block, peer);
-    if (gateway_requests_ < kGatewayPipeline && may_ask_gateway(block, now)) return assign(now, cid, block, {});
+std::optional<Scheduler::Assignment> Scheduler::poll_assignment(Time now, bool with_gateway) {
+  if (now - checked_at_ >= kCheckInterval) check(now);
+  if (!changed_) return std::nullopt;
+  if (auto assignment = assign_queued(now, with_gateway)) return assignment;
+  if (auto assignment = assign_again(now, with_gateway)) return assignment;
+  changed_ = false;
+  return std::nullopt;
+}
+
+/// The first block of the queue that a source with room would bring soon enough: not long after the best of all sources
+/// could, which has what lies before it in the queue to bring too.
+std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool with_gateway) {
+  const bool any_room = std::any_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
+    return has_room(entry.first, entry.second) && now >= entry.second.avoided_until;
+  });
+  if (!any_room) return std::nullopt;
+  double ahead = 0;
+  for (const Cid* cid : queued()) {
+    Block& block = blocks_.at(*cid);
+    std::optional<PeerId> chosen;
+    Seconds soonest = kEndless;
+    Seconds soonest_with_room = kEndless;
+    double total_rate = 0;
+    for (const auto& [id, source] : sources_) {
+      if ((id == kGateway && !with_gateway) || !may_ask(now, block, id, source)) continue;
+      const Seconds finish_time = finish(now, source);
+      soonest = std::min(soonest, finish_time);
+      total_rate += rate_of(now, source);
+      if (!has_room(id, source) || finish_time >= soonest_with_room) continue;
+      soonest_with_room = finish_time;
+      chosen = id;
+    }
+    if (!chosen) continue;
+    const Seconds others = soonest + ahead / total_rate;
+    const double factor = is_end_game(block) ? 1.0 : kLateness;
+    const bool soon_enough = soonest_with_room <= factor * others + to_seconds(milliseconds(20));
+    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(block, soonest_with_room, false);
+    if (soon_enough && helps) return assign(now, *cid, block, *chosen);
+    ahead += block_size_;
   }
   return std::nullopt;
+}
+
+/// A source that has room, and nothing in the queue to fill it, helps out where most time is gained.
+std::optional<Scheduler::Assignment> Scheduler::assign_again(Time now, bool with_gateway) {
+  const auto is_idle = [&](PeerId id, const Source& source) {
+    return has_room(id, source) && now >= source.avoided_until && (id != kGateway || with_gateway);
+  };
+  if (std::none_of(sources_.begin(), sources_.end(),
+                   [&](const auto& entry) { return is_idle(entry.first, entry.second); })) {
+    return std::nullopt;
+  }
+  estimate(now);
+  for (const auto& [id, source] : sources_) {
+    if (!is_idle(id, source)) continue;
+    const Seconds finish_time = finish(now, source);
+    const Cid* latest = nullptr;
+    Seconds latest_due = 0;
+    for (const auto& [cid, block] : blocks_) {
+      if (block.arrived || block.requests.empty() || block.requests.size() >= kMaxRequests) continue;
+      if (due(block) <= latest_due || !is_worth_asking(block, finish_time, true)) continue;
+      if (!may_ask(now, block, id, source)) continue;
+      latest = &cid;
+      latest_due = due(block);
+    }
+    if (latest != nullptr) return assign(now, *latest, blocks_.at(*latest), id);
+  }
+  return std::nullopt;
+}
+
+bool Scheduler::is_worth_asking(const Block& block, Seconds finish_time, bool idle) const {
+  const Seconds now_due = due(block);
+  const bool may_come_twice = block.requests.size() > 1 ||
+                              std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) {
+                                return request.on_its_way || request.source == kGateway;
+                              });
+  if (!may_come_twice) {
+    return idle ? now_due > kIdleLateness * finish_time + to_seconds(milliseconds(20))
+                : now_due > kLateness * finish_time + kLeastGain;
+  }
+  if (now_due > kLateness * finish_time + kLeastGainOnItsWay) return true;
+  const double allowed = kDuplicateShare * static_cast<double>(arrived_bytes_);
+  return idle && is_end_game(block) && now_due > kIdleLateness * finish_time + to_seconds(milliseconds(20)) &&
+         duplicates_ + risked_ + block_size_ <= allowed;
+}
+
+/// The head of the queue, in the order in which sources are looked for.
+std::vector<const Scheduler::Cid*> Scheduler::queued() const {
+  std::vector<const Cid*> result;
+  for (const auto& [rank, cid] : queue_) {
+    if (result.size() == kLookAhead) break;
+    result.push_back(&cid);
+  }
+  if (lacking_ == 0) return result;
+  const auto rarity = [this](const Cid* cid) -> std::size_t {
+    const Block& block = blocks_.at(*cid);
+    const bool ordered = std::any_of(block.transfers.begin(), block.transfers.end(),
+                                     [&](TransferId transfer) { return transfers_.at(transfer).ordered; });
+    if (ordered) return 0;
+    return static_cast<std::size_t>(std::count_if(sources_.begin(), sources_.end(), [&](const auto& entry) {
+      return entry.first != kGateway && is_candidate(block, entry.first, entry.second);
+    }));
+  };
+  std::stable_sort(result.begin(), result.end(), [&](const Cid* a, const Cid* b) { return rarity(a) < rarity(b); });
+  return result;
 }
 
 std::optional<Time> Scheduler::next_check() const {
@@ -220,44 +405,67 @@ std::vector<Scheduler::Cid> Scheduler::hopeless() const {
 }
 
 bool Scheduler::is_hopeless(const Block& block) const {
-  if (!block.requests.empty() || may_use_gateway(block)) return false;
+  if (!block.requests.empty() || gateway_may_have(block)) return false;
   if (options_.policy == Policy::kGatewayOnly) return true;
   return !awaits_providers(block) && std::none_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
     return is_candidate(block, entry.first, entry.second);
   });
 }
 
+bool Scheduler::is_asked(const Block& block, PeerId source) const {
+  return std::any_of(block.requests.begin(), block.requests.end(),
+                     [&](const Request& request) { return request.source == source; });
+}
+
 bool Scheduler::is_candidate(const Block& block, PeerId peer, const Source& source) const {
-  if (options_.policy == Policy::kGatewayOnly || block.lacking.contains(peer)) return false;
-  const bool asked = std::any_of(block.requests.begin(), block.requests.end(),
-                                 [&](const Request& request) { return request.source == peer; });
-  return !asked && std::any_of(block.transfers.begin(), block.transfers.end(),
-                               [&](TransferId transfer) { return source.provides.contains(transfer); });
+  if (options_.policy == Policy::kGatewayOnly || block.lacking.contains(peer) || is_asked(block, peer)) return false;
+  return std::any_of(block.transfers.begin(), block.transfers.end(),
+                     [&](TransferId transfer) { return source.provides.contains(transfer); });
 }
 
-/// Whether the gateway may still give the block at all.
-bool Scheduler::may_use_gateway(const Block& block) const {
-  if (!options_.has_gateways || options_.policy == Policy::kP2pOnly || block.gateway_failed) return false;
-  return std::none_of(block.requests.begin(), block.requests.end(),
-                      [](const Request& request) { return !request.source; });
+bool Scheduler::gateway_may_have(const Block& block) const {
+  return options_.has_gateways && options_.policy != Policy::kP2pOnly && !block.gateway_failed &&
+         !is_asked(block, kGateway);
 }
 
-/// Whether it is the gateway's turn. The block is in the queue, so that whoever was asked is late.
-bool Scheduler::may_ask_gateway(const Block& block, Time now) const {
-  if (!may_use_gateway(block)) return false;
-  if (options_.policy != Policy::kP2pFirst || !block.requests.empty()) return true;
-  const bool peer_can = std::any_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
-    const Source& source = entry.second;
-    return now >= source.avoided_until && !is_slow(source) && is_candidate(block, entry.first, source);
-  });
-  if (peer_can) return false;
-  return !awaits_providers(block) || now - block.needed_at >= options_.gateway_deadline;
+bool Scheduler::may_ask(Time now, const Block& block, PeerId id, const Source& source) const {
+  if (id == kGateway) return gateway_may_have(block) && is_gateways_turn(now, block);
+  return now >= source.avoided_until && is_candidate(block, id, source);
+}
+
+bool Scheduler::is_gateways_turn(Time now, const Block& block) const {
+  if (options_.policy != Policy::kP2pFirst) return true;
+  bool peer_can = false;
+  bool peer_has_shown = false;
+  for (const auto& [id, source] : sources_) {
+    const bool asked = is_asked(block, id);
+    if (id == kGateway || now < source.avoided_until || is_slow(source)) continue;
+    if (!asked && !is_candidate(block, id, source)) continue;
+    if (silence(now, source) >= options_.gateway_deadline) continue;
+    peer_can = true;
+    peer_has_shown = peer_has_shown || source.rate > 0;
+  }
+  if (peer_has_shown) return false;
+  if (peer_can) return waited_long(now, block) || sources_.at(kGateway).rate > 0;
+  return !awaits_providers(block) || waited_long(now, block);
 }
 
 bool Scheduler::awaits_providers(const Block& block) const {
   if (options_.policy == Policy::kGatewayOnly) return false;
   return std::any_of(block.transfers.begin(), block.transfers.end(),
-                     [&](TransferId transfer) { return pending_providers(transfer).value_or(1) > 0; });
+                     [&](TransferId transfer) { return transfers_.at(transfer).pending.value_or(1) > 0; });
+}
+
+/// Since the download began to need anything: one that waited once for its providers does not wait again block by
+/// block.
+bool Scheduler::waited_long(Time now, const Block& block) const {
+  return std::any_of(block.transfers.begin(), block.transfers.end(), [&](TransferId transfer) {
+    return now - transfers_.at(transfer).first_need.value_or(now) >= options_.gateway_deadline;
+  });
+}
+
+bool Scheduler::has_room(PeerId id, const Source& source) const {
+  return source.asked.size() < (id == kGateway ? kGatewayPipeline : pipeline(source));
 }
 
 std::size_t Scheduler::pipeline(const Source& source) const {
@@ -271,76 +479,142 @@ bool Scheduler::is_slow(const Source& source) const {
   return source.rate > 0 && block_size_ > source.rate * to_seconds(kPatience);
 }
 
-/// The candidate that would finish the block first.
-std::optional<PeerId> Scheduler::choose_peer(Time now, const Block& block) const {
-  std::optional<PeerId> best;
-  double best_finish = 0;
-  for (const auto& [peer, source] : sources_) {
-    if (now < source.avoided_until || source.asked.size() >= pipeline(source)) continue;
-    if (!is_candidate(block, peer, source)) continue;
-    const double rate = source.rate == 0 ? kAssumedRate : source.rate;
-    const double finish = static_cast<double>(source.asked.size() + 1) / rate;
-    if (best && finish >= best_finish) continue;
-    best = peer;
-    best_finish = finish;
-  }
-  return best;
+double Scheduler::rate_of(Time now, const Source& source) const {
+  if (source.rate == 0) return assumed_rate_;
+  const Duration elapsed = now - source.sample_begin;
+  if (source.asked.empty() || elapsed < 3 * kSampleTime) return source.rate;
+  // What has not come lately counts before the sample ends.
+  const double lately = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
+  return std::min(source.rate, (source.rate + lately) / 2);
 }
 
-Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, std::optional<PeerId> peer) {
-  Duration expected = options_.stall_timeout;
-  if (peer) {
-    Source& source = sources_.at(*peer);
-    if (source.asked.empty()) {
-      source.busy_since = now;
-      source.sample_begin = now;
-      source.sample_bytes = 0;
+Scheduler::Seconds Scheduler::finish(Time now, const Source& source) const {
+  return (source.owed + block_size_) / rate_of(now, source) + to_seconds(source.round_trip);
+}
+
+double Scheduler::left(const Request& request) {
+  return std::max(request.expected - static_cast<double>(request.received), 0.0);
+}
+
+void Scheduler::estimate(Time now) {
+  for (const auto& [id, source] : sources_) {
+    const double rate = rate_of(now, source);
+    double bytes = 0;
+    for (const Cid& cid : source.asked) {
+      Block& block = blocks_.at(cid);
+      Request& request = *std::find_if(block.requests.begin(), block.requests.end(),
+                                       [source_id = id](const Request& one) { return one.source == source_id; });
+      request.on_its_way = request.received > 0 || bytes < static_cast<double>(source.credit);
+      bytes += left(request);
+      const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
+      request.due = now < source.avoided_until ? kEndless : bytes / rate + to_seconds(way);
     }
-    source.asked.insert(cid);
-    const double rate = source.rate == 0 ? kAssumedRate : source.rate;
-    expected = std::clamp(4 * from_seconds(static_cast<double>(source.asked.size()) * block_size_ / rate),
-                          kSmallestLateness, kLargestLateness);
-  } else {
-    ++gateway_requests_;
   }
-  block.requests.push_back({.source = peer, .asked_at = now, .late_at = now + expected});
-  const Assignment assignment{cid, peer};
+}
+
+Scheduler::Seconds Scheduler::due(const Block& block) {
+  Seconds soonest = kEndless;
+  for (const Request& request : block.requests) soonest = std::min(soonest, request.due);
+  return soonest;
+}
+
+/// Whether everything that anyone waits for with it is asked for or about to be.
+bool Scheduler::is_end_game(const Block& block) const {
+  return std::all_of(block.transfers.begin(), block.transfers.end(),
+                     [&](TransferId transfer) { return transfers_.at(transfer).asked_all; });
+}
+
+Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, PeerId id) {
+  Assignment assignment{cid, to_peer(id)};
+  // Where it waits its turn it is taken back; where it is on its way, or a silent source may yet answer, it is not.
+  for (const Request& request : block.requests) {
+    if (request.source == kGateway || request.on_its_way || request.due == kEndless) continue;
+    assignment.instead_of = request.source;
+  }
+  if (assignment.instead_of) {
+    drop_request(cid, block, *assignment.instead_of);
+  } else if (!block.requests.empty()) {
+    block.risk += block_size_;
+    risked_ += block_size_;
+  }
+  Source& source = sources_.at(id);
+  if (source.asked.empty()) {
+    source.busy_since = now;
+    source.sample_begin = now;
+    source.sample_bytes = 0;
+  }
+  source.asked.push_back(cid);
+  source.owed += block_size_;
+  block.requests.push_back({.source = id, .asked_at = now, .expected = block_size_});
   queue_.erase(block.rank);
   return assignment;
 }
 
-void Scheduler::drop_request(const Cid& cid, Block& block, std::optional<PeerId> source) {
-  if (std::erase_if(block.requests, [&](const Request& request) { return request.source == source; }) == 0) return;
-  if (!source) {
-    --gateway_requests_;
-  } else if (const auto found = sources_.find(*source); found != sources_.end()) {
-    found->second.asked.erase(cid);
-  }
+void Scheduler::drop_request(const Cid& cid, Block& block, PeerId id) {
+  const auto request =
+      std::find_if(block.requests.begin(), block.requests.end(), [&](const Request& one) { return one.source == id; });
+  if (request == block.requests.end()) return;
+  Source& source = sources_.at(id);
+  std::erase(source.asked, cid);
+  source.owed -= left(*request);
+  if (source.asked.empty()) source.owed = 0;
+  block.requests.erase(request);
+  changed_ = true;
 }
 
 void Scheduler::queue_if_unasked(const Cid& cid, const Block& block) {
   const bool asked =
       std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return !request.late; });
-  if (!asked && !block.arrived) queue_.emplace(block.rank, cid);
+  if (asked || block.arrived) {
+    queue_.erase(block.rank);
+  } else {
+    queue_.emplace(block.rank, cid);
+    changed_ = true;
+  }
 }
 
-void Scheduler::check_late(Time now) {
+void Scheduler::check(Time now) {
   checked_at_ = now;
-  for (auto& [peer, source] : sources_) {
-    if (source.asked.empty() || now < source.avoided_until) continue;
-    if (now - std::max(source.last_byte, source.busy_since) < options_.gateway_deadline) continue;
+  changed_ = true;
+  check_silence(now);
+  double sum = 0;
+  std::size_t known = 0;
+  for (const auto& [id, source] : sources_) {
+    if (id == kGateway || source.rate == 0) continue;
+    sum += source.rate;
+    ++known;
+  }
+  assumed_rate_ = known == 0 ? kAssumedRate : sum / static_cast<double>(known);
+  estimate(now);
+
+  for (auto& [cid, block] : blocks_) {
+    if (block.requests.empty()) continue;
+    Seconds soonest = kEndless;
+    bool gateway_helps = false;
+    for (const auto& [id, source] : sources_) {
+      if (block.requests.size() >= kMaxRequests || !may_ask(now, block, id, source)) continue;
+      soonest = std::min(soonest, finish(now, source));
+      gateway_helps = gateway_helps || id == kGateway;
+    }
+    const bool is_late = due(block) == kEndless || (options_.policy == Policy::kP2pFirst && gateway_helps) ||
+                         (soonest < kEndless && is_worth_asking(block, soonest, false));
+    for (Request& request : block.requests) request.late = is_late;
+    queue_if_unasked(cid, block);
+  }
+}
+
+Duration Scheduler::silence(Time now, const Source& source) {
+  return source.asked.empty() ? Duration(0) : now - std::max(source.last_byte, source.busy_since);
+}
+
+/// Leaves alone who owes blocks and is silent.
+void Scheduler::check_silence(Time now) {
+  for (auto& [id, source] : sources_) {
+    if (id == kGateway || now < source.avoided_until) continue;
+    const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
+    if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
     source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
     source.avoided_until = now + source.avoid_for;
-  }
-  for (auto& [cid, block] : blocks_) {
-    for (Request& request : block.requests) {
-      const auto source = request.source ? sources_.find(*request.source) : sources_.end();
-      const bool hindered =
-          source != sources_.end() &&
-          (now < source->second.avoided_until || (is_slow(source->second) && now - request.asked_at >= kSlowGrace));
-      request.late = request.late || hindered || now >= request.late_at;
-    }
-    queue_if_unasked(cid, block);
   }
 }
 

@@ -1,15 +1,23 @@
 // Which block to ask of which source, and when to ask it of another one.
 //
-// | tracked for  | what                          | why |
-// |--------------|-------------------------------|-----------------------------------------------------------------------|
-// | each block   | its place in the download     | soonest needed first; inner nodes come before their leaves | | |
-// sources asked, and when       | a late block is asked elsewhere, never twice of the same source       | | | sources
-// that lack it          | DONT_HAVE is remembered for that block only                           | | each source  | rate
-// and round trip           | the pipeline holds rate × (round trip + margin), so it never runs dry | |              |
-// blocks asked and not come     | the pipeline's fill; what is asked elsewhere when the source goes     | | | last byte
-// | a source that owes blocks and is silent is not asked for more         | |              | transfers it provides |
-// only providers of a root are asked for what is below it               | | each transfer| providers being connected |
-// a gateway waits for them no longer than the deadline                  |
+// | tracked for   | what                           | why |
+// |---------------|--------------------------------|------------------------------------------------------------------------|
+// | each block    | its place in the download      | soonest needed first; inner nodes come before their leaves | | |
+// sources asked, since when, and | tells when it will be here: if another source would bring it in half   | | | what
+// came of it                | that time, it is asked there too, and taken back if it has not begun   | | | sources that
+// lack it           | they are not asked for it again; the rarest of equals goes first       | | each source   | rate
+// and round trip            | it holds rate × (round trip + margin), so that it never runs dry, and  | | | | gets the
+// blocks that it would bring first                              | |               | blocks asked, in order         | it
+// serves them in that order: what lies before a block delays it       | |               | last byte, longest silence |
+// one that owes blocks and is silent for longer is left alone for a while | |               | transfers that it
+// provides     | only providers of a root are asked for what is below it                | | each transfer | providers
+// being connected      | a gateway waits for them no longer than the deadline                   | |               |
+// whether its order matters      | a file that is only kept is fetched rarest block first                 | | | whether
+// all of it is asked for | then nobody is given a block that another would bring sooner, and idle | |               |
+// | sources help the others out, within a budget of duplicate bytes        |
+//
+// The gateway is one more source: with Policy::kFastest like any other, with kP2pFirst when no peer that is fast enough
+// can bring the block or none has shown yet that it is.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +33,11 @@
 
 namespace codio::transfer {
 
-/// Pure; not thread-safe; deterministic. Blocks are known by CID, sources by peer; the gateway is one source beside
-/// them.
+/// Pure; not thread-safe; deterministic. Blocks are known by CID, sources by peer; no peer means the gateway.
 ///
 /// Grammar: tell it what changed, then poll_assignment() until it returns nothing, and next_check() for when to come
-/// back.
+/// back. What needs time is looked at on any call of poll_assignment(), so it works without timers as long as bytes
+/// come.
 class Scheduler {
  public:
   using Cid = content_id::ContentId;
@@ -37,33 +45,53 @@ class Scheduler {
   struct Assignment {
     Cid cid;
     std::optional<PeerId> peer;  ///< Nothing: the gateway.
+    /// Whose turn it was: the want is taken back there.
+    std::optional<PeerId> instead_of = {};
+  };
+
+  /// Where a block is asked, and what came of it from there.
+  struct Asked {
+    std::optional<PeerId> peer;
+    std::uint64_t received = 0;
   };
 
   explicit Scheduler(const ExchangeOptions& options);
 
   // Transfers.
-  void add_transfer(TransferId transfer);
+  /// `ordered`: its bytes are read in order, so that the soonest needed block matters more than the rarest.
+  void add_transfer(TransferId transfer, bool ordered);
   /// Blocks that only it needed are forgotten: returns them with whom they are asked of, to be cancelled.
   std::vector<Assignment> remove_transfer(TransferId transfer);
   /// How many providers found for it are still being connected; nothing while the search runs.
   void set_pending_providers(TransferId transfer, std::optional<std::uint32_t> pending);
+  /// Whether need() has been called for every block that it wants.
+  void set_asked_all(TransferId transfer, bool asked_all);
   /// Whether a connected peer provides it.
   bool has_provider(TransferId transfer) const;
-  std::optional<std::uint32_t> pending_providers(TransferId transfer) const;
 
   // Sources.
-  void add_peer(Time now, PeerId peer);
+  /// `credit`: bytes that it may send from the start.
+  void add_peer(Time now, PeerId peer, std::uint64_t credit);
   /// Its blocks are needed again.
   void remove_peer(PeerId peer);
   void set_provides(PeerId peer, TransferId transfer);
   bool provides(PeerId peer, TransferId transfer) const;
-  /// Bytes of a wanted block came from it, over a path of this delay.
-  void handle_bytes(Time now, PeerId peer, std::uint64_t size, Duration round_trip);
+  bool provides_any(PeerId peer) const { return !sources_.at(peer).provides.empty(); }
+  /// `size` bytes of this wanted block, which has `block_size`, came from it.
+  void handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size);
+  /// Its path's delay, and the bytes that it may send and that have not come.
+  void set_path(PeerId peer, Duration round_trip, std::uint64_t credit);
   /// It answered that it does not have the block, or that it is busy: then it is asked again after a while.
-  void handle_lacks(PeerId peer, const Cid& cid);
+  void handle_lacks(Time now, PeerId peer, const Cid& cid);
   void handle_busy(Time now, PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
   void handle_gateway_failed(const Cid& cid);
+  /// Bytes came and were not needed any more.
+  void note_duplicate(std::uint64_t bytes) { duplicates_ += static_cast<double>(bytes); }
+  /// We keep sources waiting, by a cap on downloads: their silence says nothing.
+  void excuse_silence(Time now);
+  /// Bytes a second that it has shown; 0 if it has not yet.
+  double rate(std::optional<PeerId> source) const;
 
   // Blocks.
   /// The block is needed by one more transfer.
@@ -73,14 +101,14 @@ class Scheduler {
   bool asks_gateway_for(TransferId transfer) const;
   const std::set<TransferId>& transfers_of(const Cid& cid) const;
   /// A whole block came from a source, not yet verified: it is not asked elsewhere meanwhile.
-  void handle_arrived(const Cid& cid, std::optional<PeerId> from, std::uint64_t size);
+  void handle_arrived(Time now, const Cid& cid, std::optional<PeerId> from, std::uint64_t size);
   /// It did not verify: needed again, from others.
   void handle_refuted(const Cid& cid);
-  /// Verified: forgotten. Returns whom it is still asked of: they get a CANCEL.
-  std::vector<std::optional<PeerId>> handle_verified(const Cid& cid);
+  /// Verified: forgotten. Returns where it is still asked: they get a CANCEL.
+  std::vector<Asked> handle_verified(const Cid& cid);
 
-  /// Looks for late blocks and silent sources, then gives the next request to make.
-  std::optional<Assignment> poll_assignment(Time now);
+  /// The next request to make. Without `with_gateway` none of the gateway.
+  std::optional<Assignment> poll_assignment(Time now, bool with_gateway = true);
 
   /// When poll_assignment() could have more without anything being told; nothing: never.
   std::optional<Time> next_check() const;
@@ -89,14 +117,22 @@ class Scheduler {
   /// need.
   std::vector<Cid> hopeless() const;
 
+  /// What a block has held lately, in bytes.
+  double block_size() const { return block_size_; }
+
  private:
   /// The order in which blocks are asked for: as the downloads asked for them.
   using Rank = std::uint64_t;
+  /// Seconds from now.
+  using Seconds = double;
 
   struct Request {
-    std::optional<PeerId> source;
+    PeerId source;
     Time asked_at;
-    Time late_at;
+    double expected = 0;         ///< Bytes, as blocks were when it was asked.
+    std::uint64_t received = 0;  ///< Bytes.
+    Seconds due = 0;             ///< Until it comes, when that was last estimated; endless from a silent source.
+    bool on_its_way = false;     ///< Then, within the source's credit.
     bool late = false;
   };
 
@@ -108,49 +144,91 @@ class Scheduler {
     std::set<PeerId> lacking;
     bool gateway_failed = false;
     bool arrived = false;
+    double risk = 0;  ///< Duplicate bytes that its second request may bring.
   };
 
   struct Source {
     Time last_byte{};
+    std::uint64_t credit = 0;
     double rate = 0;  ///< Bytes a second, smoothed; 0: not known.
     Duration round_trip{};
     std::uint64_t sample_bytes = 0;
     Time sample_begin{};
-    std::set<Cid> asked;
-    Time busy_since{};  ///< When `asked` was last empty.
-    /// It was silent: not asked before this time, twice as long each time until a byte comes.
+    std::vector<Cid> asked;  ///< In this order.
+    double owed = 0;         ///< Bytes of `asked` that have not come.
+    Time busy_since{};       ///< When `asked` was last empty.
+    /// A silence that it has broken by itself is not held against it again.
+    Duration longest_silence{};
+    /// It was silent or busy: not asked before this time, twice as long each time until a byte comes.
     Time avoided_until{};
     Duration avoid_for{};
+    std::uint32_t lacks_in_a_row = 0;
     std::set<TransferId> provides;
   };
 
   struct Transfer {
+    bool ordered = true;
+    bool asked_all = false;
     std::optional<std::uint32_t> pending;
+    std::optional<Time> first_need;
   };
+
+  using Sources = std::map<PeerId, Source>;
 
   bool is_hopeless(const Block& block) const;
   bool is_candidate(const Block& block, PeerId peer, const Source& source) const;
-  bool may_use_gateway(const Block& block) const;
-  bool may_ask_gateway(const Block& block, Time now) const;
+  bool is_asked(const Block& block, PeerId source) const;
+  bool gateway_may_have(const Block& block) const;
+  bool is_gateways_turn(Time now, const Block& block) const;
   bool awaits_providers(const Block& block) const;
+  bool waited_long(Time now, const Block& block) const;
+  /// Whether the source may be asked for the block now, but for room in its pipeline.
+  bool may_ask(Time now, const Block& block, PeerId id, const Source& source) const;
+  bool has_room(PeerId id, const Source& source) const;
+  /// How long it has owed blocks without a byte.
+  static Duration silence(Time now, const Source& source);
   std::size_t pipeline(const Source& source) const;
   /// Whether one block of it takes longer than anyone wants to wait.
   bool is_slow(const Source& source) const;
-  std::optional<PeerId> choose_peer(Time now, const Block& block) const;
-  Assignment assign(Time now, const Cid& cid, Block& block, std::optional<PeerId> peer);
-  void drop_request(const Cid& cid, Block& block, std::optional<PeerId> source);
+
+  double rate_of(Time now, const Source& source) const;
+  /// Until it would have brought one more block.
+  Seconds finish(Time now, const Source& source) const;
+  /// Bytes that have not come.
+  static double left(const Request& request);
+  /// Estimates when every request is answered.
+  void estimate(Time now);
+  /// Until the block comes from the first of those that were asked.
+  static Seconds due(const Block& block);
+  /// Whether a block that is asked for already is worth asking of one that would bring it in `finish_time`. `idle`: that
+  /// one has nothing else to do.
+  bool is_worth_asking(const Block& block, Seconds finish_time, bool idle) const;
+  bool is_end_game(const Block& block) const;
+
+  std::optional<Assignment> assign_queued(Time now, bool with_gateway);
+  std::optional<Assignment> assign_again(Time now, bool with_gateway);
+  std::vector<const Cid*> queued() const;
+  Assignment assign(Time now, const Cid& cid, Block& block, PeerId source);
+  void drop_request(const Cid& cid, Block& block, PeerId source);
   void queue_if_unasked(const Cid& cid, const Block& block);
-  void check_late(Time now);
+  void check(Time now);
+  void check_silence(Time now);
 
   ExchangeOptions options_;
   std::map<Cid, Block> blocks_;
   std::map<Rank, Cid> queue_;  ///< Blocks to be asked for: never asked, or late.
-  std::map<PeerId, Source> sources_;
+  Sources sources_;
   std::map<TransferId, Transfer> transfers_;
   Rank next_rank_ = 0;
-  std::size_t gateway_requests_ = 0;
   double block_size_ = 256 * 1024;  ///< Smoothed.
+  double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
+  std::uint64_t arrived_bytes_ = 0;
+  double duplicates_ = 0;  ///< Bytes that came …
+  double risked_ = 0;      ///< … and that may come of blocks asked twice.
+  std::size_t lacking_ = 0;     ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
   Time checked_at_{};
+  /// Whether anything changed since poll_assignment() had nothing to say.
+  bool changed_ = false;
 };
 
 }  // namespace codio::transfer

@@ -20,12 +20,12 @@ constexpr Duration kRoundTrip = milliseconds(50);
 /// A scheduler with one transfer, whose search for providers has ended.
 struct Bench {
   explicit Bench(const ExchangeOptions& options = {}) : scheduler(options) {
-    scheduler.add_transfer(kTransfer);
+    scheduler.add_transfer(kTransfer, true);
     scheduler.set_pending_providers(kTransfer, 0);
   }
 
   void add_provider(PeerId peer) {
-    scheduler.add_peer(now, peer);
+    scheduler.add_peer(now, peer, 0);
     scheduler.set_provides(peer, kTransfer);
   }
 
@@ -52,7 +52,7 @@ struct Bench {
   }
 
   void verify(std::uint32_t number, std::optional<PeerId> from) {
-    scheduler.handle_arrived(numbered_cid(number), from, 262'144);
+    scheduler.handle_arrived(now, numbered_cid(number), from, 262'144);
     scheduler.handle_verified(numbered_cid(number));
   }
 
@@ -94,7 +94,7 @@ TEST(Scheduler, ABlockAskedAgainKeepsItsPlace) {
 
 TEST(Scheduler, AsksOnlyProvidersOfTheTransfer) {
   Bench bench({.policy = Policy::kP2pOnly});
-  bench.scheduler.add_peer(bench.now, kA);
+  bench.scheduler.add_peer(bench.now, kA, 0);
   bench.need(1);
   EXPECT_TRUE(bench.poll().empty());
   bench.scheduler.set_provides(kA, kTransfer);
@@ -108,8 +108,10 @@ TEST(Scheduler, SpreadsBlocksByWhoWouldFinishThemFirst) {
   bench.need(1, 2);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "as long as no rate is known: one each";
   bench.now += seconds(1);
-  bench.scheduler.handle_bytes(bench.now, kA, 4'000'000, seconds(1));
-  bench.scheduler.handle_bytes(bench.now, kB, 1'000'000, seconds(1));
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4'000'000, 4'000'000);
+  bench.scheduler.set_path(kA, seconds(1), 0);
+  bench.scheduler.handle_bytes(bench.now, kB, numbered_cid(2), 1'000'000, 1'000'000);
+  bench.scheduler.set_path(kB, seconds(1), 0);
   bench.verify(1, kA);
   bench.verify(2, kB);
   bench.need(10, 10);
@@ -124,7 +126,8 @@ TEST(Scheduler, ThePipelineHoldsARoundTripAndAMargin) {
   bench.need(1);
   bench.poll();
   bench.now += seconds(1);
-  bench.scheduler.handle_bytes(bench.now, kA, 4 * 262'144, milliseconds(750));
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4 * 262'144, 4 * 262'144);
+  bench.scheduler.set_path(kA, milliseconds(750), 0);
   bench.verify(1, kA);
   bench.need(10, 50);
   EXPECT_EQ(bench.poll().size(), 4U);
@@ -137,12 +140,13 @@ TEST(Scheduler, ThePipelineIsBoundedEvenIfAllBlocksAreEmpty) {
     bench.need(i);
     ASSERT_EQ(bench.poll().size(), 1U);
     bench.now += milliseconds(200);
-    bench.scheduler.handle_bytes(bench.now, kA, 1'000'000'000, kRoundTrip);
-    bench.scheduler.handle_arrived(numbered_cid(i), kA, 0);
+    bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(i), 1'000'000'000, 0);
+  bench.scheduler.set_path(kA, kRoundTrip, 0);
+    bench.scheduler.handle_arrived(bench.now, numbered_cid(i), kA, 0);
     bench.scheduler.handle_verified(numbered_cid(i));
   }
   bench.need(10'000, 200);
-  EXPECT_EQ(bench.poll().size(), 64U);
+  EXPECT_EQ(bench.poll().size(), 128U);
 }
 
 TEST(Scheduler, RemembersDontHaveForThatBlockOnly) {
@@ -150,7 +154,7 @@ TEST(Scheduler, RemembersDontHaveForThatBlockOnly) {
   bench.add_provider(kA);
   bench.need(1, 2);
   EXPECT_EQ(bench.poll().size(), 2U);
-  bench.scheduler.handle_lacks(kA, numbered_cid(1));
+  bench.scheduler.handle_lacks(bench.now, kA, numbered_cid(1));
   EXPECT_TRUE(bench.wait(seconds(1)).empty());
   bench.add_provider(kB);
   const auto again = bench.poll();
@@ -184,7 +188,8 @@ TEST(Scheduler, ASilentPeerIsAvoidedAndThenTriedAgain) {
   EXPECT_TRUE(bench.wait(seconds(8)).empty()) << "twice as long each time";
   EXPECT_EQ(count_of(bench.wait(seconds(3)), kA), 1U);
 
-  bench.scheduler.handle_bytes(bench.now, kA, 1000, kRoundTrip);
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(3), 1000, 262'144);
+  bench.scheduler.set_path(kA, kRoundTrip, 0);
   bench.verify(3, kA);
   bench.need(4);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "a byte forgives everything";
@@ -207,7 +212,8 @@ TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
   // Bytes come, but never this block's end.
   const auto pass = [&](Duration duration) {
     for (Duration passed{}; passed < duration; passed += milliseconds(100)) {
-      bench.scheduler.handle_bytes(bench.now, kA, 10'000, kRoundTrip);
+      bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 10'000, 20'000'000);
+  bench.scheduler.set_path(kA, kRoundTrip, 0);
       for (auto& assignment : bench.wait(milliseconds(100))) asked.push_back(std::move(assignment));
     }
   };
@@ -219,9 +225,10 @@ TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
   EXPECT_EQ(asked.front().peer, kB);
   pass(milliseconds(400));
   EXPECT_EQ(asked.size(), 1U);
-  bench.scheduler.handle_arrived(numbered_cid(1), kB, 1000);
-  EXPECT_EQ(bench.scheduler.handle_verified(numbered_cid(1)), (std::vector<std::optional<PeerId>>{kA}))
-      << "the late one gets a CANCEL";
+  bench.scheduler.handle_arrived(bench.now, numbered_cid(1), kB, 1000);
+  const auto late = bench.scheduler.handle_verified(numbered_cid(1));
+  ASSERT_EQ(late.size(), 1U) << "the late one gets a CANCEL";
+  EXPECT_EQ(late.front().peer, kA);
 }
 
 TEST(Scheduler, BlocksOfARemovedPeerAreNeededAgain) {
@@ -243,7 +250,7 @@ TEST(Scheduler, ABlockThatArrivedIsNotAskedElsewhereUnlessItIsRefuted) {
   bench.need(1);
   const auto first = bench.poll();
   ASSERT_EQ(first.size(), 1U);
-  bench.scheduler.handle_arrived(numbered_cid(1), first.front().peer, 1000);
+  bench.scheduler.handle_arrived(bench.now, numbered_cid(1), first.front().peer, 1000);
   EXPECT_TRUE(bench.wait(seconds(10)).empty()) << "it is being hashed";
   bench.scheduler.remove_peer(*first.front().peer);
   bench.scheduler.handle_refuted(numbered_cid(1));
@@ -253,7 +260,7 @@ TEST(Scheduler, ABlockThatArrivedIsNotAskedElsewhereUnlessItIsRefuted) {
 TEST(Scheduler, RemovingATransferForgetsWhatOnlyItNeeded) {
   Bench bench;
   constexpr TransferId kOther{2};
-  bench.scheduler.add_transfer(kOther);
+  bench.scheduler.add_transfer(kOther, true);
   bench.add_provider(kA);
   bench.need(1, 3);
   bench.scheduler.need(bench.now, numbered_cid(2), kOther);
@@ -351,7 +358,7 @@ TEST(GatewayPolicy, AFewRequestsAreOpenAtATime) {
   bench.scheduler.handle_gateway_failed(numbered_cid(1));
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{9})) << "and not the failed one again";
   bench.scheduler.remove_transfer(kTransfer);
-  bench.scheduler.add_transfer(kTransfer);
+  bench.scheduler.add_transfer(kTransfer, true);
   bench.need(100, 50);
   EXPECT_EQ(bench.poll().size(), 8U);
 }
@@ -369,7 +376,7 @@ TEST(Hopeless, OnlyWhatCannotComeAnyMore) {
   EXPECT_TRUE(scheduler.hopeless().empty()) << "one may have it";
   bench.poll();
   EXPECT_TRUE(scheduler.hopeless().empty()) << "one is asked";
-  scheduler.handle_lacks(kA, numbered_cid(2));
+  scheduler.handle_lacks(bench.now, kA, numbered_cid(2));
   EXPECT_EQ(scheduler.hopeless(), (std::vector<Cid>{numbered_cid(2)}));
   scheduler.remove_peer(kA);
   EXPECT_EQ(scheduler.hopeless(), (std::vector<Cid>{numbered_cid(1), numbered_cid(2)}));
