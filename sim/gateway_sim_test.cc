@@ -22,9 +22,9 @@ PeerOptions with_policy(Policy policy) {
 /// Either policy that uses both.
 Policy mixed_policy(std::uint64_t seed) { return seed % 2 == 0 ? Policy::kP2pFirst : Policy::kFastest; }
 
-/// Seconds for the root, and then for the first leaf, which shares the rate with seven others.
+/// Seconds for the search, the root, and then for the first leaf, which shares the rate with seven others.
 double best_first_byte(const GatewayOptions& gateway) {
-  return 2 * to_seconds(gateway.delay) + 8.0 * kChunk / gateway.rate;
+  return 0.1 + 2 * to_seconds(gateway.delay) + 8.2 * kChunk / gateway.rate;
 }
 
 double share_of_gateway(const Outcome& outcome) {
@@ -42,7 +42,7 @@ TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
     if (!trial.expect_whole(file, outcome)) return;
     const double first = to_seconds(*outcome.first_byte - begin);
     figure("first byte, s", first);
-    EXPECT_LE(first, best_first_byte(gateway) + 0.05);
+    EXPECT_LE(first, best_first_byte(gateway));
     const double took = to_seconds(*outcome.finished - begin);
     const double best = static_cast<double>(file.bytes.size()) / gateway.rate;
     figure("speed, of the gateway's", best / took);
@@ -62,7 +62,7 @@ TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
     if (!trial.expect_whole(file, outcome)) return;
     const double first = to_seconds(*outcome.first_byte - begin);
     figure("first byte, s", first);
-    EXPECT_LE(first, best_first_byte(gateway) + 0.6);
+    EXPECT_LE(first, best_first_byte(gateway) + 0.5);
     // Waiting is done once, not for each block.
     const double took = to_seconds(*outcome.finished - begin);
     EXPECT_LE(took, static_cast<double>(file.bytes.size()) / gateway.rate / 0.8 + 1.5);
@@ -287,7 +287,7 @@ TEST(Gateways, GatewayOnlyTellsNoPeer) {
     trial.swarm.set_gateway(some_gateway(trial.dice, file));
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
-    EXPECT_EQ(trial.swarm.trace, "");
+    EXPECT_EQ(trial.swarm.trace.find('>'), std::string::npos) << "a message was sent";
     EXPECT_FALSE(outcome.connected);
   });
 }

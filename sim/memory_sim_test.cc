@@ -27,6 +27,7 @@ std::uint64_t bound(std::uint64_t window, std::uint64_t unconsumed, std::uint64_
 void expect_bounded(const Trial& trial, std::uint64_t limit) {
   const std::uint64_t peak = trial.swarm.peak_memory(0);
   figure("peak of memory, of the bound", static_cast<double>(peak) / static_cast<double>(limit));
+  EXPECT_GT(peak, 0U);
   EXPECT_LE(peak, limit);
 }
 

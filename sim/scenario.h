@@ -72,6 +72,11 @@ class Trial {
     add_peer(downloader);
   }
 
+  /// With CODIO_SIM_TRACE, adds the trace to the file of that name.
+  ~Trial();
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+
   std::uint32_t add_peer(const PeerOptions& options = {}, Blocks blocks = {}) {
     return swarm.add_peer(in_proportion(options), std::move(blocks));
   }

@@ -200,8 +200,8 @@ class Scheduler {
   void estimate(Time now);
   /// Until the block comes from the first of those that were asked.
   static Seconds due(const Block& block);
-  /// Whether a block that is asked for already is worth asking of one that would bring it in `finish_time`. `idle`: that
-  /// one has nothing else to do.
+  /// Whether a block that is asked for already is worth asking of one that would bring it in `finish_time`. `idle`:
+  /// that one has nothing else to do.
   bool is_worth_asking(const Block& block, Seconds finish_time, bool idle) const;
   bool is_end_game(const Block& block) const;
 
@@ -223,9 +223,9 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicates_ = 0;  ///< Bytes that came …
-  double risked_ = 0;      ///< … and that may come of blocks asked twice.
-  std::size_t lacking_ = 0;     ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
+  double duplicates_ = 0;    ///< Bytes that came …
+  double risked_ = 0;        ///< … and that may come of blocks asked twice.
+  std::size_t lacking_ = 0;  ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
   Time checked_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;
