@@ -6,14 +6,10 @@
 namespace codio::sim {
 namespace {
 
-LinkOptions some_link(Dice& dice) {
-  return {.delay = dice.spread(milliseconds(1), milliseconds(100)), .rate = dice.spread(150e3, 400e3)};
-}
-
 GatewayOptions some_gateway(Dice& dice, const File& file) {
   return {.exists = true,
           .delay = dice.spread(milliseconds(20), milliseconds(150)),
-          .rate = dice.spread(100e3, 500e3),
+          .rate = dice.spread(60e3, 250e3),
           .blocks = file.blocks};
 }
 
@@ -26,9 +22,9 @@ PeerOptions with_policy(Policy policy) {
 /// Either policy that uses both.
 Policy mixed_policy(std::uint64_t seed) { return seed % 2 == 0 ? Policy::kP2pFirst : Policy::kFastest; }
 
-/// Seconds for the root, and then for the first leaf, which shares the rate with seven others.
+/// Seconds for the search, the root, and then for the first leaf, which shares the rate with seven others.
 double best_first_byte(const GatewayOptions& gateway) {
-  return 2 * to_seconds(gateway.delay) + 8.0 * kChunk / gateway.rate;
+  return 0.1 + 2 * to_seconds(gateway.delay) + 8.2 * kChunk / gateway.rate;
 }
 
 double share_of_gateway(const Outcome& outcome) {
@@ -36,7 +32,7 @@ double share_of_gateway(const Outcome& outcome) {
 }
 
 TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const GatewayOptions gateway = some_gateway(trial.dice, file);
@@ -46,7 +42,7 @@ TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
     if (!trial.expect_whole(file, outcome)) return;
     const double first = to_seconds(*outcome.first_byte - begin);
     figure("first byte, s", first);
-    EXPECT_LE(first, best_first_byte(gateway) + 0.05);
+    EXPECT_LE(first, best_first_byte(gateway));
     const double took = to_seconds(*outcome.finished - begin);
     const double best = static_cast<double>(file.bytes.size()) / gateway.rate;
     figure("speed, of the gateway's", best / took);
@@ -55,7 +51,7 @@ TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
 }
 
 TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) trial.add_provider(file, {}, {.conduct = Conduct::kUnreachable});
@@ -66,7 +62,7 @@ TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
     if (!trial.expect_whole(file, outcome)) return;
     const double first = to_seconds(*outcome.first_byte - begin);
     figure("first byte, s", first);
-    EXPECT_LE(first, best_first_byte(gateway) + 0.6);
+    EXPECT_LE(first, best_first_byte(gateway) + 0.5);
     // Waiting is done once, not for each block.
     const double took = to_seconds(*outcome.finished - begin);
     EXPECT_LE(took, static_cast<double>(file.bytes.size()) / gateway.rate / 0.8 + 1.5);
@@ -74,7 +70,7 @@ TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
 }
 
 TEST(Gateways, PeersThatSayNothingDelayTheFirstByteByLessThanASecond) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 4);
@@ -96,7 +92,7 @@ TEST(Gateways, PeersThatSayNothingDelayTheFirstByteByLessThanASecond) {
 }
 
 TEST(Gateways, FastPeersLeaveOneLittleToGive) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -111,19 +107,19 @@ TEST(Gateways, FastPeersLeaveOneLittleToGive) {
 }
 
 TEST(Gateways, PeersFoundLateTakeOver) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
-    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 300e3, .blocks = file.blocks});
+    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 100e3, .blocks = file.blocks});
     const Outcome& outcome = trial.download(file);
     const Duration late = trial.dice.time(milliseconds(500), seconds(5));
     std::uint64_t before = 0;
     trial.swarm.clock.after(late, [&] {
       before = outcome.from_gateway;
       for (int i = 0; i < 3; ++i) {
-        const std::uint32_t peer = trial.swarm.add_peer({}, file.blocks);
+        const std::uint32_t peer = trial.add_peer({}, file.blocks);
         trial.swarm.introduce(peer, file.root,
-                              {.delay = trial.dice.spread(milliseconds(1), milliseconds(50)), .rate = 300e3});
+                              {.delay = trial.dice.spread(milliseconds(1), milliseconds(50)), .rate = 100e3});
       }
     });
     if (!trial.expect_whole(file, outcome)) return;
@@ -136,7 +132,7 @@ TEST(Gateways, PeersFoundLateTakeOver) {
 }
 
 TEST(Gateways, PeersThatStallAreHelpedOut) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -147,7 +143,7 @@ TEST(Gateways, PeersThatStallAreHelpedOut) {
     std::uint64_t before = 0;
     trial.swarm.clock.after(milliseconds(static_cast<int>(stalls_at * 1e3)), [&] {
       before = outcome.from_peers() + outcome.from_gateway;
-      for (const std::uint32_t peer : {1, 2}) trial.swarm.set_rate(peer, trial.dice.spread(100, 2e3));
+      for (const std::uint32_t peer : {1, 2}) trial.swarm.set_rate(peer, trial.dice.spread(50, 800));
     });
     const Time begin = trial.swarm.clock.now();
     if (!trial.expect_whole(file, outcome)) return;
@@ -159,7 +155,7 @@ TEST(Gateways, PeersThatStallAreHelpedOut) {
 }
 
 TEST(Gateways, ADeadOneCostsPeersNothing) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -177,7 +173,7 @@ TEST(Gateways, ADeadOneCostsPeersNothing) {
 }
 
 TEST(Gateways, OneThatDiesMidWayIsReplacedByPeers) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -198,7 +194,7 @@ TEST(Gateways, OneThatDiesMidWayIsReplacedByPeers) {
 }
 
 TEST(Gateways, OneReplacesTheLastPeerThatLeaves) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const std::uint32_t leaving = trial.add_provider(file, some_link(trial.dice));
@@ -221,10 +217,10 @@ TEST(Gateways, OneReplacesTheLastPeerThatLeaves) {
 }
 
 TEST(Gateways, PeersWithTheRootOnlyAreHelpedOut) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(32);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
-    const std::uint32_t poor = trial.swarm.add_peer({}, {{file.root, file.blocks.at(file.root)}});
+    const std::uint32_t poor = trial.add_peer({}, {{file.root, file.blocks.at(file.root)}});
     trial.swarm.set_provider(poor, file.root, some_link(trial.dice));
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
@@ -236,7 +232,7 @@ TEST(Gateways, PeersWithTheRootOnlyAreHelpedOut) {
 }
 
 TEST(Gateways, WithoutAnySourceTheDownloadFailsAndSaysSo) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     trial.swarm.set_gateway({.delay = trial.dice.time(milliseconds(10), milliseconds(500))});
@@ -248,7 +244,7 @@ TEST(Gateways, WithoutAnySourceTheDownloadFailsAndSaysSo) {
 }
 
 TEST(Gateways, RequestsThatFailNowAndThenAreMadeOfPeers) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kFastest));
     trial.add_provider(file, some_link(trial.dice));
@@ -262,7 +258,7 @@ TEST(Gateways, RequestsThatFailNowAndThenAreMadeOfPeers) {
 }
 
 TEST(Gateways, FastestAddsOneToThePeers) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kFastest));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -284,20 +280,20 @@ TEST(Gateways, FastestAddsOneToThePeers) {
 }
 
 TEST(Gateways, GatewayOnlyTellsNoPeer) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kGatewayOnly));
     trial.add_provider(file);
     trial.swarm.set_gateway(some_gateway(trial.dice, file));
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
-    EXPECT_EQ(trial.swarm.trace, "");
+    EXPECT_EQ(trial.swarm.trace.find('>'), std::string::npos) << "a message was sent";
     EXPECT_FALSE(outcome.connected);
   });
 }
 
 TEST(Gateways, P2pOnlyNeverAsksOne) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kP2pOnly));
     const bool provided = trial.dice.chance(0.5);

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 namespace codio::sim {
 namespace {
@@ -21,6 +22,10 @@ void figure(std::string_view name, double value) {
   const testing::TestInfo& test = *testing::UnitTest::GetInstance()->current_test_info();
   std::printf("figure %s.%s %.*s %.4f\n", test.test_suite_name(), test.name(), static_cast<int>(name.size()),
               name.data(), value);
+}
+
+Trial::~Trial() {
+  if (const char* path = std::getenv("CODIO_SIM_TRACE")) std::ofstream(path, std::ios::app) << swarm.trace << '\n';
 }
 
 void announce(std::uint64_t seed) {

@@ -21,13 +21,45 @@ bool ticks(Conduct conduct) {
   return conduct == Conduct::kDripping || conduct == Conduct::kFlooding || conduct == Conduct::kGreedy;
 }
 
-template <class Engine>
-std::uint64_t memory_of(const Engine& engine) {
-  if constexpr (requires { engine.memory(); }) {
-    return engine.memory();
-  } else {
-    return 0;
-  }
+/// The end of its text tells a block from all others.
+std::string name(const content_id::ContentId& cid) {
+  const std::string text = cid.to_string();
+  return text.substr(text.size() - 5);
+}
+
+template <class Ids>
+std::string list(const Ids& ids) {
+  std::string text;
+  for (const auto id : ids) text += ' ' + std::to_string(id.value);
+  return text;
+}
+
+/// One line for a frame.
+std::string describe(BytesView message) {
+  const std::string size = std::to_string(message.size());
+  const auto decoded = transfer::wire::decode(message);
+  if (!decoded || !*decoded) return "unknown " + size;
+  struct Describe {
+    std::string operator()(const transfer::wire::Hello& hello) { return "HELLO " + std::to_string(hello.credit); }
+    std::string operator()(const transfer::wire::Want& want) {
+      std::string text = "WANT";
+      for (const auto& entry : want.entries) {
+        text += ' ' + std::to_string(entry.id.value) + (entry.kind == transfer::wire::WantKind::kHave ? "?" : "=") +
+                name(entry.cid);
+      }
+      return text;
+    }
+    std::string operator()(const transfer::wire::Have& have) { return "HAVE" + list(have.ids); }
+    std::string operator()(const transfer::wire::DontHave& dont_have) { return "DONT_HAVE" + list(dont_have.ids); }
+    std::string operator()(const transfer::wire::BlockChunk& chunk) {
+      return "BLOCK " + std::to_string(chunk.id.value) + ' ' + std::to_string(chunk.offset) + '+' +
+             std::to_string(chunk.bytes.size());
+    }
+    std::string operator()(const transfer::wire::Cancel& cancel) { return "CANCEL" + list(cancel.ids); }
+    std::string operator()(const transfer::wire::Credit& credit) { return "CREDIT " + std::to_string(credit.limit); }
+    std::string operator()(const transfer::wire::Goodbye& goodbye) { return "GOODBYE " + goodbye.reason; }
+  };
+  return std::visit(Describe{}, **decoded);
 }
 
 double carried(double rate, Duration time) { return rate * std::chrono::duration<double>(time).count(); }
@@ -124,7 +156,7 @@ void Swarm::drain(std::uint32_t index) {
     }
   } while (!peer.sent_to.empty());
   peer.draining = false;
-  if (!peer.outcomes.empty()) peer.peak_memory = std::max(peer.peak_memory, memory_of(*peer.exchange));
+  if (!peer.outcomes.empty()) peer.peak_memory = std::max(peer.peak_memory, peer.exchange->memory());
 }
 
 void Swarm::carry_out(std::uint32_t index, transfer::SendMessage& output) {
@@ -135,18 +167,18 @@ void Swarm::carry_out(std::uint32_t index, transfer::SendMessage& output) {
 
 void Swarm::send(std::uint32_t index, PeerId id, Bytes message) {
   Peer& peer = *peers_[index];
-  const Channel& channel = peer.channels.at(id);
-  for (const std::uint64_t part :
-       {static_cast<std::uint64_t>(clock.now().time_since_epoch().count()), std::uint64_t{index},
-        std::uint64_t{channel.remote}, std::uint64_t{message[0]}, std::uint64_t{message.size()}}) {
-    trace += std::to_string(part);
-    trace += ' ';
-  }
-  trace.back() = '\n';
+  note(std::to_string(index) + '>' + std::to_string(peer.channels.at(id).remote) + ' ' + describe(message));
   peer.uplink.send(id.value, std::move(message), [this, index, id](Bytes left) {
     const auto found = peers_[index]->channels.find(id);
     if (found != peers_[index]->channels.end()) found->second.link->send(std::move(left));
   });
+}
+
+void Swarm::note(const std::string& what) {
+  trace += std::to_string(clock.now().time_since_epoch().count());
+  trace += ' ';
+  trace += what;
+  trace += '\n';
 }
 
 std::size_t Swarm::buffered(const Peer& peer, PeerId id) const {
@@ -180,6 +212,8 @@ void Swarm::carry_out(std::uint32_t index, transfer::HashBytes& output) {
 void Swarm::carry_out(std::uint32_t index, transfer::AskGateway& output) {
   const auto answer = [this, index, request = output.request](SharedBytes block) {
     Peer& peer = *peers_[index];
+    note(std::to_string(index) + (block ? " has from the gateway " : " was refused by the gateway ") +
+         std::to_string(request.value));
     peer.asked.erase(request);
     if (peer.gone) return;
     if (block) {
@@ -189,10 +223,12 @@ void Swarm::carry_out(std::uint32_t index, transfer::AskGateway& output) {
     }
     drain(index);
   };
+  note(std::to_string(index) + " asks the gateway " + std::to_string(output.request.value) + ' ' + name(output.cid));
   peers_[index]->asked[output.request] = gateway_->ask(output.cid, answer);
 }
 
 void Swarm::carry_out(std::uint32_t index, transfer::CancelGateway& output) {
+  note(std::to_string(index) + " asks the gateway no more " + std::to_string(output.request.value));
   const auto node = peers_[index]->asked.extract(output.request);
   if (!node.empty()) gateway_->cancel(node.mapped());
 }

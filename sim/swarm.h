@@ -97,7 +97,7 @@ class Swarm {
   std::uint64_t peak_unread(std::uint32_t peer) const { return peers_[peer]->peak_unread; }
 
   Clock clock;
-  /// Every message sent, as text: the same seed must give the same trace.
+  /// Every message sent and all that is asked of the gateway, as text: the same seed must give the same trace.
   std::string trace;
 
  private:
@@ -171,6 +171,7 @@ class Swarm {
                std::optional<transfer::TransferId> transfer);
   void open(std::uint32_t local, transfer::PeerId local_id, std::uint32_t remote, transfer::PeerId remote_id,
             const LinkOptions& options);
+  void note(const std::string& what);
   void send(std::uint32_t index, transfer::PeerId id, Bytes message);
   void handle_message(std::uint32_t index, transfer::PeerId id, const Bytes& message);
   void tick(std::uint32_t index, transfer::PeerId id);

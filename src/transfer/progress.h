@@ -25,9 +25,9 @@ struct Progress {
   std::uint64_t from_store = 0;        ///< Of `verified`; and so on.
   std::uint64_t from_peers = 0;
   std::uint64_t from_gateways = 0;
-  std::uint64_t duplicates = 0;  ///< Came for it and was not needed any more, or did not verify.
-  double rate = 0;               ///< From the network, lately.
-  double average_rate = 0;       ///< From the network, since it began.
+  std::uint64_t duplicates = 0;       ///< Came for it and was not needed any more, or did not verify.
+  double rate = 0;                    ///< From the network, lately.
+  double average_rate = 0;            ///< From the network, since it began.
   std::optional<Duration> remaining;  ///< Until it ends at that rate, where that can be told.
   std::vector<PeerShare> peers;
 };

@@ -41,7 +41,8 @@ class TokenBucket {
   /// When a piece will be available. Call only with a rate, after available().
   Time ready_at() const {
     const double missing = std::max(static_cast<double>(kPiece) - tokens_, 0.0);
-    return filled_at_.value_or(Time{}) + Duration(static_cast<Duration::rep>(missing / static_cast<double>(*rate_) * 1e6) + 1);
+    return filled_at_.value_or(Time{}) +
+           Duration(static_cast<Duration::rep>(missing / static_cast<double>(*rate_) * 1e6) + 1);
   }
 
  private:

@@ -470,8 +470,8 @@ bool Scheduler::gateway_may_have(const Block& block) const {
 }
 
 bool Scheduler::may_ask(Time now, const Block& block, PeerId id, const Source& source) const {
-  if (id == kGateway) return gateway_may_have(block) && is_gateways_turn(now, block);
-  return now >= source.avoided_until && is_candidate(block, id, source);
+  if (now < source.avoided_until) return false;
+  return id == kGateway ? gateway_may_have(block) && is_gateways_turn(now, block) : is_candidate(block, id, source);
 }
 
 bool Scheduler::is_gateways_turn(Time now, const Block& block) const {
@@ -549,7 +549,9 @@ void Scheduler::estimate(Time now) {
       bytes += left(request);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.suspect = source.suspect;
-      request.due = now < source.avoided_until ? kEndless : bytes / rate + to_seconds(way);
+      // What has been awaited for long will not come at once.
+      const Seconds due_in = std::max(bytes / rate + to_seconds(way), to_seconds(silence(now, source)));
+      request.due = now < source.avoided_until ? kEndless : due_in;
     }
   }
 }
@@ -659,10 +661,10 @@ Duration Scheduler::silence(Time now, const Source& source) {
 /// Leaves alone who owes blocks and is silent.
 void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
-    if (id == kGateway || now < source.avoided_until) continue;
-    if (silence(now, source) >= options_.gateway_deadline) source.suspect = true;
+    if (now < source.avoided_until) continue;
+    if (id != kGateway && silence(now, source) >= options_.gateway_deadline) source.suspect = true;
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
-    if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
+    if (silence(now, source) < std::max(id == kGateway ? kLongestSilence : kShortestSilence, forgiven)) continue;
     source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
     source.avoided_until = now + source.avoid_for;
   }

@@ -141,7 +141,7 @@ TEST(Scheduler, ThePipelineIsBoundedEvenIfAllBlocksAreEmpty) {
     ASSERT_EQ(bench.poll().size(), 1U);
     bench.now += milliseconds(200);
     bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(i), 1'000'000'000, 0);
-  bench.scheduler.set_path(kA, kRoundTrip, 0);
+    bench.scheduler.set_path(kA, kRoundTrip, 0);
     bench.scheduler.handle_arrived(bench.now, numbered_cid(i), kA, 0);
     bench.scheduler.handle_verified(numbered_cid(i));
   }
@@ -213,7 +213,7 @@ TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
   const auto pass = [&](Duration duration) {
     for (Duration passed{}; passed < duration; passed += milliseconds(100)) {
       bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 10'000, 20'000'000);
-  bench.scheduler.set_path(kA, kRoundTrip, 0);
+      bench.scheduler.set_path(kA, kRoundTrip, 0);
       for (auto& assignment : bench.wait(milliseconds(100))) asked.push_back(std::move(assignment));
     }
   };
