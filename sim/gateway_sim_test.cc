@@ -6,10 +6,14 @@
 namespace codio::sim {
 namespace {
 
+LinkOptions some_link(Dice& dice) {
+  return {.delay = dice.spread(milliseconds(1), milliseconds(100)), .rate = dice.spread(150e3, 400e3)};
+}
+
 GatewayOptions some_gateway(Dice& dice, const File& file) {
   return {.exists = true,
           .delay = dice.spread(milliseconds(20), milliseconds(150)),
-          .rate = dice.spread(60e3, 250e3),
+          .rate = dice.spread(100e3, 500e3),
           .blocks = file.blocks};
 }
 
@@ -32,7 +36,7 @@ double share_of_gateway(const Outcome& outcome) {
 }
 
 TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
-  const File& file = file_of(48);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const GatewayOptions gateway = some_gateway(trial.dice, file);
@@ -51,7 +55,7 @@ TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
 }
 
 TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
-  const File& file = file_of(48);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) trial.add_provider(file, {}, {.conduct = Conduct::kUnreachable});
@@ -70,7 +74,7 @@ TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
 }
 
 TEST(Gateways, PeersThatSayNothingDelayTheFirstByteByLessThanASecond) {
-  const File& file = file_of(48);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 4);
@@ -92,7 +96,7 @@ TEST(Gateways, PeersThatSayNothingDelayTheFirstByteByLessThanASecond) {
 }
 
 TEST(Gateways, FastPeersLeaveOneLittleToGive) {
-  const File& file = file_of(64);
+  const File& file = shared_file(6 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -107,19 +111,19 @@ TEST(Gateways, FastPeersLeaveOneLittleToGive) {
 }
 
 TEST(Gateways, PeersFoundLateTakeOver) {
-  const File& file = file_of(96);
+  const File& file = shared_file(8 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
-    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 100e3, .blocks = file.blocks});
+    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 300e3, .blocks = file.blocks});
     const Outcome& outcome = trial.download(file);
     const Duration late = trial.dice.time(milliseconds(500), seconds(5));
     std::uint64_t before = 0;
     trial.swarm.clock.after(late, [&] {
       before = outcome.from_gateway;
       for (int i = 0; i < 3; ++i) {
-        const std::uint32_t peer = trial.add_peer({}, file.blocks);
+        const std::uint32_t peer = trial.swarm.add_peer({}, file.blocks);
         trial.swarm.introduce(peer, file.root,
-                              {.delay = trial.dice.spread(milliseconds(1), milliseconds(50)), .rate = 100e3});
+                              {.delay = trial.dice.spread(milliseconds(1), milliseconds(50)), .rate = 300e3});
       }
     });
     if (!trial.expect_whole(file, outcome)) return;
@@ -132,7 +136,7 @@ TEST(Gateways, PeersFoundLateTakeOver) {
 }
 
 TEST(Gateways, PeersThatStallAreHelpedOut) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -143,7 +147,7 @@ TEST(Gateways, PeersThatStallAreHelpedOut) {
     std::uint64_t before = 0;
     trial.swarm.clock.after(milliseconds(static_cast<int>(stalls_at * 1e3)), [&] {
       before = outcome.from_peers() + outcome.from_gateway;
-      for (const std::uint32_t peer : {1, 2}) trial.swarm.set_rate(peer, trial.dice.spread(50, 800));
+      for (const std::uint32_t peer : {1, 2}) trial.swarm.set_rate(peer, trial.dice.spread(100, 2e3));
     });
     const Time begin = trial.swarm.clock.now();
     if (!trial.expect_whole(file, outcome)) return;
@@ -155,7 +159,7 @@ TEST(Gateways, PeersThatStallAreHelpedOut) {
 }
 
 TEST(Gateways, ADeadOneCostsPeersNothing) {
-  const File& file = file_of(64);
+  const File& file = shared_file(6 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -173,7 +177,7 @@ TEST(Gateways, ADeadOneCostsPeersNothing) {
 }
 
 TEST(Gateways, OneThatDiesMidWayIsReplacedByPeers) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -194,7 +198,7 @@ TEST(Gateways, OneThatDiesMidWayIsReplacedByPeers) {
 }
 
 TEST(Gateways, OneReplacesTheLastPeerThatLeaves) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const std::uint32_t leaving = trial.add_provider(file, some_link(trial.dice));
@@ -217,10 +221,10 @@ TEST(Gateways, OneReplacesTheLastPeerThatLeaves) {
 }
 
 TEST(Gateways, PeersWithTheRootOnlyAreHelpedOut) {
-  const File& file = file_of(32);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
-    const std::uint32_t poor = trial.add_peer({}, {{file.root, file.blocks.at(file.root)}});
+    const std::uint32_t poor = trial.swarm.add_peer({}, {{file.root, file.blocks.at(file.root)}});
     trial.swarm.set_provider(poor, file.root, some_link(trial.dice));
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
@@ -232,7 +236,7 @@ TEST(Gateways, PeersWithTheRootOnlyAreHelpedOut) {
 }
 
 TEST(Gateways, WithoutAnySourceTheDownloadFailsAndSaysSo) {
-  const File& file = file_of(16);
+  const File& file = shared_file(kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     trial.swarm.set_gateway({.delay = trial.dice.time(milliseconds(10), milliseconds(500))});
@@ -244,7 +248,7 @@ TEST(Gateways, WithoutAnySourceTheDownloadFailsAndSaysSo) {
 }
 
 TEST(Gateways, RequestsThatFailNowAndThenAreMadeOfPeers) {
-  const File& file = file_of(48);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kFastest));
     trial.add_provider(file, some_link(trial.dice));
@@ -258,7 +262,7 @@ TEST(Gateways, RequestsThatFailNowAndThenAreMadeOfPeers) {
 }
 
 TEST(Gateways, FastestAddsOneToThePeers) {
-  const File& file = file_of(96);
+  const File& file = shared_file(6 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kFastest));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -280,7 +284,7 @@ TEST(Gateways, FastestAddsOneToThePeers) {
 }
 
 TEST(Gateways, GatewayOnlyTellsNoPeer) {
-  const File& file = file_of(16);
+  const File& file = shared_file(kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kGatewayOnly));
     trial.add_provider(file);
@@ -293,7 +297,7 @@ TEST(Gateways, GatewayOnlyTellsNoPeer) {
 }
 
 TEST(Gateways, P2pOnlyNeverAsksOne) {
-  const File& file = file_of(16);
+  const File& file = shared_file(kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kP2pOnly));
     const bool provided = trial.dice.chance(0.5);

@@ -11,6 +11,10 @@ namespace {
 constexpr auto kFirstRogue = static_cast<std::uint8_t>(Conduct::kPoor);
 constexpr auto kLastRogue = static_cast<std::uint8_t>(Conduct::kGarbled);
 
+LinkOptions some_link(Dice& dice) {
+  return {.delay = dice.spread(milliseconds(1), milliseconds(100)), .rate = dice.spread(150e3, 400e3)};
+}
+
 PeerOptions some_rogue(Dice& dice) {
   return {.conduct = static_cast<Conduct>(dice.whole<int>(kFirstRogue, kLastRogue))};
 }
@@ -25,7 +29,7 @@ void add_mixed(Trial& trial, const File& file, int honest, int rogues) {
 }
 
 TEST(Hostile, HalfThePeersCostAQuarterOfTheSpeedAtMost) {
-  const File& file = file_of(96);
+  const File& file = shared_file(6 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     add_mixed(trial, file, 3, 3);
@@ -37,7 +41,7 @@ TEST(Hostile, HalfThePeersCostAQuarterOfTheSpeedAtMost) {
 }
 
 TEST(Hostile, OneHonestPeerAmongManyIsEnough) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     add_mixed(trial, file, 1, 7);
@@ -50,11 +54,11 @@ TEST(Hostile, OneHonestPeerAmongManyIsEnough) {
 
 /// Each kind in its turn, found first and over the fastest link.
 TEST(Hostile, EveryKindIsDroppedIfItCanBeConvicted) {
-  const File& file = file_of(48);
+  const File& file = shared_file(3 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto conduct = static_cast<Conduct>(kFirstRogue + seed % (kLastRogue - kFirstRogue + 1));
-    const std::uint32_t rogue = trial.add_provider(file, {.delay = milliseconds(1), .rate = 2e6}, {.conduct = conduct});
+    const std::uint32_t rogue = trial.add_provider(file, {.delay = milliseconds(1), .rate = 5e6}, {.conduct = conduct});
     trial.add_provider(file, some_link(trial.dice));
     const Outcome& outcome = trial.download(file);
     const testing::ScopedTrace trace(__FILE__, __LINE__, "conduct " + std::to_string(static_cast<int>(conduct)));
@@ -66,14 +70,14 @@ TEST(Hostile, EveryKindIsDroppedIfItCanBeConvicted) {
 }
 
 TEST(Hostile, WithNoHonestPeerTheGatewayGivesTheFile) {
-  const File& file = file_of(48);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     add_mixed(trial, file, 0, 6);
-    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(80), .rate = 200e3, .blocks = file.blocks});
+    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(80), .rate = 500e3, .blocks = file.blocks});
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
-    const double best = static_cast<double>(file.bytes.size()) / 200e3;
+    const double best = static_cast<double>(file.bytes.size()) / 500e3;
     const double took = to_seconds(*outcome.finished - *outcome.connected);
     figure("speed, of the gateway's", best / took);
     EXPECT_LE(took, best + 5);
@@ -82,7 +86,7 @@ TEST(Hostile, WithNoHonestPeerTheGatewayGivesTheFile) {
 
 /// Without any source the download must end, and say why.
 TEST(Hostile, WithNoHonestSourceTheDownloadFails) {
-  const File& file = file_of(16);
+  const File& file = shared_file(kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 4; ++i) {
@@ -101,14 +105,14 @@ TEST(Hostile, WithNoHonestSourceTheDownloadFails) {
 }
 
 TEST(Hostile, ARogueWhoDownloadsCostsTheOthersLittle) {
-  const File& file = file_of(32);
+  const File& file = shared_file(2 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const std::uint32_t provider =
-        trial.add_provider(file, {.rate = 120e3}, {.store_delay = trial.dice.time(milliseconds(1), milliseconds(20))});
+        trial.add_provider(file, {.rate = 300e3}, {.store_delay = trial.dice.time(milliseconds(1), milliseconds(20))});
     for (int i = 0; i < 4; ++i) {
-      const std::uint32_t rogue =
-          trial.add_peer({.conduct = trial.dice.chance(0.5) ? Conduct::kFlooding : Conduct::kGreedy}, file.blocks);
+      const std::uint32_t rogue = trial.swarm.add_peer(
+          {.conduct = trial.dice.chance(0.5) ? Conduct::kFlooding : Conduct::kGreedy}, file.blocks);
       trial.swarm.join(provider, rogue, some_link(trial.dice));
     }
     const Outcome& outcome = trial.download(file);

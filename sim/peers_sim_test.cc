@@ -7,11 +7,11 @@ namespace codio::sim {
 namespace {
 
 TEST(Peers, FourEqualOnesGiveNineTenthsOfTheirRate) {
-  const File& file = file_of(128);
+  const File& file = shared_file(8 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const LinkOptions link{.delay = trial.dice.time(milliseconds(2), milliseconds(40)),
-                           .rate = trial.dice.spread(60e3, 160e3)};
+                           .rate = trial.dice.spread(150e3, 400e3)};
     for (int i = 0; i < 4; ++i) trial.add_provider(file, link);
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
@@ -22,10 +22,10 @@ TEST(Peers, FourEqualOnesGiveNineTenthsOfTheirRate) {
 }
 
 TEST(Peers, UnequalOnesGiveFourFifthsOfTheirRate) {
-  const File& file = file_of(128);
+  const File& file = shared_file(8 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
-    const double slowest = trial.dice.spread(10e3, 30e3);
+    const double slowest = trial.dice.spread(20e3, 60e3);
     for (const double times : {1, 2, 5, 10}) {
       trial.add_provider(file,
                          {.delay = trial.dice.spread(milliseconds(1), milliseconds(150)), .rate = times * slowest});
@@ -38,12 +38,12 @@ TEST(Peers, UnequalOnesGiveFourFifthsOfTheirRate) {
 }
 
 TEST(Peers, DelayCostsTheStartOnly) {
-  const File& file = file_of(96);
+  const File& file = shared_file(8 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 6);
     for (int i = 0; i < peers; ++i) {
-      trial.add_provider(file, {.delay = trial.dice.spread(Duration(500), milliseconds(150)), .rate = 300e3 / peers});
+      trial.add_provider(file, {.delay = trial.dice.spread(Duration(500), milliseconds(150)), .rate = 800e3 / peers});
     }
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
@@ -53,12 +53,12 @@ TEST(Peers, DelayCostsTheStartOnly) {
 }
 
 TEST(Peers, LossCostsTimeOnly) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) {
       trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
-                                .rate = trial.dice.spread(40e3, 160e3),
+                                .rate = trial.dice.spread(100e3, 400e3),
                                 .loss = trial.dice.real(0.01, 0.1)});
     }
     const Outcome& outcome = trial.download(file);
@@ -69,12 +69,12 @@ TEST(Peers, LossCostsTimeOnly) {
 }
 
 TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
-  const File& file = file_of(96);
+  const File& file = shared_file(8 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     std::vector<std::pair<std::uint32_t, double>> peers;
     for (int i = 0; i < 4; ++i) {
-      const double rate = trial.dice.spread(60e3, 160e3);
+      const double rate = trial.dice.spread(150e3, 400e3);
       peers.emplace_back(
           trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = rate}),
           rate);
@@ -96,14 +96,14 @@ TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
 }
 
 TEST(Peers, MayLeaveAndComeAsTheyLike) {
-  const File& file = file_of(96);
+  const File& file = shared_file(8 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto link = [&] {
       return LinkOptions{.delay = trial.dice.spread(milliseconds(1), milliseconds(100)),
-                         .rate = trial.dice.spread(40e3, 160e3)};
+                         .rate = trial.dice.spread(100e3, 400e3)};
     };
-    trial.add_provider(file, {.rate = 30e3});
+    trial.add_provider(file, {.rate = 80e3});
     std::vector<std::uint32_t> here;
     for (int i = 0; i < 4; ++i) here.push_back(trial.add_provider(file, link()));
     const Outcome& outcome = trial.download(file);
@@ -111,7 +111,7 @@ TEST(Peers, MayLeaveAndComeAsTheyLike) {
     std::function<void()> next = [&] {
       std::uint32_t& leaving = here[trial.dice.whole<std::size_t>(0, here.size() - 1)];
       trial.swarm.disconnect(leaving, trial.dice.chance(0.7) ? milliseconds(100) : seconds(7));
-      leaving = trial.add_peer({}, file.blocks);
+      leaving = trial.swarm.add_peer({}, file.blocks);
       trial.swarm.introduce(leaving, file.root, link());
       trial.swarm.clock.after(trial.dice.time(milliseconds(500), seconds(4)), next);
     };
@@ -123,14 +123,14 @@ TEST(Peers, MayLeaveAndComeAsTheyLike) {
 }
 
 TEST(Peers, TheEndDoesNotWaitForAStraggler) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 2; ++i) {
-      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 130e3});
+      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 400e3});
     }
     // Known first and asked first, it would need minutes for what it is asked at the start.
-    trial.add_provider(file, {.delay = milliseconds(1), .rate = trial.dice.spread(200, 3e3)});
+    trial.add_provider(file, {.delay = milliseconds(1), .rate = trial.dice.spread(500, 8e3)});
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
     trial.expect_efficiency(outcome, 0.8);
@@ -139,16 +139,16 @@ TEST(Peers, TheEndDoesNotWaitForAStraggler) {
 }
 
 TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) {
-      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 90e3});
+      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 250e3});
     }
     const Outcome& outcome = trial.download(file);
     // The last fifth of the file is asked for when one of the three all but stops.
-    trial.swarm.clock.after(milliseconds(static_cast<int>(64.0 * kChunk / 270e3 * trial.dice.real(0.7, 1.0) * 1e3)),
-                            [&trial] { trial.swarm.set_rate(1, 400); });
+    trial.swarm.clock.after(milliseconds(static_cast<int>(4.0 * kMiB / 750e3 * trial.dice.real(0.7, 1.0) * 1e3)),
+                            [&trial] { trial.swarm.set_rate(1, 1e3); });
     if (!trial.expect_whole(file, outcome)) return;
     trial.expect_efficiency(outcome, 0.7);
     trial.expect_few_duplicates(outcome);
@@ -156,7 +156,7 @@ TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
 }
 
 TEST(Peers, ThrottledTimersCostAFifthAtMost) {
-  const File& file = file_of(64);
+  const File& file = shared_file(4 * kMiB, kChunk);
   on_every_seed([&](std::uint64_t seed) {
     double took[2];
     for (const bool throttled : {false, true}) {
@@ -165,7 +165,7 @@ TEST(Peers, ThrottledTimersCostAFifthAtMost) {
       for (int i = 0; i < 4; ++i) {
         trial.add_provider(
             file,
-            {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(25e3, 120e3)},
+            {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(50e3, 300e3)},
             options);
       }
       const Outcome& outcome = trial.download(file);
@@ -179,7 +179,7 @@ TEST(Peers, ThrottledTimersCostAFifthAtMost) {
 }
 
 TEST(Peers, SlowStoresCostTheStartOnly) {
-  const File& file = file_of(64);
+  const File& file = shared_file(8 * kMiB, 2 * kChunk);
   on_every_seed([&](std::uint64_t seed) {
     const auto options = [](Dice& dice) {
       return PeerOptions{.store_delay = dice.time(milliseconds(50), milliseconds(500))};
@@ -188,7 +188,8 @@ TEST(Peers, SlowStoresCostTheStartOnly) {
     Trial trial(seed, options(first));
     for (int i = 0; i < 4; ++i) {
       trial.add_provider(
-          file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(40e3, 80e3)},
+          file,
+          {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(100e3, 200e3)},
           options(trial.dice));
     }
     const Outcome& outcome = trial.download(file);

@@ -14,7 +14,7 @@ using wire::WantKind;
 
 namespace {
 
-constexpr std::uint32_t kFrame = wire::kMinFrame - wire::kMaxBlockHeader;
+constexpr std::uint32_t kFrame = 32 * 1024;
 
 Bytes chunk(WantId id, BytesView block, std::uint32_t offset, std::uint64_t size) {
   return wire::encode(wire::BlockChunk{id, offset, static_cast<std::uint32_t>(block.size()),

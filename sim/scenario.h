@@ -17,29 +17,8 @@ using transfer::Policy;
 
 inline constexpr std::size_t kKiB = 1024;
 inline constexpr std::size_t kMiB = 1024 * kKiB;
-
-// All is smaller than in the field, in proportion: blocks by thirty, and with them frames, credit and rates. So blocks
-// take as long as they do there, there are as many, and thousands of downloads take no longer than a cup of coffee.
-
-/// Of the scenarios' files. Two of the smallest frames.
-inline constexpr std::uint32_t kChunk = 32'000;
-
-inline const File& file_of(std::size_t blocks, std::uint64_t number = 0) {
-  return shared_file(blocks * kChunk, kChunk, number);
-}
-
-/// A browser's line at home, one among many.
-inline LinkOptions some_link(Dice& dice) {
-  return {.delay = dice.spread(std::chrono::milliseconds(1), std::chrono::milliseconds(100)),
-          .rate = dice.spread(60e3, 160e3)};
-}
-
-inline PeerOptions in_proportion(PeerOptions options) {
-  options.exchange.max_frame = transfer::wire::kMinFrame;
-  options.exchange.credit.initial = 64 * kKiB;
-  options.exchange.credit.minimum = 32 * kKiB;
-  return options;
-}
+/// Chunks of the scenarios' files: small, so that a small file has as many blocks as a large one has in the field.
+inline constexpr std::uint32_t kChunk = 64 * kKiB;
 
 /// What duplicates may cost, of the file's size: in all, and before the last fifth of the file.
 inline constexpr double kDuplicates = 0.05;
@@ -69,7 +48,7 @@ void on_every_seed(Body body) {
 class Trial {
  public:
   explicit Trial(std::uint64_t seed, const PeerOptions& downloader = {}) : dice(seed), swarm(dice.seed()) {
-    add_peer(downloader);
+    swarm.add_peer(downloader);
   }
 
   /// With CODIO_SIM_TRACE, adds the trace to the file of that name.
@@ -78,12 +57,12 @@ class Trial {
   Trial& operator=(const Trial&) = delete;
 
   std::uint32_t add_peer(const PeerOptions& options = {}, Blocks blocks = {}) {
-    return swarm.add_peer(in_proportion(options), std::move(blocks));
+    return swarm.add_peer(options, std::move(blocks));
   }
 
   /// Adds a peer that has the whole file and was announced.
   std::uint32_t add_provider(const File& file, const LinkOptions& link = {}, const PeerOptions& options = {}) {
-    const std::uint32_t peer = add_peer(options, file.blocks);
+    const std::uint32_t peer = swarm.add_peer(options, file.blocks);
     swarm.set_provider(peer, file.root, link);
     return peer;
   }
