@@ -22,7 +22,6 @@ enum class Conduct : std::uint8_t {
   kMute,         ///< Says that it has what it is asked for, and gives nothing.
   kDripping,     ///< One byte a second.
   kBusy,         ///< Answers busy, for ever.
-  kUnfinished,   ///< Begins every block and ends none.
   kFlooding,     ///< Serves nothing, and sends all that costs a receiver work: wants, cancels, answers, unknown frames.
   kGreedy,       ///< Serves, and wants more than the protocol lets it want.
   kUnreachable,  ///< Was found, but no connection to it ever opens.
@@ -31,6 +30,7 @@ enum class Conduct : std::uint8_t {
   kFickle,     ///< Sends other bytes one time in eight.
   kConfusing,  ///< Sends the bytes of another block of the same file.
   // Breaks the protocol: found out at once.
+  kUnfinished,   ///< Begins every block and ends none.
   kOversized,    ///< Sends a frame larger than is allowed.
   kEarly,        ///< Speaks before HELLO.
   kGreetsTwice,  ///< Says HELLO again.
