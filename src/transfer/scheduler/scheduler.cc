@@ -555,7 +555,7 @@ void Scheduler::estimate(Time now) {
       request.suspect = source.suspect;
       // What has been awaited for long will not come at once.
       const Seconds due_in = std::max(bytes / rate + to_seconds(way), to_seconds(silence(now, source)));
-      request.due = now < source.avoided_until ? kEndless : due_in;
+      request.due = silence(now, source) >= kLongestSilence ? kEndless : due_in;
     }
   }
 }
