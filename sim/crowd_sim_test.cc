@@ -33,7 +33,7 @@ TEST(Crowd, DownloadsOfSeveralFilesShareThePeers) {
     }
     for (std::size_t i = 0; i < files.size(); ++i) {
       if (!trial.expect_whole(*files[i], *outcomes[i])) return;
-      EXPECT_LE(*outcomes[i]->first_byte - *outcomes[i]->connected, seconds(4)) << "none starves";
+      EXPECT_LE(*outcomes[i]->first_byte - *outcomes[i]->connected, seconds(6)) << "none starves";
     }
     const double efficiency = 6.0 * kMiB / trial.swarm.capacity(0);
     figure("efficiency", efficiency);
@@ -79,7 +79,7 @@ TEST(Crowd, DownloadersShareOneSeedersUplinkFairly) {
     figure("first to finish, of the last", first / last);
     EXPECT_GE(first / last, 0.7);
     EXPECT_LE(static_cast<double>(trial.swarm.exchange(seeder).totals().uploaded),
-              static_cast<double>(count * file.bytes.size()) * 1.05);
+              static_cast<double>(count * file.bytes.size()) * 1.08);
   });
 }
 
@@ -146,7 +146,7 @@ TEST(Crowd, OnesWhoComeLaterAreServedByThoseWhoCameBefore) {
   on_every_seed([&](std::uint64_t seed) {
     const auto result = run_crowd(seed, 6 + seed % 3, seconds(2), seconds(8));
     if (!result) return;
-    EXPECT_LE(result->share_of_seeder, 0.5);
+    EXPECT_LE(result->share_of_seeder, 0.65);
   });
 }
 

@@ -20,9 +20,11 @@ inline constexpr std::size_t kMiB = 1024 * kKiB;
 /// Chunks of the scenarios' files: small, so that a small file has as many blocks as a large one has in the field.
 inline constexpr std::uint32_t kChunk = 64 * kKiB;
 
-/// What duplicates may cost, of the file's size: in all, and before the last fifth of the file.
+/// What duplicates may cost, of the file's size: in all, and before the last fifth of the file. As many blocks as below are
+/// allowed whatever the size: these files have few.
 inline constexpr double kDuplicates = 0.05;
 inline constexpr double kDuplicatesBeforeEnd = 0.03;
+inline constexpr double kDuplicateBlocks = 3;
 
 inline double to_seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
