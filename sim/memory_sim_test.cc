@@ -1,5 +1,5 @@
-// What a download holds: bounded by its window whatever the file's size, the reader's pace and the peers' conduct. And what
-// it keeps when it is interrupted.
+// What a download holds: bounded by its window whatever the file's size, the reader's pace and the peers' conduct. And
+// what it keeps when it is interrupted.
 #include <algorithm>
 #include <gtest/gtest.h>
 

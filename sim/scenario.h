@@ -20,8 +20,8 @@ inline constexpr std::size_t kMiB = 1024 * kKiB;
 /// Chunks of the scenarios' files: small, so that a small file has as many blocks as a large one has in the field.
 inline constexpr std::uint32_t kChunk = 64 * kKiB;
 
-/// What duplicates may cost, of the file's size: in all, and before the last fifth of the file. As many blocks as below are
-/// allowed whatever the size: these files have few.
+/// What duplicates may cost, of the file's size: in all, and before the last fifth of the file. As many blocks as below
+/// are allowed whatever the size: these files have few.
 inline constexpr double kDuplicates = 0.05;
 inline constexpr double kDuplicatesBeforeEnd = 0.03;
 inline constexpr double kDuplicateBlocks = 3;
@@ -78,7 +78,7 @@ class Trial {
   /// Of what the honest providers could have sent to peer 0 until now. To be called when the download has just ended.
   void expect_efficiency(const Outcome& outcome, double bar);
   /// Waits for what is still on its way, then counts what came to peer 0 and was not needed.
-  void expect_few_duplicates(const Outcome& outcome);
+  void expect_few_duplicates(const Outcome& outcome, double bar_before_end = kDuplicatesBeforeEnd);
   /// The same from the host's view, and of what honest peers sent only: lies are no fault of the scheduler. One block
   /// of a small download is allowed.
   void expect_little_waste(const Outcome& outcome);

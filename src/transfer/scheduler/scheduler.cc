@@ -30,12 +30,12 @@ constexpr std::uint64_t kSmallestSample = 16 * 1024;
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
 /// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
-/// worth a message; and by more if it is on its way: then all of it may come twice, and only whoever has nothing else to
-/// do is asked, or anyone if a reader waits for it.
+/// worth a message; and by more if it is on its way: then all of it may come twice, and only whoever has nothing else
+/// to do is asked, or anyone if a reader waits for it.
 constexpr double kLateness = 2;
 constexpr double kLeastGain = 0.1;
 constexpr double kLeastGainOnItsWay = 2;
-constexpr Duration kReadersPatience = seconds(1);
+constexpr Duration kReadersPatience = seconds(2);
 /// What is not expected from one that may have gone, if there is another.
 constexpr double kSuspicion = 2;
 /// And from one that has not given a byte yet.
@@ -356,7 +356,8 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     const Seconds others = soonest + ahead / total_rate;
     const double factor = is_end_game(block) ? 1.0 : kLateness;
     const bool soon_enough = soonest_with_room <= factor * others + to_seconds(milliseconds(20));
-    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, sources_.at(*chosen), false);
+    const bool helps =
+        block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, sources_.at(*chosen), false);
     if (soon_enough && helps) return assign(now, *cid, block, *chosen);
     ahead += block_size_;
   }
@@ -489,10 +490,10 @@ bool Scheduler::is_gateways_turn(Time now, const Block& block) const {
     if (id == kGateway || now < source.avoided_until || source.suspect || is_slow(source)) continue;
     if (!asked && !is_candidate(block, id, source)) continue;
     peer_can = true;
-    peer_has_shown = peer_has_shown || source.rate > 0;
+    peer_has_shown = peer_has_shown || source.has_given;
   }
   if (peer_has_shown) return false;
-  if (peer_can) return waited_long(now, block) || sources_.at(kGateway).rate > 0;
+  if (peer_can) return waited_long(now, block) || sources_.at(kGateway).has_given;
   return !awaits_providers(block) || waited_long(now, block);
 }
 
@@ -557,8 +558,11 @@ void Scheduler::estimate(Time now) {
       bytes += request.received > 0 ? left(request) : std::min(request.expected, block_size_);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.suspect = source.suspect;
+      // A gateway sends all that it is asked for at once.
+      Seconds due_in = (id == kGateway ? source.owed : bytes) / rate + to_seconds(way);
       // What has been awaited for long will not come at once.
-      const Seconds due_in = std::max(bytes / rate + to_seconds(way), to_seconds(silence(now, source)));
+      const Seconds waited = to_seconds(silence(now, source));
+      if (id != kGateway || waited > 2 * due_in) due_in = std::max(due_in, waited);
       request.due = silence(now, source) >= kLongestSilence ? kEndless : due_in;
     }
   }
@@ -580,7 +584,8 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
   Assignment assignment{cid, to_peer(id)};
   // Where it waits its turn it is taken back; where it is on its way, or a silent source may yet answer, it is not.
   for (const Request& request : block.requests) {
-    if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now) continue;
+    if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now)
+      continue;
     assignment.instead_of = request.source;
   }
   if (!assignment.instead_of && block.requests.size() == kMaxRequests) {
@@ -679,6 +684,10 @@ void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
     // A gateway's client bounds its own silence.
     if (id == kGateway || now < source.avoided_until) continue;
+    if (source.avoided_until > Time{}) {
+      source.avoided_until = {};
+      source.busy_since = now;  // A new chance.
+    }
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
     if (silence(now, source) >= std::max(options_.gateway_deadline, forgiven)) source.suspect = true;
     if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
