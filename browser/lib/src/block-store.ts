@@ -1,4 +1,5 @@
 import { CodioError } from './error';
+import { matches } from './matches';
 
 /** Verified blocks by CID. */
 export interface BlockStore {
@@ -10,61 +11,224 @@ export interface BlockStore {
   put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean>;
   /** Lets a pinned block go in its turn, as others do. */
   unpin(cid: string): Promise<void>;
+  stats(): Promise<CacheStats>;
+  /** Lets all go that is not pinned. */
+  clear(): Promise<void>;
   /** Bytes that may still be pinned. */
   readonly room: number;
 }
 
-/** Keeps blocks for the life of the worker in at most `capacity` bytes. */
-export class MemoryBlockStore implements BlockStore {
+export interface CacheStats {
+  bytes: number;
+  blocks: number;
+  /** Bytes that it may grow to, less where the browser's quota is less. */
+  capacity: number;
+  kind: 'opfs' | 'indexeddb' | 'memory';
+}
+
+/** Blocks that are kept, and go, together: a file in OPFS, else one block. */
+export interface Pack {
+  readonly cids: Set<string>;
+  bytes: number;
+  pins: number;
+}
+
+export interface Block {
+  readonly pack: Pack;
+  readonly offset: number;
+  readonly size: number;
+  /** If it is in memory. */
+  readonly bytes?: Uint8Array<ArrayBuffer>;
+  pinned: boolean;
+  /** This session wrote it, or has compared it with its CID. */
+  checked: boolean;
+}
+
+/** Where blocks are kept. Calls do not overlap. */
+export interface Medium {
+  readonly kind: CacheStats['kind'];
+  /** What earlier sessions left, oldest first. */
+  readonly found: Iterable<[cid: string, block: Block]>;
+  /** Rejects if there is no room. */
+  append(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<Block>;
+  /** Bytes that may be wrong, if the block is not `checked`. */
+  read(block: Block): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  remove(pack: Pack): Promise<unknown>;
+  /** Removes also what it has not told of, except what other tabs are using. */
+  clear(): Promise<unknown>;
+}
+
+export function newPack(): Pack {
+  return { cids: new Set(), bytes: 0, pins: 0 };
+}
+
+export function inMemory(bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Block {
+  return { pack: newPack(), offset: 0, size: bytes.length, bytes, pinned, checked: true };
+}
+
+/** For the life of the worker. */
+export const memory: Medium = {
+  kind: 'memory',
+  found: [],
+  append: async (_, bytes, pinned) => inMemory(bytes, pinned),
+  read: async () => undefined,
+  remove: async () => {},
+  clear: async () => {},
+};
+
+/** Bounds the index, which is in memory. */
+const maxBlocks = 65_536;
+/** Of blocks waiting to be written; what comes beyond is not kept. */
+const maxWaiting = 16 * 1024 * 1024;
+
+/** Keeps at most `capacity` bytes, and pinned blocks in memory where the medium has no room. */
+export class CachedBlocks implements BlockStore {
+  readonly #capacity: number;
+  readonly #blocks = new Map<string, Block>();
   /** In order of use, least recent first. */
-  readonly #loose = new Map<string, Uint8Array<ArrayBuffer>>();
-  readonly #pinned = new Map<string, Uint8Array<ArrayBuffer>>();
+  readonly #packs = new Set<Pack>();
+  #medium = memory;
+  /** What the medium bears. */
+  #limit: number;
   #bytes = 0;
   #pinnedBytes = 0;
+  #waiting = 0;
+  #last: Promise<unknown>;
 
-  constructor(readonly capacity: number) {}
+  constructor(capacity: number, opening: Promise<Medium>) {
+    this.#capacity = this.#limit = capacity;
+    this.#last = opening.then(async (medium) => {
+      this.#medium = medium;
+      for (const [cid, block] of medium.found) this.#add(cid, block);
+      await this.#makeRoom(0);
+    });
+  }
 
   get room(): number {
-    return this.capacity - this.#pinnedBytes;
+    return this.#capacity - this.#pinnedBytes;
   }
 
   async get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const bytes = this.#loose.get(cid);
-    if (!bytes) return this.#pinned.get(cid);
-    this.#loose.delete(cid);
-    this.#loose.set(cid, bytes);
-    return bytes;
+    let block: Block | undefined;
+    const bytes = await this.#inTurn(async () => {
+      block = this.#blocks.get(cid);
+      if (!block) return undefined;
+      this.#packs.delete(block.pack);
+      this.#packs.add(block.pack);
+      return block.bytes ?? this.#medium.read(block).catch(() => undefined);
+    });
+    if (!block) return undefined;
+    if (bytes && (block.checked ||= await matches(cid, bytes))) return bytes;
+    await this.#inTurn(() => this.#blocks.get(cid) === block && this.#drop(cid, block as Block));
+    return undefined;
   }
 
   async put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean> {
-    if (this.#pinned.has(cid)) return false;
-    const before = this.#loose.get(cid);
-    if (before && !pinned) return false;
     const size = bytes.length;
-    if (size > this.room) {
-      if (!pinned) return false;
-      throw new CodioError('too-large', `uploads fill the ${this.capacity} bytes of storeBytes`);
-    }
-    if (before) {
-      this.#loose.delete(cid);
-      this.#bytes -= before.length;
-    }
-    (pinned ? this.#pinned : this.#loose).set(cid, bytes);
-    this.#bytes += size;
-    if (pinned) this.#pinnedBytes += size;
-    for (const [oldest, old] of this.#loose) {
-      if (this.#bytes <= this.capacity) break;
-      this.#loose.delete(oldest);
-      this.#bytes -= old.length;
-    }
-    return pinned;
+    if (!pinned && this.#waiting + size > maxWaiting) return false;
+    this.#waiting += size;
+    return this.#inTurn(async () => {
+      this.#waiting -= size;
+      const before = this.#blocks.get(cid);
+      if (before && (before.pinned || !pinned)) return false;
+      if (size > this.room) {
+        if (!pinned) return false;
+        throw new CodioError('too-large', `uploads fill the ${this.#capacity} bytes of storeBytes`);
+      }
+      let block: Block | undefined;
+      for (let tries = 2; tries > 0 && !block && (await this.#makeRoom(size)); ) {
+        try {
+          block = await this.#medium.append(cid, bytes, pinned);
+        } catch {
+          // The quota is smaller than our capacity; or, if room did not help, nothing can be written at all.
+          this.#limit = --tries > 0 ? this.#bytes : 0;
+        }
+      }
+      if (!block && pinned) block = inMemory(bytes, pinned);
+      if (block) this.#add(cid, block);
+      return pinned;
+    });
   }
 
   async unpin(cid: string): Promise<void> {
-    const bytes = this.#pinned.get(cid);
-    if (!bytes) return;
-    this.#pinned.delete(cid);
-    this.#pinnedBytes -= bytes.length;
-    this.#loose.set(cid, bytes);
+    return this.#inTurn(() => {
+      const block = this.#blocks.get(cid);
+      if (block) this.#unpin(block);
+    });
+  }
+
+  async stats(): Promise<CacheStats> {
+    return this.#inTurn(() => ({
+      bytes: this.#bytes,
+      blocks: this.#blocks.size,
+      capacity: this.#capacity,
+      kind: this.#medium.kind,
+    }));
+  }
+
+  async clear(): Promise<void> {
+    await this.#inTurn(async () => {
+      for (const pack of this.#packs) if (pack.pins === 0) await this.#remove(pack);
+      await this.#medium.clear().catch(() => {});
+      this.#limit = this.#capacity;
+    });
+  }
+
+  #inTurn<Result>(job: () => Result | Promise<Result>): Promise<Result> {
+    const result = this.#last.then(job);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  #add(cid: string, block: Block): void {
+    const { pack, size, pinned } = block;
+    const before = this.#blocks.get(cid);
+    this.#blocks.set(cid, block);
+    pack.cids.add(cid);
+    pack.bytes += size;
+    this.#bytes += size;
+    if (pinned) {
+      pack.pins++;
+      this.#pinnedBytes += size;
+    }
+    this.#packs.delete(pack);
+    this.#packs.add(pack);
+    if (before && before.pack !== pack) this.#leave(cid, before.pack);
+  }
+
+  #drop(cid: string, block: Block): void {
+    this.#unpin(block);
+    this.#blocks.delete(cid);
+    this.#leave(cid, block.pack);
+  }
+
+  #unpin(block: Block): void {
+    if (!block.pinned) return;
+    block.pinned = false;
+    block.pack.pins--;
+    this.#pinnedBytes -= block.size;
+  }
+
+  #leave(cid: string, pack: Pack): void {
+    pack.cids.delete(cid);
+    if (pack.cids.size === 0) void this.#remove(pack);
+  }
+
+  async #makeRoom(size: number): Promise<boolean> {
+    if (size > this.#limit) return false;
+    const fits = () => this.#bytes + size <= this.#limit && this.#blocks.size < maxBlocks;
+    for (const pack of this.#packs) {
+      if (fits()) break;
+      if (pack.pins === 0) await this.#remove(pack);
+    }
+    return fits();
+  }
+
+  /** Where it cannot be removed because another tab uses it, that one answers for it. */
+  async #remove(pack: Pack): Promise<void> {
+    if (!this.#packs.delete(pack)) return;
+    this.#bytes -= pack.bytes;
+    for (const cid of pack.cids) this.#blocks.delete(cid);
+    await this.#medium.remove(pack).catch(() => {});
   }
 }

@@ -3,12 +3,13 @@
  *
  * After every call into the core, `drain()` carries out what it wants next.
  */
-import { MemoryBlockStore, type BlockStore } from './block-store';
+import type { BlockStore } from './block-store';
 import { codeIndex, Core, digest, Output } from './core';
 import { CodioError, messageOf } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
 import type { Command, Failure, Report, Totals } from './messages';
+import { openStore } from './open-store';
 
 const lowWater = 65_536;
 const maxFrame = 262_144;
@@ -62,7 +63,7 @@ class CoreHost {
     this.#core = new Core(start.module);
     this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
     this.#maxPeers = start.maxPeers;
-    this.#store = new MemoryBlockStore(start.storeBytes);
+    this.#store = openStore(start.persist, start.storeBytes);
     this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
     this.#report({ type: 'ready' });
     this.#flush();
@@ -77,6 +78,9 @@ class CoreHost {
         break;
       case 'upload':
         void this.#upload(command.request, command.file);
+        break;
+      case 'cache':
+        void this.#answerCache(command.request, command.clear);
         break;
       case 'consume':
         this.#withTransfer(command.request, (id) => abi.exchange_consume(this.#exchange, now, id, command.bytes));
@@ -190,6 +194,12 @@ class CoreHost {
     }
     const failed = (await Promise.allSettled(storing)).find(({ status }) => status === 'rejected');
     if (failed?.status === 'rejected') throw failed.reason;
+  }
+
+  async #answerCache(request: number, clear: boolean): Promise<void> {
+    if (clear) await this.#store.clear();
+    this.#report({ type: 'cache', request, stats: await this.#store.stats() });
+    this.#flush();
   }
 
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
