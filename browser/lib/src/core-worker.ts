@@ -15,6 +15,8 @@ const lowWater = 65_536;
 const maxFrame = 262_144;
 const totalsInterval = 250;
 const idleBeforeClose = 10_000;
+/** Messages that may come before their channel counts as open. */
+const maxEarly = 16;
 /** From the opening of a channel to its first message, which docs/protocol.md §4 wants at once. */
 const silenceBeforeClose = 10_000;
 const uploadChunk = 256 * 1024;
@@ -209,12 +211,20 @@ class CoreHost {
     this.#peers.set(number, peer);
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = lowWater;
+    const early: MessageEvent<unknown>[] = [];
     channel.onopen = () => {
       this.#open(peer);
+      for (const event of early.splice(0)) channel.onmessage?.(event);
       this.#drain();
     };
-    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+    channel.onmessage = (event: MessageEvent<unknown>) => {
       if (this.#peers.get(number) !== peer) return;
+      // In a busy worker, Chromium's messages overtake the opening, and sending an answer would throw.
+      if (channel.readyState === 'connecting' && early.length < maxEarly) {
+        early.push(event);
+        return;
+      }
+      const { data } = event;
       this.#open(peer);
       clearTimeout(peer.silence);
       peer.lastUse = performance.now();
