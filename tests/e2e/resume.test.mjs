@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
+import { closeBrowsers, openTab, patchWorkers, skipWithout } from './support/browsers.mjs';
 import { download, join, sha256, stats, uploadRandom } from './support/cdn.mjs';
 import { buildFile } from './support/dag.mjs';
 import { startNode } from './support/node.mjs';
@@ -61,19 +61,6 @@ const interruptions = {
     return another(page);
   },
 };
-
-/** Prepended to the core's worker. */
-async function inWorker(page, script) {
-  await page.addInitScript((prefix) => {
-    window.Worker = class extends Worker {
-      constructor(url, options) {
-        const source = `import ${JSON.stringify(String(url))}; ${prefix}`;
-        super(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })), options);
-      }
-    };
-  }, script);
-  await page.reload();
-}
 
 for (const browser of ['chromium', 'firefox']) {
   describe(browser, { skip: skipWithout(browser) }, () => {
@@ -176,7 +163,7 @@ for (const browser of ['chromium', 'firefox']) {
 
     test('Without access handles blocks are kept in IndexedDB', async () => {
       const page = await openTab(browser, node.http);
-      await inWorker(page, 'delete FileSystemFileHandle.prototype.createSyncAccessHandle;');
+      await patchWorkers(page, 'delete FileSystemFileHandle.prototype.createSyncAccessHandle;');
       await join(page, { gateways: [] });
       await downloadHalf(page);
       await page.reload();
@@ -199,7 +186,7 @@ for (const browser of ['chromium', 'firefox']) {
         'delete StorageManager.prototype.getDirectory; delete self.indexedDB; delete WorkerGlobalScope.prototype.indexedDB;';
       for (const [script, options] of [[without, {}], ['', { persist: false }]]) {
         const page = await openTab(browser, node.http);
-        await inWorker(page, script);
+        await patchWorkers(page, script);
         await join(page, { gateways: [], ...options });
         for (const source of ['peer', 'store']) {
           const got = await download(page, songCid);

@@ -10,8 +10,7 @@ export async function openBlobs(): Promise<Medium> {
   const opening = indexedDB.open('codio-1');
   opening.onupgradeneeded = () => opening.result.createObjectStore('blocks');
   const database = await settled(opening);
-  const blocks = (mode: IDBTransactionMode) =>
-    database.transaction('blocks', mode, { durability: 'relaxed' }).objectStore('blocks');
+  const blocks = (mode: IDBTransactionMode) => database.transaction('blocks', mode).objectStore('blocks');
   const blockOf = (key: Key, checked: boolean): Block => {
     const pack: BlobPack = { ...newPack(), key };
     return { pack, offset: 0, size: key[2], pinned: false, checked };
@@ -39,6 +38,6 @@ export async function openBlobs(): Promise<Medium> {
 function settled<Result>(request: IDBRequest<Result>): Promise<Result> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error('IndexedDB'));
+    request.onerror = () => reject(request.error);
   });
 }

@@ -23,6 +23,7 @@ export interface CacheStats {
   blocks: number;
   /** Bytes that it may grow to, less where the browser's quota is less. */
   capacity: number;
+  /** Where new blocks are kept; `memory` also after the browser refused to write. */
   kind: 'opfs' | 'indexeddb' | 'memory';
 }
 
@@ -40,18 +41,18 @@ export interface Block {
   /** If it is in memory. */
   readonly bytes?: Uint8Array<ArrayBuffer>;
   pinned: boolean;
-  /** This session wrote it, or has compared it with its CID. */
+  /** This session wrote it, or has compared it with its CID, and nobody else can have changed it since. */
   checked: boolean;
 }
 
-/** Where blocks are kept. Calls do not overlap. */
+/** Where blocks are kept that outlive the worker. append(), remove() and clear() do not overlap. */
 export interface Medium {
-  readonly kind: CacheStats['kind'];
+  readonly kind: Exclude<CacheStats['kind'], 'memory'>;
   /** What earlier sessions left, oldest first. */
   readonly found: Iterable<[cid: string, block: Block]>;
   /** Rejects if there is no room. */
   append(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<Block>;
-  /** Bytes that may be wrong, if the block is not `checked`. */
+  /** Bytes that may be wrong, if the block is not `checked` then. */
   read(block: Block): Promise<Uint8Array<ArrayBuffer> | undefined>;
   remove(pack: Pack): Promise<unknown>;
   /** Removes also what it has not told of, except what other tabs are using. */
@@ -66,40 +67,33 @@ export function inMemory(bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Block
   return { pack: newPack(), offset: 0, size: bytes.length, bytes, pinned, checked: true };
 }
 
-/** For the life of the worker. */
-export const memory: Medium = {
-  kind: 'memory',
-  found: [],
-  append: async (_, bytes, pinned) => inMemory(bytes, pinned),
-  read: async () => undefined,
-  remove: async () => {},
-  clear: async () => {},
-};
-
 /** Bounds the index, which is in memory. */
 const maxBlocks = 65_536;
-/** Of blocks waiting to be written; what comes beyond is not kept. */
+/** Of bytes that wait to be written; blocks beyond are not kept. */
 const maxWaiting = 16 * 1024 * 1024;
 
-/** Keeps at most `capacity` bytes, and pinned blocks in memory where the medium has no room. */
+/** Keeps at most `capacity` bytes: in memory, where there is no medium or it cannot be written. */
 export class CachedBlocks implements BlockStore {
   readonly #capacity: number;
   readonly #blocks = new Map<string, Block>();
   /** In order of use, least recent first. */
   readonly #packs = new Set<Pack>();
-  #medium = memory;
+  readonly #opened: Promise<unknown>;
+  readonly #waiting = new Map<string, Uint8Array<ArrayBuffer>>();
+  #waitingBytes = 0;
+  #medium: Medium | undefined;
+  #writable = true;
   /** What the medium bears. */
   #limit: number;
   #bytes = 0;
   #pinnedBytes = 0;
-  #waiting = 0;
   #last: Promise<unknown>;
 
-  constructor(capacity: number, opening: Promise<Medium>) {
+  constructor(capacity: number, opening: Promise<Medium | undefined>) {
     this.#capacity = this.#limit = capacity;
-    this.#last = opening.then(async (medium) => {
+    this.#opened = this.#last = opening.then(async (medium) => {
       this.#medium = medium;
-      for (const [cid, block] of medium.found) this.#add(cid, block);
+      for (const [cid, block] of medium?.found ?? []) this.#add(cid, block);
       await this.#makeRoom(0);
     });
   }
@@ -109,44 +103,29 @@ export class CachedBlocks implements BlockStore {
   }
 
   async get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    let block: Block | undefined;
-    const bytes = await this.#inTurn(async () => {
-      block = this.#blocks.get(cid);
-      if (!block) return undefined;
-      this.#packs.delete(block.pack);
-      this.#packs.add(block.pack);
-      return block.bytes ?? this.#medium.read(block).catch(() => undefined);
-    });
-    if (!block) return undefined;
+    await this.#opened;
+    const block = this.#blocks.get(cid);
+    if (!block) return this.#waiting.get(cid);
+    this.#packs.delete(block.pack);
+    this.#packs.add(block.pack);
+    const bytes = block.bytes ?? (await this.#medium?.read(block).catch(() => undefined));
     if (bytes && (block.checked ||= await matches(cid, bytes))) return bytes;
-    await this.#inTurn(() => this.#blocks.get(cid) === block && this.#drop(cid, block as Block));
+    await this.#inTurn(() => this.#blocks.get(cid) === block && this.#drop(cid, block));
     return undefined;
   }
 
   async put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean> {
     const size = bytes.length;
-    if (!pinned && this.#waiting + size > maxWaiting) return false;
-    this.#waiting += size;
+    if (!pinned && this.#waitingBytes + size > maxWaiting) return false;
+    this.#waitingBytes += size;
+    this.#waiting.set(cid, bytes);
     return this.#inTurn(async () => {
-      this.#waiting -= size;
-      const before = this.#blocks.get(cid);
-      if (before && (before.pinned || !pinned)) return false;
-      if (size > this.room) {
-        if (!pinned) return false;
-        throw new CodioError('too-large', `uploads fill the ${this.#capacity} bytes of storeBytes`);
-      }
-      let block: Block | undefined;
-      for (let tries = 2; tries > 0 && !block && (await this.#makeRoom(size)); ) {
-        try {
-          block = await this.#medium.append(cid, bytes, pinned);
-        } catch {
-          // The quota is smaller than our capacity; or, if room did not help, nothing can be written at all.
-          this.#limit = --tries > 0 ? this.#bytes : 0;
-        }
-      }
-      if (!block && pinned) block = inMemory(bytes, pinned);
+      const block = await this.#write(cid, bytes, pinned);
       if (block) this.#add(cid, block);
-      return pinned;
+      return block !== undefined && pinned;
+    }).finally(() => {
+      this.#waitingBytes -= size;
+      this.#waiting.delete(cid);
     });
   }
 
@@ -162,15 +141,16 @@ export class CachedBlocks implements BlockStore {
       bytes: this.#bytes,
       blocks: this.#blocks.size,
       capacity: this.#capacity,
-      kind: this.#medium.kind,
+      kind: (this.#writable && this.#medium?.kind) || 'memory',
     }));
   }
 
   async clear(): Promise<void> {
     await this.#inTurn(async () => {
       for (const pack of this.#packs) if (pack.pins === 0) await this.#remove(pack);
-      await this.#medium.clear().catch(() => {});
+      await this.#medium?.clear().catch(() => {});
       this.#limit = this.#capacity;
+      this.#writable = true;
     });
   }
 
@@ -178,6 +158,28 @@ export class CachedBlocks implements BlockStore {
     const result = this.#last.then(job);
     this.#last = result.catch(() => {});
     return result;
+  }
+
+  async #write(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<Block | undefined> {
+    const before = this.#blocks.get(cid);
+    if (before && (before.pinned || !pinned)) return undefined;
+    const size = bytes.length;
+    if (size > this.room) {
+      if (!pinned) return undefined;
+      throw new CodioError('too-large', `uploads fill the ${this.#capacity} bytes of storeBytes`);
+    }
+    const fits = await this.#makeRoom(size);
+    for (let tries = 2; fits && this.#medium && this.#writable; ) {
+      try {
+        return await this.#medium.append(cid, bytes, pinned);
+      } catch {
+        this.#limit = this.#bytes; // The quota is less than our capacity.
+        if (--tries > 0 && (await this.#makeRoom(size))) continue;
+        this.#writable = false;
+        this.#limit = this.#capacity;
+      }
+    }
+    return fits || pinned ? inMemory(bytes, pinned) : undefined;
   }
 
   #add(cid: string, block: Block): void {
@@ -229,6 +231,6 @@ export class CachedBlocks implements BlockStore {
     if (!this.#packs.delete(pack)) return;
     this.#bytes -= pack.bytes;
     for (const cid of pack.cids) this.#blocks.delete(cid);
-    await this.#medium.remove(pack).catch(() => {});
+    await this.#medium?.remove(pack).catch(() => {});
   }
 }

@@ -62,10 +62,10 @@ class CoreHost {
 
   constructor(scope: Scope, start: Extract<Command, { type: 'start' }>) {
     this.#scope = scope;
+    this.#store = openStore(start.persist, start.storeBytes); // First: the browser opens it beside what follows.
     this.#core = new Core(start.module);
     this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
     this.#maxPeers = start.maxPeers;
-    this.#store = openStore(start.persist, start.storeBytes);
     this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
     this.#report({ type: 'ready' });
     this.#flush();
@@ -169,7 +169,7 @@ class CoreHost {
       }
       abi.builder_finish(builder);
       while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
-      this.#report({ type: 'uploaded', request, root: this.#core.text });
+      this.#report({ type: 'answer', request, answer: this.#core.text });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
       for (const cid of kept) void this.#store.unpin(cid);
@@ -200,7 +200,7 @@ class CoreHost {
 
   async #answerCache(request: number, clear: boolean): Promise<void> {
     if (clear) await this.#store.clear();
-    this.#report({ type: 'cache', request, stats: await this.#store.stats() });
+    this.#report({ type: 'answer', request, answer: await this.#store.stats() });
     this.#flush();
   }
 

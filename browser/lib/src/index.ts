@@ -441,10 +441,9 @@ export class CodioCDN {
       this.#emit('stats', this.stats());
     } else if ('peer' in report && report.type !== 'received') {
       this.#handlePeer(report);
-    } else if (report.type === 'uploaded') {
-      this.#answer(report.request, report.root);
-    } else if (report.type === 'cache') {
-      this.#answer(report.request, report.stats);
+    } else if (report.type === 'answer') {
+      this.#asked.get(report.request)?.resolve(report.answer as never);
+      this.#asked.delete(report.request);
     } else if (report.type !== 'ready') {
       const transfer = this.#transfers.get(report.request);
       if (!transfer) {
@@ -469,11 +468,6 @@ export class CodioCDN {
       this.#asked.set(request, { resolve, reject });
       this.#tell({ ...command, request });
     });
-  }
-
-  #answer(request: number, answer: unknown): void {
-    this.#asked.get(request)?.resolve(answer as never);
-    this.#asked.delete(request);
   }
 
   #refuse({ request, error }: Extract<Report, { type: 'ended' }>): void {

@@ -32,8 +32,7 @@ export type Report =
   | { type: 'data'; request: number; offset: number; bytes: Uint8Array<ArrayBuffer> }
   | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
   | { type: 'ended'; request: number; error?: Failure }
-  | { type: 'uploaded'; request: number; root: string }
-  | { type: 'cache'; request: number; stats: CacheStats }
+  | { type: 'answer'; request: number; answer: string | CacheStats }
   | { type: 'open'; peer: number }
   | { type: 'closed'; peer: number; error?: Failure }
   | { type: 'totals'; totals: Totals };

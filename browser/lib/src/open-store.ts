@@ -1,5 +1,5 @@
 import { openBlobs } from './blob-database';
-import { CachedBlocks, memory, type BlockStore, type Medium } from './block-store';
+import { CachedBlocks, type BlockStore, type Medium } from './block-store';
 import { openPacks } from './opfs-packs';
 
 /** A browser whose storage does not answer must not keep a download waiting. */
@@ -10,7 +10,7 @@ export function openStore(persist: boolean, capacity: number): BlockStore {
   return new CachedBlocks(capacity, openMedium(persist ? [openPacks, openBlobs] : [], capacity));
 }
 
-async function openMedium(ways: ((capacity: number) => Promise<Medium>)[], capacity: number): Promise<Medium> {
+async function openMedium(ways: ((capacity: number) => Promise<Medium>)[], capacity: number): Promise<Medium | undefined> {
   for (const open of ways) {
     try {
       return await Promise.race([open(capacity), new Promise<never>((_, reject) => setTimeout(reject, openTimeout))]);
@@ -18,5 +18,5 @@ async function openMedium(ways: ((capacity: number) => Promise<Medium>)[], capac
       // The next one.
     }
   }
-  return memory;
+  return undefined;
 }

@@ -25,9 +25,8 @@ type PackHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<Syn
 
 interface PackFile extends Pack {
   readonly file: PackHandle;
-  handle: SyncAccessHandle | undefined;
-  /** Another tab has the handle. */
-  foreign: boolean;
+  /** See hold(). */
+  handle: Promise<SyncAccessHandle | undefined> | undefined;
   indexEnd: number;
   end: number;
 }
@@ -39,6 +38,7 @@ const maxLine = 256;
 const packCount = 16;
 
 export async function openPacks(capacity: number): Promise<Medium> {
+  if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) throw new Error('no sync access handles');
   const root = await navigator.storage.getDirectory();
   return OpfsPacks.open(await root.getDirectoryHandle('codio-1', { create: true }), capacity);
 }
@@ -52,11 +52,9 @@ export class OpfsPacks implements Medium {
   /** What is being filled, with loose blocks and with pinned ones. */
   readonly #filling: [loose: PackFile | undefined, pinned: PackFile | undefined] = [undefined, undefined];
 
-  /** Rejects where there are no sync access handles. */
   static async open(folder: FileSystemDirectoryHandle, capacity: number): Promise<OpfsPacks> {
     const packs = new OpfsPacks(folder, capacity / packCount);
     await packs.#find();
-    await packs.#fill(0);
     return packs;
   }
 
@@ -67,27 +65,34 @@ export class OpfsPacks implements Medium {
 
   async append(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<Block> {
     const pack = await this.#fill(pinned ? 1 : 0);
+    const handle = await hold(pack);
     const block = { pack, offset: pack.end, size: bytes.length, pinned, checked: true };
     const line = new TextEncoder().encode(`${cid} ${pack.end} ${bytes.length}\n`);
-    write(pack, bytes, pack.end);
-    write(pack, line, pack.indexEnd);
+    write(handle, bytes, pack.end);
+    write(handle, line, pack.indexEnd);
     pack.end += bytes.length;
     pack.indexEnd += line.length;
     return block;
   }
 
-  async read({ pack, offset, size }: Block): Promise<Uint8Array<ArrayBuffer>> {
-    const { file } = pack as PackFile;
-    const handle = await this.#hold(pack as PackFile);
-    if (!handle) return new Uint8Array(await (await file.getFile()).slice(offset, offset + size).arrayBuffer());
+  async read(block: Block): Promise<Uint8Array<ArrayBuffer>> {
+    const { offset, size } = block;
+    const pack = block.pack as PackFile;
+    const handle = await hold(pack);
+    if (!handle) {
+      block.checked = false;
+      return bytesOf(await pack.file.getFile(), offset, offset + size);
+    }
     const bytes = new Uint8Array(size);
-    return bytes.subarray(0, handle.read(bytes, { at: offset }));
+    if (handle.read(bytes, { at: offset }) !== size) throw new Error('read short');
+    return bytes;
   }
 
   async remove(pack: Pack): Promise<void> {
-    const { file, handle } = pack as PackFile;
+    const { file, handle: holding } = pack as PackFile;
     this.#packs.delete(pack as PackFile);
     this.#filling.forEach((one, which) => one === pack && (this.#filling[which] = undefined));
+    const handle = await holding;
     // Should the file stay, because a tab that is closing has it or the lock is slow to go, it is empty at least.
     handle?.truncate(0);
     handle?.close();
@@ -99,16 +104,16 @@ export class OpfsPacks implements Medium {
   }
 
   async #find(): Promise<void> {
-    const files: PackHandle[] = [];
-    for await (const file of this.#folder.values()) files.push(file as PackHandle);
-    const read = files.map(async (file) => {
+    const read: { file: PackHandle; content: File; index: Uint8Array<ArrayBuffer> }[] = [];
+    const reading: Promise<void>[] = [];
+    const readIndex = async (file: PackHandle) => {
       const content = await file.getFile();
-      return { file, content, index: new Uint8Array(await content.slice(0, indexBytes).arrayBuffer()) };
-    });
-    // Those that went meanwhile are left out.
-    const packs = (await Promise.allSettled(read)).flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
-    packs.sort((a, b) => a.content.lastModified - b.content.lastModified);
-    for (const { file, content, index } of packs) {
+      read.push({ file, content, index: await bytesOf(content, 0, indexBytes) });
+    };
+    for await (const file of this.#folder.values()) reading.push(readIndex(file as PackHandle));
+    await Promise.allSettled(reading); // What went meanwhile is left out.
+    read.sort((a, b) => a.content.lastModified - b.content.lastModified);
+    for (const { file, content, index } of read) {
       const pack = makePack(file);
       this.#packs.add(pack);
       this.found.push(...scan(pack, index, content.size));
@@ -120,12 +125,12 @@ export class OpfsPacks implements Medium {
     const last = this.#filling[which];
     if (last && this.#hasRoom(last)) return last;
     for (const pack of this.#packs) {
-      if (this.#filling.includes(pack) || !this.#hasRoom(pack) || !(await this.#hold(pack))) continue;
+      if (this.#filling.includes(pack) || !this.#hasRoom(pack) || !(await hold(pack))) continue;
       if (this.#hasRoom(pack)) return (this.#filling[which] = pack);
     }
     const file = await this.#folder.getFileHandle(crypto.randomUUID(), { create: true });
     const pack = makePack(file as PackHandle);
-    if (!(await this.#hold(pack))) {
+    if (!(await hold(pack))) {
       await this.#folder.removeEntry(file.name);
       throw new Error('no access handle');
     }
@@ -136,26 +141,33 @@ export class OpfsPacks implements Medium {
   #hasRoom({ end, indexEnd }: PackFile): boolean {
     return end < indexBytes + this.#packBytes && indexEnd + maxLine <= indexBytes;
   }
+}
 
-  async #hold(pack: PackFile): Promise<SyncAccessHandle | undefined> {
-    if (pack.handle || pack.foreign) return pack.handle;
-    try {
-      pack.handle = await pack.file.createSyncAccessHandle();
-      const index = new Uint8Array(indexBytes);
-      pack.handle.read(index, { at: 0 });
-      scan(pack, index, Infinity); // The tab that had it before may have added some.
-      write(pack, index.subarray(0, 1), 0); // For the time of its last change.
-    } catch {
-      pack.handle?.close();
-      pack.handle = undefined;
-      pack.foreign = true;
-    }
-    return pack.handle;
+/** The pack's access handle, from now on ours alone; nothing if another tab has it. */
+function hold(pack: PackFile): Promise<SyncAccessHandle | undefined> {
+  return (pack.handle ??= takeHandle(pack).catch(() => undefined));
+}
+
+async function takeHandle(pack: PackFile): Promise<SyncAccessHandle> {
+  const handle = await pack.file.createSyncAccessHandle();
+  try {
+    const index = new Uint8Array(indexBytes);
+    handle.read(index, { at: 0 });
+    scan(pack, index, Infinity); // The tab that had it before may have added some.
+    write(handle, index.subarray(0, 1), 0); // For the time of its last change.
+    return handle;
+  } catch (error) {
+    handle.close();
+    throw error;
   }
 }
 
+async function bytesOf(content: File, begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await content.slice(begin, end).arrayBuffer());
+}
+
 function makePack(file: PackHandle): PackFile {
-  return { ...newPack(), file, handle: undefined, foreign: false, indexEnd: 0, end: indexBytes };
+  return { ...newPack(), file, handle: undefined, indexEnd: 0, end: indexBytes };
 }
 
 /** The blocks of which the index tells, as far as they are within the file; finds where it and they end. */
@@ -172,6 +184,6 @@ function scan(pack: PackFile, index: Uint8Array<ArrayBuffer>, fileSize: number):
   return found;
 }
 
-function write({ handle }: PackFile, bytes: Uint8Array<ArrayBuffer>, at: number): void {
+function write(handle: SyncAccessHandle | undefined, bytes: Uint8Array<ArrayBuffer>, at: number): void {
   if (handle?.write(bytes, { at }) !== bytes.length) throw new Error('not written whole');
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CachedBlocks, memory, type Medium } from '../src/block-store';
+import { CachedBlocks } from '../src/block-store';
 
 const block = (size: number) => new Uint8Array(size);
-const inMemory = () => new CachedBlocks(30, Promise.resolve(memory));
+const inMemory = () => new CachedBlocks(30, Promise.resolve(undefined));
 
 test('The block used least recently goes first', async () => {
   const store = inMemory();
@@ -58,12 +58,12 @@ test('clear() lets all go but what is pinned', async () => {
 
 test('Blocks that wait for a slow medium are bounded, and pinned ones are not left out', async () => {
   const MiB = 1_048_576;
-  let open: (medium: Medium) => void = () => {};
-  const store = new CachedBlocks(512 * MiB, new Promise((resolve) => (open = resolve)));
+  let open: () => void = () => {};
+  const store = new CachedBlocks(512 * MiB, new Promise((resolve) => (open = () => resolve(undefined))));
   const puts = Array.from({ length: 20 }, (_, i) => store.put(`loose ${i}`, block(MiB), false));
   puts.push(store.put('pinned', block(MiB), true));
   const read = store.get('loose 0');
-  open(memory);
+  open();
   await Promise.all(puts);
   assert.ok(await read);
   assert.ok(await store.get('pinned'));
@@ -73,7 +73,7 @@ test('Blocks that wait for a slow medium are bounded, and pinned ones are not le
 });
 
 test('The number of blocks is bounded as well', async () => {
-  const store = new CachedBlocks(1_048_576, Promise.resolve(memory));
+  const store = new CachedBlocks(1_048_576, Promise.resolve(undefined));
   for (let i = 0; i < 65_540; i++) await store.put(String(i), block(1), false);
   assert.equal((await store.stats()).blocks, 65_536);
   assert.equal(await store.get('3'), undefined);

@@ -226,18 +226,19 @@ test('A quota below the limit is the limit', async () => {
   }
 });
 
-test('Without any room downloads are not kept and uploads are in memory', async () => {
+test('A browser that lets nothing be written any more has the rest in memory', async () => {
   const folder = new FakeFolder();
   const store = open(folder);
   for (const number of range(0, 4)) await put(store, number);
   folder.quota = 0;
-  for (const number of range(4, 9)) await put(store, number);
-  await put(store, 9, { pinned: true });
-  assert.deepEqual(await present(store, range(2, 10)), [2, 3, 9]);
+  for (const number of range(4, 30)) await put(store, number);
+  await put(store, 30, { pinned: true });
+  assert.deepEqual(await present(store, range(2, 8)), [5, 6, 7]);
   folder.quota = Infinity;
   await store.clear();
-  await put(store, 10);
-  assert.deepEqual(await present(store, range(0, 11)), [9, 10]);
+  await put(store, 40);
+  assert.deepEqual(await present(store, range(0, 41)), [30, 40]);
+  assert.equal((await store.stats()).kind, 'opfs');
 });
 
 test('Pinned blocks stay when others go, and go in their turn after a restart', async () => {
@@ -334,11 +335,37 @@ test('A pack whose index is full is followed by another', async () => {
   for (const cid of cids) assert.ok(await next.get(cid));
 });
 
-test('Without access handles there is no such store, and no file stays', async () => {
+test('Where no access handle can be had blocks are in memory, and no file stays', async () => {
   const folder = new FakeFolder();
   const { getFileHandle } = folder;
   folder.getFileHandle = async (name) =>
     Object.assign(await getFileHandle.call(folder, name), { createSyncAccessHandle: undefined });
-  await assert.rejects(OpfsPacks.open(folder as unknown as FileSystemDirectoryHandle, capacity));
+  const store = open(folder);
+  await put(store, 0);
+  assert.ok(await has(store, 0));
+  assert.deepEqual(await store.stats(), { kind: 'memory', bytes: 600, blocks: 1, capacity });
   assert.equal(folder.files.size, 0);
+});
+
+test('What another tab can change is compared with its CID at every read', async () => {
+  const folder = new FakeFolder();
+  await put(open(folder), 0);
+  const second = open(folder);
+  assert.ok(await has(second, 0));
+  fileWith(folder, 0).bytes[indexBytes]! ^= 1;
+  assert.equal(await has(second, 0), false);
+});
+
+test('A pack that goes while it is read is no harm', async () => {
+  const folder = new FakeFolder();
+  await put(open(folder), 0);
+  folder.crash();
+  const store = open(folder);
+  await store.stats();
+  const read = has(store, 0);
+  await store.clear();
+  await read;
+  assert.deepEqual([await has(store, 0), folder.files.size], [false, 0]);
+  await put(store, 0);
+  assert.ok(await has(store, 0));
 });
