@@ -93,7 +93,7 @@ export class CachedBlocks implements BlockStore {
     this.#capacity = this.#limit = capacity;
     this.#opened = this.#last = opening.then(async (medium) => {
       this.#medium = medium;
-      for (const [cid, block] of medium?.found ?? []) this.#add(cid, block);
+      for (const [cid, block] of medium?.found ?? []) await this.#add(cid, block);
       await this.#makeRoom(0);
     });
   }
@@ -110,7 +110,7 @@ export class CachedBlocks implements BlockStore {
     this.#packs.add(block.pack);
     const bytes = block.bytes ?? (await this.#medium?.read(block).catch(() => undefined));
     if (bytes && (block.checked ||= await matches(cid, bytes))) return bytes;
-    await this.#inTurn(() => this.#blocks.get(cid) === block && this.#drop(cid, block));
+    await this.#inTurn(async () => this.#blocks.get(cid) === block && this.#drop(cid, block));
     return undefined;
   }
 
@@ -121,7 +121,7 @@ export class CachedBlocks implements BlockStore {
     this.#waiting.set(cid, bytes);
     return this.#inTurn(async () => {
       const block = await this.#write(cid, bytes, pinned);
-      if (block) this.#add(cid, block);
+      if (block) await this.#add(cid, block);
       return block !== undefined && pinned;
     }).finally(() => {
       this.#waitingBytes -= size;
@@ -182,7 +182,7 @@ export class CachedBlocks implements BlockStore {
     return fits || pinned ? inMemory(bytes, pinned) : undefined;
   }
 
-  #add(cid: string, block: Block): void {
+  async #add(cid: string, block: Block): Promise<void> {
     const { pack, size, pinned } = block;
     const before = this.#blocks.get(cid);
     this.#blocks.set(cid, block);
@@ -195,13 +195,13 @@ export class CachedBlocks implements BlockStore {
     }
     this.#packs.delete(pack);
     this.#packs.add(pack);
-    if (before && before.pack !== pack) this.#leave(cid, before.pack);
+    if (before && before.pack !== pack) await this.#leave(cid, before.pack);
   }
 
-  #drop(cid: string, block: Block): void {
+  async #drop(cid: string, block: Block): Promise<void> {
     this.#unpin(block);
     this.#blocks.delete(cid);
-    this.#leave(cid, block.pack);
+    await this.#leave(cid, block.pack);
   }
 
   #unpin(block: Block): void {
@@ -211,9 +211,9 @@ export class CachedBlocks implements BlockStore {
     this.#pinnedBytes -= block.size;
   }
 
-  #leave(cid: string, pack: Pack): void {
+  async #leave(cid: string, pack: Pack): Promise<void> {
     pack.cids.delete(cid);
-    if (pack.cids.size === 0) void this.#remove(pack);
+    if (pack.cids.size === 0) await this.#remove(pack);
   }
 
   async #makeRoom(size: number): Promise<boolean> {

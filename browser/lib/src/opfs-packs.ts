@@ -8,6 +8,8 @@
  * another session wrote counts only after the bytes were hashed and compared with their CID (CachedBlocks), which
  * WebCrypto does faster than script could compute a checksum.
  *
+ * Packs are small against the capacity, and go whole: making room is the removal of a file, and never moves a block.
+ *
  * Only one worker at a time can have a file's sync access handle. A tab holds those of the packs that it writes or has
  * read from, so nobody else can write or remove them; the packs that others hold it reads as files, as far as their
  * index was when it started. A pack's age is the time of its last change: taking its handle counts as use.
