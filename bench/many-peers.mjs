@@ -53,7 +53,10 @@ try {
       ]);
     }
   }
-  table(['seeders → downloader', 'sum of their rates, MB/s', 'codio, MB/s', 'of the sum', 'once flowing', 'seeders used'], rows);
+  table(
+    ['seeders → downloader', 'sum of their rates, MB/s', 'codio, MB/s', 'of the sum', 'once flowing', 'seeders used'],
+    rows,
+  );
 } finally {
   await closeBrowsers();
 }

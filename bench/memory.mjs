@@ -1,5 +1,6 @@
 // The memory that a long file takes while it streams through: of the node that has it, of `codio cat`, and of a tab that reads
-// it with stream() and drops the bytes. Resident memory, as Linux tells it.
+// it with stream() and drops the bytes, beside a tab that does the same with the browser's own fetch(). Resident memory, as Linux
+// tells it.
 //
 // usage: node bench/memory.mjs [--gib 2]
 import { randomFillSync } from 'node:crypto';
@@ -47,8 +48,8 @@ async function throughCat(node, cid, folder) {
   return { peak, speed: rate(size, performance.now() - began) };
 }
 
-/** Of the process that has the page, its worker and their connections. */
-async function throughTab(node, cid) {
+/** Of the process that has the page, its worker and their connections. `url`: fetched instead. */
+async function throughTab(node, cid, url) {
   const viewer = await openTab('chromium', node.http);
   await join(viewer, { gateways: [], storeBytes });
   const session = await viewer.context().browser().newBrowserCDPSession();
@@ -62,14 +63,15 @@ async function throughTab(node, cid) {
     for (const one of renderers) one.peak = Math.max(one.peak, memory(one.pid, 'VmRSS'));
   }, sampling);
   const began = performance.now();
-  const got = await viewer.evaluate(async (wanted) => {
+  const got = await viewer.evaluate(async ([wanted, from]) => {
+    const stream = from ? (await fetch(from)).body : window.cdn.stream(wanted);
     let bytes = 0;
-    for (let reader = window.cdn.stream(wanted).getReader(); ; ) {
+    for (const reader = stream.getReader(); ; ) {
       const { value, done } = await reader.read();
       if (done) return bytes;
       bytes += value.length;
     }
-  }, cid);
+  }, [cid, url]);
   const speed = rate(size, performance.now() - began);
   clearInterval(sampler);
   await close(viewer);
@@ -89,6 +91,7 @@ await withFolder(async (folder) => {
     rows.push([what, before ? mib(before) : '', mib(peak), before ? mib(peak - before) : '', speed ? speed.toFixed(1) : '']);
   add('`codio cat CID > /dev/null`', await throughCat(node, cid, folder));
   add('tab, `stream()`', await throughTab(node, cid));
+  add('tab, `fetch()` of the same from the node', await throughTab(node, cid, `/ipfs/${cid}`));
   add('`codio serve`, which imported and served it', { peak: memory(node.pid, 'VmHWM') });
   await node.stop();
   table([`${gib} GiB through`, 'before, MiB', 'peak, MiB', 'growth, MiB', 'MB/s'], rows);
