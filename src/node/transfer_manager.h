@@ -41,6 +41,14 @@ struct TransferManagerOptions {
   std::function<void(const std::string& message)> on_log;
 };
 
+/// How far one download is.
+struct TransferProgress {
+  content_id::ContentId root;
+  transfer::Progress progress;
+  /// The rendezvous' ids of progress.peers, in their order.
+  std::vector<std::string> peers;
+};
+
 /// What a download tells its owner, on the manager's executor. Any may be empty.
 struct DownloadEvents {
   std::function<void(const content_id::unixfs::Entity&)> on_entity;
@@ -53,14 +61,6 @@ struct DownloadEvents {
   std::function<void(const TransferProgress&)> on_progress;
   /// The last that is heard of it; not after cancel().
   std::function<void(Result<void>)> on_end;
-};
-
-/// How far one download is.
-struct TransferProgress {
-  content_id::ContentId root;
-  transfer::Progress progress;
-  /// The rendezvous' ids of progress.peers, in their order.
-  std::vector<std::string> peers;
 };
 
 /// A connected peer.
