@@ -58,18 +58,20 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
   auto* gateways = app.add_option("--gateway", common.gateways,
                                   "Fetch what no peer has from this gateway; repeat it for others to fall back to "
                                   "(default: https://ipfs.io/ipfs/)");
-  gateways->type_name("URL")->check(valid(gateway::parse_gateway_url))->expected(1)->take_all();
+  gateways->type_name("URL")->check(valid(gateway::parse_gateway_url))->expected(1)->allow_extra_args(false)->take_all();
   app.add_flag("--no-gateway", common.no_gateway, "Ask no gateway")->excludes(gateways);
   app.add_option("--rendezvous", common.rendezvous, "Find peers there: ws://HOST:PORT/rendezvous; may be repeated")
       ->type_name("URL")
       ->check(valid(rendezvous::ServerUrl::parse))
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   app.add_option("--ice-server", common.ice_servers,
                  "Reach peers behind NATs with stun:HOST:PORT or turn:HOST:PORT,USER,CREDENTIAL; may be repeated")
       ->type_name("URL")
       ->check(valid([](const std::string& text) { return parse_ice_servers({text}); }))
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   app.add_option("--max-upload", common.max_upload, "Give peers at most this much a second: 500K, 2.5M, none")
       ->type_name("RATE")

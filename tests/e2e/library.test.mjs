@@ -36,6 +36,56 @@ for (const browser of ['chromium', 'firefox']) {
       return page;
     }
 
+    test('Progress tells from whom every byte came', async () => {
+      const page = await tab({ persist: false });
+      const seen = await page.evaluate(async (known) => {
+        const events = [];
+        const snapshots = [];
+        window.cdn.on('progress', (event) => {
+          events.push(event);
+          snapshots.push(window.cdn.transfers());
+        });
+        await window.cdn.download(known);
+        return { events, snapshots, after: window.cdn.transfers() };
+      }, node.roots[0].cid);
+      const last = seen.events.at(-1);
+      assert.equal(last.received, onNode.length);
+      assert.equal(last.total, onNode.length);
+      assert.equal(last.fromPeers + last.fromGateways + last.fromStore, last.verified);
+      assert.ok(last.verified >= onNode.length);
+      assert.equal(last.fromStore, 0);
+      assert.equal(last.duplicates, 0);
+      const shares = last.peers.reduce((sum, { bytes }) => sum + bytes, 0);
+      assert.equal(shares, last.fromPeers);
+      assert.ok(last.peers.every(({ peer }) => peer.length > 0));
+      assert.ok(last.averageRate > 0);
+      assert.deepEqual(seen.snapshots.at(-1), [last], 'the snapshot has the same fields');
+      assert.deepEqual(seen.after, []);
+    });
+
+    test('Limits hold, can be changed at any time, and are checked', async () => {
+      const [seeder, viewer] = [await tab({ maxUpload: 0, gateways: [] }), await tab({ gateways: [gateway.url] })];
+      const root = await seeder.evaluate(async (bytes) => window.cdn.upload(new Uint8Array(bytes)), [...file.subarray(0, 1000)]);
+      const refused = await download(viewer, root);
+      assert.match(refused.error, /gateway/, 'a peer that may not upload gives nothing');
+      await seeder.evaluate(() => window.cdn.setLimits({ maxUpload: 1_000_000 }));
+      assert.equal(await seeder.evaluate(() => window.cdn.limits.maxUpload), 1_000_000);
+      const given = await download(viewer, root);
+      assert.equal(given.size, 1000);
+      assert.deepEqual(Object.keys(given.sources), ['peer']);
+      for (const wrong of [{ maxUpload: -1 }, { maxDownload: 0 }, { uploadSlots: 1.5 }, { maxUpload: 'much' }]) {
+        const code = await seeder.evaluate((changes) => {
+          try {
+            window.cdn.setLimits(changes);
+            return 'accepted';
+          } catch (error) {
+            return error.code;
+          }
+        }, wrong);
+        assert.equal(code, 'malformed', JSON.stringify(wrong));
+      }
+    });
+
     test("The proposal's snippet runs as written", async () => {
       const page = await openTab(browser, node.http);
       await page.evaluate((known) => {

@@ -1,9 +1,10 @@
 import { CodioError, messageOf } from './error';
+import { changeLimits, defaultLimits, type Limits } from './limits';
 import { readBounded } from './read-bounded';
 
 export type Policy = 'p2p-first' | 'fastest' | 'gateway-only' | 'p2p-only';
 
-export interface CodioOptions {
+export interface CodioOptions extends Partial<Limits> {
   /** The node whose `/.well-known/codio` fills in what is not given here; default: the page's origin. */
   node?: string | URL;
   /** WebSocket URLs where peers meet, tried in order; `[]`: stay alone. */
@@ -43,6 +44,7 @@ export interface Configuration {
   storeBytes: number;
   maxPeers: number;
   gatewayTimeout: number;
+  limits: Limits;
 }
 
 /** The order is the ABI's. */
@@ -54,6 +56,8 @@ const descriptorTimeout = 10_000;
 export async function configure(options: CodioOptions, pageUrl: string): Promise<Configuration> {
   const policy = options.policy ?? 'p2p-first';
   if (!policies.includes(policy)) throw new CodioError('malformed', `no policy "${policy}": use ${policies.join(', ')}`);
+  const { maxUpload, maxDownload, uploadSlots } = options;
+  const limits = changeLimits(defaultLimits, { maxUpload, maxDownload, uploadSlots } as Partial<Limits>);
   let { rendezvous, gateways, iceServers } = options;
   let base = pageUrl;
   if (!rendezvous || !gateways) {
@@ -74,6 +78,7 @@ export async function configure(options: CodioOptions, pageUrl: string): Promise
     storeBytes: options.storeBytes ?? 512 * 1024 * 1024,
     maxPeers: options.maxPeers ?? 32,
     gatewayTimeout: options.gatewayTimeout ?? 10_000,
+    limits,
   };
 }
 

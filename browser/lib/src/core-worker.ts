@@ -8,6 +8,7 @@ import { codeIndex, Core, digest, Output } from './core';
 import { CodioError, messageOf } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
+import type { Limits } from './limits';
 import type { Command, Failure, Report, Totals } from './messages';
 import { openStore } from './open-store';
 
@@ -65,6 +66,7 @@ class CoreHost {
     this.#store = openStore(start.persist, start.storeBytes); // First: the browser opens it beside what follows.
     this.#core = new Core(start.module);
     this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
+    this.#setLimits(start.limits);
     this.#maxPeers = start.maxPeers;
     this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
     this.#report({ type: 'ready' });
@@ -83,6 +85,9 @@ class CoreHost {
         break;
       case 'cache':
         void this.#answerCache(command.request, command.clear);
+        break;
+      case 'limits':
+        this.#setLimits(command.limits);
         break;
       case 'consume':
         this.#withTransfer(command.request, (id) => abi.exchange_consume(this.#exchange, now, id, command.bytes));
@@ -107,6 +112,11 @@ class CoreHost {
         break;
     }
     this.#drain();
+  }
+
+  #setLimits({ maxUpload, maxDownload, uploadSlots }: Limits): void {
+    const [upload, download] = [maxUpload, maxDownload].map((rate) => (Number.isFinite(rate) ? rate : -1)) as [number, number];
+    this.#core.abi.exchange_set_limits(this.#exchange, performance.now(), upload, download, uploadSlots);
   }
 
   #withTransfer(request: number, call: (transfer: number) => void): void {
@@ -389,6 +399,9 @@ class CoreHost {
         });
         break;
       }
+      case Output.Progress:
+        this.#report({ type: 'progress', request, values: new Float64Array(core.bytes.slice().buffer) });
+        break;
       case Output.Finished:
       case Output.Failed:
         this.#forget(transfer);

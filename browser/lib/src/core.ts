@@ -17,6 +17,7 @@ export const enum Output {
   Received = 12,
   Finished = 13,
   Failed = 14,
+  Progress = 15,
 }
 
 /** The exports of src/wasm/abi.h; numbers are addresses, sizes, ids and milliseconds. */
@@ -29,6 +30,7 @@ interface Exports {
   cid_parse(text: number, size: number): number;
   exchange_new(policy: number, hasGateways: number): number;
   exchange_poll(exchange: number): number;
+  exchange_set_limits(exchange: number, now: number, upload: number, download: number, uploadSlots: number): void;
   exchange_download(
     exchange: number,
     now: number,

@@ -10,6 +10,7 @@ import { parseAddress } from './address';
 import type { CacheStats } from './block-store';
 import { configure, policies, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
+import { changeLimits, type Limits } from './limits';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer } from './peers';
 import { Rendezvous } from './rendezvous';
@@ -17,6 +18,7 @@ import { Rendezvous } from './rendezvous';
 export type { CacheStats } from './block-store';
 export type { CodioOptions, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
+export type { Limits } from './limits';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
@@ -34,12 +36,32 @@ export interface DownloadOptions extends StreamOptions {
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-export interface Progress {
+/** The same fields as Progress of the core (src/transfer/progress.h). Sizes in bytes, rates in bytes a second. */
+export interface Progress extends Details {
   /** The transfer's number in all events. */
   transfer: number;
-  /** Bytes handed over, of `total`. */
+  /** Handed over in order, of `total`. */
   received: number;
+  /** Of the file or range; 0 until its first block came. */
   total: number;
+}
+
+/** What the core tells of a transfer, several times a second. */
+interface Details {
+  /** Blocks from everywhere; inner nodes of the file too. */
+  verified: number;
+  fromStore: number;
+  fromPeers: number;
+  fromGateways: number;
+  /** Came for it and was not needed any more, or did not verify. */
+  duplicates: number;
+  /** From the network, lately; and since it began. */
+  rate: number;
+  averageRate: number;
+  /** Milliseconds until it ends at that rate, where that can be told. */
+  remaining: number | undefined;
+  /** Verified bytes of each peer, and the rate at which it sends lately. Peers that left are listed too. */
+  peers: { peer: string; bytes: number; rate: number }[];
 }
 
 /** Where a verified block came from. */
@@ -101,8 +123,21 @@ interface Sink {
   end(error?: unknown): void;
 }
 
+const noDetails: Details = {
+  verified: 0,
+  fromStore: 0,
+  fromPeers: 0,
+  fromGateways: 0,
+  duplicates: 0,
+  rate: 0,
+  averageRate: 0,
+  remaining: undefined,
+  peers: [],
+};
+
 interface Transfer {
   readonly request: number;
+  details: Details;
   readonly range: ByteRange | undefined;
   /** All below its root is asked for, and is here in the end. */
   whole: boolean;
@@ -160,6 +195,8 @@ export class CodioCDN {
   /** Sizes of finished downloads that others may have from us, oldest first. */
   readonly #seeded = new Map<string, number>();
   readonly #receivedFrom = new Map<string, number>();
+  /** Who gave us anything, by the number of the connection. */
+  readonly #names = new Map<number, string>();
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
   #totals: Totals = [0, 0, 0, 0];
   #lastRequest = 0;
@@ -196,7 +233,7 @@ export class CodioCDN {
           fail(messageOf(cause), { cause });
         }
       };
-      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
+      const { limits, gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
       const start: Command = {
         type: 'start',
         module: module as WebAssembly.Module,
@@ -206,6 +243,7 @@ export class CodioCDN {
         persist,
         storeBytes,
         maxPeers,
+        limits,
       };
       try {
         worker.postMessage(start);
@@ -328,6 +366,22 @@ export class CodioCDN {
     return this.getPeers();
   }
 
+  /** How far every active transfer is. */
+  transfers(): Progress[] {
+    return [...this.#transfers.values()].map(progressOf);
+  }
+
+  get limits(): Limits {
+    return this.#configuration.limits;
+  }
+
+  /** Changes those limits that are given, from now on. */
+  setLimits(changes: Partial<Limits>): void {
+    const limits = changeLimits(this.#configuration.limits, changes);
+    this.#configuration.limits = limits;
+    this.#tell({ type: 'limits', limits });
+  }
+
   stats(): Stats {
     const [downloadedFromPeers, downloadedFromGateways, uploaded, duplicates] = this.#totals;
     return {
@@ -359,6 +413,7 @@ export class CodioCDN {
     const { signal, range } = options;
     const transfer: Transfer = {
       request: ++this.#lastRequest,
+      details: noDetails,
       range,
       whole: false,
       sink,
@@ -504,16 +559,31 @@ export class CodioCDN {
         transfer.sink.data(report.offset, report.bytes);
         this.#emit('progress', progressOf(transfer));
         break;
+      case 'progress':
+        transfer.details = this.#details(report.values);
+        this.#emit('progress', progressOf(transfer));
+        break;
       case 'ended':
         this.#end(transfer, report.error && new CodioError(report.error.code, report.error.message));
         break;
     }
   }
 
+  #details([, , verified = 0, fromStore = 0, fromPeers = 0, fromGateways = 0, ...more]: Float64Array): Details {
+    const [duplicates = 0, rate = 0, averageRate = 0, left = -1, ...shares] = more;
+    const peers: Details['peers'] = [];
+    for (let at = 0; at < shares.length; at += 3) {
+      const [number = 0, bytes = 0, peerRate = 0] = shares.slice(at, at + 3);
+      peers.push({ peer: this.#names.get(number) ?? '', bytes, rate: peerRate });
+    }
+    const remaining = left < 0 ? undefined : left;
+    return { verified, fromStore, fromPeers, fromGateways, duplicates, rate, averageRate, remaining, peers };
+  }
+
   #source(number: number, gateway: string, bytes: number): Source {
     if (gateway !== '') return { kind: 'gateway', url: gateway };
     if (number === 0) return { kind: 'store' };
-    const peer = this.#peers.get(number)?.id ?? 'gone';
+    const peer = this.#names.get(number) ?? 'gone';
     this.#receivedFrom.set(peer, (this.#receivedFrom.get(peer) ?? 0) + bytes);
     return { kind: 'peer', peer };
   }
@@ -553,6 +623,7 @@ export class CodioCDN {
     if (!peer) return;
     if (report.type === 'open') {
       this.#peers.handleOpen(peer.number);
+      this.#names.set(peer.number, peer.id);
       this.#emit('peer-connected', { peer: peer.id });
       for (const transfer of this.#transfers.values()) {
         if (!transfer.connecting.delete(peer)) continue;
@@ -605,8 +676,8 @@ function isOffset(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-function progressOf({ request, received, total }: Transfer): Progress {
-  return { transfer: request, received, total };
+function progressOf({ request, received, total, details }: Transfer): Progress {
+  return { transfer: request, received, total, ...details };
 }
 
 function startWorker(url: URL): Worker {

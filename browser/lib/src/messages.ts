@@ -1,5 +1,6 @@
 import type { CacheStats } from './block-store';
 import type { ErrorCode } from './error';
+import type { Limits } from './limits';
 
 /** From the page to its core worker. A `request` is the page's number for a transfer or whatever else it waits for. */
 export type Command =
@@ -12,7 +13,9 @@ export type Command =
       persist: boolean;
       storeBytes: number;
       maxPeers: number;
+      limits: Limits;
     }
+  | { type: 'limits'; limits: Limits }
   | { type: 'download'; request: number; cid: string; path: string; begin: number; end: number }
   | { type: 'consume'; request: number; bytes: number }
   | { type: 'cancel'; request: number }
@@ -30,6 +33,8 @@ export type Report =
   | { type: 'find'; request: number; root: string }
   | { type: 'entity'; request: number; size: number }
   | { type: 'data'; request: number; offset: number; bytes: Uint8Array<ArrayBuffer> }
+  /** As the ABI's kProgress has it. */
+  | { type: 'progress'; request: number; values: Float64Array }
   | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
   | { type: 'ended'; request: number; error?: Failure }
   | { type: 'answer'; request: number; answer: string | CacheStats }
