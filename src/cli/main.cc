@@ -58,7 +58,11 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
   auto* gateways = app.add_option("--gateway", common.gateways,
                                   "Fetch what no peer has from this gateway; repeat it for others to fall back to "
                                   "(default: https://ipfs.io/ipfs/)");
-  gateways->type_name("URL")->check(valid(gateway::parse_gateway_url))->expected(1)->allow_extra_args(false)->take_all();
+  gateways->type_name("URL")
+      ->check(valid(gateway::parse_gateway_url))
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
   app.add_flag("--no-gateway", common.no_gateway, "Ask no gateway")->excludes(gateways);
   app.add_option("--rendezvous", common.rendezvous, "Find peers there: ws://HOST:PORT/rendezvous; may be repeated")
       ->type_name("URL")

@@ -435,7 +435,16 @@ std::vector<const Scheduler::Cid*> Scheduler::queued() const {
       return entry.first != kGateway && is_candidate(block, entry.first, entry.second);
     }));
   };
-  std::stable_sort(result.begin(), result.end(), [&](const Cid* a, const Cid* b) { return rarity(a) < rarity(b); });
+  // A stable sort by insertion: nearly all are equal, and the one of the library is more to download.
+  std::vector<std::size_t> rarities;
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const std::size_t own = rarity(result[i]);
+    const auto place = std::upper_bound(rarities.begin(), rarities.end(), own);
+    const auto at = place - rarities.begin();
+    std::rotate(result.begin() + at, result.begin() + static_cast<std::ptrdiff_t>(i),
+                result.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    rarities.insert(place, own);
+  }
   return result;
 }
 
