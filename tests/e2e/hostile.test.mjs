@@ -54,7 +54,7 @@ for (const browser of ['chromium', 'firefox']) {
 }
 
 test('A liar is dropped, told why, and not connected again', { skip: skipWithout('chromium') }, async () => {
-  const bytes = pseudoRandom(1, 3_000_000);
+  const bytes = pseudoRandom(1, 12_000_000);
   const { cid } = buildFile(bytes);
   const hostile = await openTab('chromium', node.http);
   await startHostilePeer(hostile, cid, 'lies');

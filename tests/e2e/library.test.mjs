@@ -65,7 +65,7 @@ for (const browser of ['chromium', 'firefox']) {
 
     test('Limits hold, can be changed at any time, and are checked', async () => {
       const [seeder, viewer] = [await tab({ maxUpload: 0, gateways: [] }), await tab({ gateways: [gateway.url] })];
-      const root = await seeder.evaluate(async (bytes) => window.cdn.upload(new Uint8Array(bytes)), [...file.subarray(0, 1000)]);
+      const root = await seeder.evaluate(async (bytes) => window.cdn.upload(new Uint8Array(bytes)), [...randomBytes(1000)]);
       const refused = await download(viewer, root);
       assert.match(refused.error, /gateway/, 'a peer that may not upload gives nothing');
       await seeder.evaluate(() => window.cdn.setLimits({ maxUpload: 1_000_000 }));

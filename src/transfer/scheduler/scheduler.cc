@@ -355,9 +355,12 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     if (!chosen) continue;
     const Seconds others = soonest + ahead / total_rate;
     const double factor = is_end_game(block) ? 1.0 : kLateness;
-    const bool soon_enough = soonest_with_room <= factor * others + to_seconds(milliseconds(20));
+    // One that has shown nothing yet gets a block to show.
+    const Source& source = sources_.at(*chosen);
+    const bool is_trial = chosen != kGateway && !source.has_given && source.asked.empty();
+    const bool soon_enough = is_trial || soonest_with_room <= factor * others + to_seconds(milliseconds(20));
     const bool helps =
-        block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, sources_.at(*chosen), false);
+        block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, source, false);
     if (soon_enough && helps) return assign(now, *cid, block, *chosen);
     ahead += block_size_;
   }
