@@ -46,6 +46,7 @@ void Sender::handle_credit(std::uint64_t limit) { credit_ = std::max(credit_, li
 
 std::vector<wire::WantId> Sender::drop_blocks() {
   std::vector<wire::WantId> ids;
+  ids.reserve(jobs_.size());
   for (const Job& job : jobs_) ids.push_back(job.id);
   handle_cancel(ids);
   return ids;

@@ -47,7 +47,7 @@ class TokenBucket {
 
  private:
   void fill(Time now) {
-    const double rate = static_cast<double>(*rate_);
+    const auto rate = static_cast<double>(*rate_);
     const double burst = std::max(rate, static_cast<double>(4 * kPiece));
     const double elapsed = std::chrono::duration<double>(now - filled_at_.value_or(now)).count();
     tokens_ = std::min(tokens_ + rate * elapsed, burst);
