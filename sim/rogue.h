@@ -22,7 +22,6 @@ enum class Conduct : std::uint8_t {
   kMute,         ///< Says that it has what it is asked for, and gives nothing.
   kDripping,     ///< One byte a second.
   kBusy,         ///< Answers busy, for ever.
-  kUnfinished,   ///< Begins every block and ends none.
   kFlooding,     ///< Serves nothing, and sends all that costs a receiver work: wants, cancels, answers, unknown frames.
   kGreedy,       ///< Serves, and wants more than the protocol lets it want.
   kUnreachable,  ///< Was found, but no connection to it ever opens.
@@ -38,6 +37,7 @@ enum class Conduct : std::uint8_t {
   kRepeating,    ///< Sends a block again that has come.
   kGapped,       ///< Leaves out bytes in the middle of a block.
   kReusing,      ///< Uses a want's id twice.
+  kUnfinished,   ///< Begins every block that is wanted and ends none.
   kGarbled,      ///< Sends what cannot be decoded.
 };
 

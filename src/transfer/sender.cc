@@ -8,8 +8,8 @@ namespace {
 
 /// A chunk smaller than this waits for more credit, unless it ends its block.
 constexpr std::uint64_t kSmallestChunk = 8 * 1024;
-/// Frames are small until this much was sent, or the first would take seconds on a slow path, in which nothing comes and
-/// the peer seems to be gone. Then the receiver's grants decide.
+/// Frames are small until this much was sent, or the first would take seconds on a slow path, in which nothing comes
+/// and the peer seems to be gone. Then the receiver's grants decide.
 constexpr std::uint64_t kSmallFramesUntil = 256 * 1024;
 
 }  // namespace

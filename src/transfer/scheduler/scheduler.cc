@@ -30,8 +30,8 @@ constexpr std::uint64_t kSmallestSample = 16 * 1024;
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
 /// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
-/// worth a message; and by more if it is on its way: then all of it may come twice, and only whoever has nothing else to
-/// do is asked, or anyone if a reader waits for it.
+/// worth a message; and by more if it is on its way: then all of it may come twice, and only whoever has nothing else
+/// to do is asked, or anyone if a reader waits for it.
 constexpr double kLateness = 2;
 constexpr double kLeastGain = 0.1;
 constexpr double kLeastGainOnItsWay = 2;
@@ -350,7 +350,8 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     const Seconds others = soonest + ahead / total_rate;
     const double factor = is_end_game(block) ? 1.0 : kLateness;
     const bool soon_enough = soonest_with_room <= factor * others + to_seconds(milliseconds(20));
-    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, sources_.at(*chosen), false);
+    const bool helps =
+        block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, sources_.at(*chosen), false);
     if (soon_enough && helps) return assign(now, *cid, block, *chosen);
     ahead += block_size_;
   }
@@ -572,7 +573,8 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
   Assignment assignment{cid, to_peer(id)};
   // Where it waits its turn it is taken back; where it is on its way, or a silent source may yet answer, it is not.
   for (const Request& request : block.requests) {
-    if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now) continue;
+    if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now)
+      continue;
     assignment.instead_of = request.source;
   }
   if (assignment.instead_of) {

@@ -237,9 +237,9 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicates_ = 0;  ///< Bytes that came …
-  double risked_ = 0;      ///< … and that may come of blocks asked twice.
-  std::size_t lacking_ = 0;     ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
+  double duplicates_ = 0;    ///< Bytes that came …
+  double risked_ = 0;        ///< … and that may come of blocks asked twice.
+  std::size_t lacking_ = 0;  ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
   Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;
