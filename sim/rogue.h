@@ -30,6 +30,7 @@ enum class Conduct : std::uint8_t {
   kFickle,     ///< Sends other bytes one time in eight.
   kConfusing,  ///< Sends the bytes of another block of the same file.
   // Breaks the protocol: found out at once.
+  kUnfinished,   ///< Begins every block and ends none.
   kOversized,    ///< Sends a frame larger than is allowed.
   kEarly,        ///< Speaks before HELLO.
   kGreetsTwice,  ///< Says HELLO again.

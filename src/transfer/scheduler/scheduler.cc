@@ -38,6 +38,8 @@ constexpr double kLeastGainOnItsWay = 2;
 constexpr Duration kReadersPatience = seconds(1);
 /// What is not expected from one that may have gone, if there is another.
 constexpr double kSuspicion = 2;
+/// And from one that has not given a byte yet.
+constexpr double kDoubt = 0.3;
 /// Whoever has nothing else to do helps where that gains more than the error of an estimate …
 constexpr double kIdleLateness = 1.25;
 /// … and while duplicates are below this share of what has come.
@@ -56,7 +58,7 @@ constexpr Duration kLongestSilence = seconds(5);
 constexpr std::uint32_t kMaxLacksInARow = 32;
 /// Blocks at the head of the queue that are matched with sources at a time.
 constexpr std::size_t kLookAhead = 128;
-/// Sources that one block is asked of at a time.
+/// Sources that one block is asked of at a time; then another one takes the place of the least promising.
 constexpr std::size_t kMaxRequests = 3;
 
 constexpr double kEndless = std::numeric_limits<double>::infinity();
@@ -175,6 +177,7 @@ void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_
   source.avoid_for = {};
   source.lacks_in_a_row = 0;
   source.suspect = false;
+  source.has_given = true;
   if (const auto block = blocks_.find(cid); block != blocks_.end()) {
     for (Request& request : block->second.requests) {
       if (request.source != peer) continue;
@@ -276,6 +279,7 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
       const Duration took = now - request->asked_at;
       Source& gateway = sources_.at(kGateway);
       gateway.round_trip = gateway.round_trip == Duration(0) ? took / 2 : std::min(gateway.round_trip, took / 2);
+      gateway.has_given = true;
       // A small one tells of its delay only.
       if (size >= kSmallestSample) {
         if (!gateway.sample_begin) gateway.sample_begin = request->asked_at;
@@ -373,7 +377,7 @@ std::optional<Scheduler::Assignment> Scheduler::assign_again(Time now, bool with
     const Cid* latest = nullptr;
     Seconds latest_due = 0;
     for (const auto& [cid, block] : blocks_) {
-      if (block.arrived || block.requests.empty() || block.requests.size() >= kMaxRequests) continue;
+      if (block.arrived || block.requests.empty()) continue;
       if (due(block) <= latest_due || !is_worth_asking(now, block, source, true)) continue;
       if (!may_ask(now, block, id, source)) continue;
       latest = &cid;
@@ -530,8 +534,8 @@ double Scheduler::rate_of(Time now, const Source& source) const {
 }
 
 Scheduler::Seconds Scheduler::finish(Time now, const Source& source) const {
-  return (source.owed + block_size_) / rate_of(now, source) + to_seconds(source.round_trip) +
-         (source.suspect ? kSuspicion : 0);
+  const Seconds doubt = source.suspect ? kSuspicion : source.has_given ? 0 : kDoubt;
+  return (source.owed + block_size_) / rate_of(now, source) + to_seconds(source.round_trip) + doubt;
 }
 
 double Scheduler::left(const Request& request) {
@@ -552,7 +556,7 @@ void Scheduler::estimate(Time now) {
       request.suspect = source.suspect;
       // What has been awaited for long will not come at once.
       const Seconds due_in = std::max(bytes / rate + to_seconds(way), to_seconds(silence(now, source)));
-      request.due = now < source.avoided_until ? kEndless : due_in;
+      request.due = silence(now, source) >= kLongestSilence ? kEndless : due_in;
     }
   }
 }
@@ -576,6 +580,14 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
     if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now)
       continue;
     assignment.instead_of = request.source;
+  }
+  if (!assignment.instead_of && block.requests.size() == kMaxRequests) {
+    Seconds latest = -1;
+    for (const Request& request : block.requests) {
+      if (request.source == kGateway || request.due <= latest) continue;
+      latest = request.due;
+      assignment.instead_of = request.source;
+    }
   }
   if (assignment.instead_of) {
     drop_request(cid, block, *assignment.instead_of);
@@ -645,7 +657,7 @@ void Scheduler::check(Time now) {
     const Source* soonest = nullptr;
     bool gateway_helps = false;
     for (const auto& [id, source] : sources_) {
-      if (block.requests.size() >= kMaxRequests || !may_ask(now, block, id, source)) continue;
+      if (!may_ask(now, block, id, source)) continue;
       if (soonest == nullptr || finish(now, source) < finish(now, *soonest)) soonest = &source;
       gateway_helps = gateway_helps || id == kGateway;
     }
@@ -663,10 +675,11 @@ Duration Scheduler::silence(Time now, const Source& source) {
 /// Leaves alone who owes blocks and is silent.
 void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
-    if (now < source.avoided_until) continue;
-    if (id != kGateway && silence(now, source) >= options_.gateway_deadline) source.suspect = true;
+    // A gateway's client bounds its own silence.
+    if (id == kGateway || now < source.avoided_until) continue;
+    if (silence(now, source) >= options_.gateway_deadline) source.suspect = true;
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
-    if (silence(now, source) < std::max(id == kGateway ? kLongestSilence : kShortestSilence, forgiven)) continue;
+    if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
     source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
     source.avoided_until = now + source.avoid_for;
   }

@@ -170,7 +170,8 @@ class Scheduler {
     /// It was silent or busy: not asked before this time, twice as long each time until a byte comes.
     Time avoided_until{};
     Duration avoid_for{};
-    bool suspect = false;  ///< Silent for longer than the deadline, and no byte since.
+    bool has_given = false;  ///< Any byte.
+    bool suspect = false;    ///< Silent for longer than the deadline, and no byte since.
     std::uint32_t lacks_in_a_row = 0;
     std::set<TransferId> provides;
   };
