@@ -38,7 +38,6 @@ enum class Conduct : std::uint8_t {
   kRepeating,    ///< Sends a block again that has come.
   kGapped,       ///< Leaves out bytes in the middle of a block.
   kReusing,      ///< Uses a want's id twice.
-  kUnfinished,   ///< Begins every block that is wanted and ends none.
   kGarbled,      ///< Sends what cannot be decoded.
 };
 
