@@ -291,7 +291,9 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
   block.arrived = true;
   queue_.erase(block.rank);
   arrived_bytes_ += size;
-  block_size_ = 0.8 * block_size_ + 0.2 * static_cast<double>(size);
+  // The first block that is no mere node tells more than the guess before it.
+  const bool is_first = arrived_bytes_ - size < kSmallestSample && size >= kSmallestSample;
+  block_size_ = is_first ? static_cast<double>(size) : 0.8 * block_size_ + 0.2 * static_cast<double>(size);
   changed_ = true;
 }
 
@@ -551,7 +553,7 @@ void Scheduler::estimate(Time now) {
       Request& request = *std::find_if(block.requests.begin(), block.requests.end(),
                                        [source_id = id](const Request& one) { return one.source == source_id; });
       request.on_its_way = request.received > 0 || bytes < static_cast<double>(source.credit);
-      bytes += left(request);
+      bytes += request.received > 0 ? left(request) : std::min(request.expected, block_size_);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.suspect = source.suspect;
       // What has been awaited for long will not come at once.
@@ -677,8 +679,8 @@ void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
     // A gateway's client bounds its own silence.
     if (id == kGateway || now < source.avoided_until) continue;
-    if (silence(now, source) >= options_.gateway_deadline) source.suspect = true;
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
+    if (silence(now, source) >= std::max(options_.gateway_deadline, forgiven)) source.suspect = true;
     if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;
     source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
     source.avoided_until = now + source.avoid_for;
