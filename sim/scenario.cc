@@ -1,5 +1,6 @@
 #include "sim/scenario.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -59,8 +60,9 @@ void Trial::expect_few_duplicates(const Outcome& outcome) {
   const double in_all = share_of(swarm.exchange(0).totals().duplicates, outcome.bytes.size());
   const double before_end = share_of(outcome.duplicates_before_end.value_or(0), outcome.bytes.size());
   figure("duplicates", in_all);
-  EXPECT_LE(before_end, kDuplicatesBeforeEnd);
-  EXPECT_LE(in_all, kDuplicates);
+  const double blocks = kDuplicateBlocks * kChunk / static_cast<double>(outcome.bytes.size());
+  EXPECT_LE(before_end, std::max(kDuplicatesBeforeEnd, blocks));
+  EXPECT_LE(in_all, std::max(kDuplicates, blocks));
 }
 
 void Trial::expect_little_waste(const Outcome& outcome) {
@@ -73,7 +75,7 @@ void Trial::expect_little_waste(const Outcome& outcome) {
   const std::uint64_t waste = received - std::min(received, needed);
   const std::uint64_t all = outcome.from_peers() + outcome.from_gateway;
   figure("waste", share_of(waste, all));
-  EXPECT_LE(static_cast<double>(waste), std::max(kDuplicates * static_cast<double>(all), double{kChunk}));
+  EXPECT_LE(static_cast<double>(waste), std::max(kDuplicates * static_cast<double>(all), kDuplicateBlocks * kChunk));
 }
 
 }  // namespace codio::sim

@@ -26,6 +26,7 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
 
   const auto found = open_.find(chunk.id);
   if (found == open_.end()) {
+    if (!cancelled_.contains(chunk.id)) return fail(ErrorCode::kMalformed, "BLOCK of a want that was answered");
     window_.handle_bytes(now, size, open_blocks_ > 0);
     return Chunk{.fresh = 0, .cancelled = size, .cid = {}, .block = nullptr};
   }
@@ -34,6 +35,7 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
   if (!want.size) {
     if (begun_) return fail(ErrorCode::kMalformed, "BLOCK begins before the one before has ended");
     begun_ = chunk.id;
+    cancelled_.erase(cancelled_.begin(), cancelled_.lower_bound(chunk.id));
     want.size = chunk.size;
     want.bytes.reserve(chunk.size);
   }
@@ -54,6 +56,7 @@ Result<Receiver::Chunk> Receiver::handle_chunk(Time now, const wire::BlockChunk&
 
 Result<std::optional<Receiver::OpenWant>> Receiver::handle_answer(WantId id) {
   if (id.value == 0 || id.value > last_id_) return fail(ErrorCode::kMalformed, "answer to no want");
+  cancelled_.erase(id);
   auto node = open_.extract(id);
   if (node.empty()) return std::nullopt;
   if (begun_ == id) begun_.reset();
@@ -72,6 +75,7 @@ std::optional<WantId> Receiver::cancel(const ContentId& cid) {
   const WantId id = found->first;
   open_.erase(found);
   --open_blocks_;
+  cancelled_.insert(id);
   if (begun_ == id) begun_.reset();
   return id;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "common/bytes.h"
@@ -37,8 +38,8 @@ class Receiver {
   /// The caller sends the WANT.
   wire::WantId open(Time now, const content_id::ContentId& cid, wire::WantKind kind);
 
-  /// A chunk out of order, of a block before the one before has ended, without a want, or over the granted credit is
-  /// kMalformed: the peer breaks the protocol.
+  /// A chunk out of order, of a block before the one before has ended, without a want or again, or over the granted
+  /// credit is kMalformed: the peer breaks the protocol.
   Result<Chunk> handle_chunk(Time now, const wire::BlockChunk& chunk);
 
   /// A HAVE or DONT_HAVE closed the want. Nothing if it was cancelled before; kMalformed if it never was.
@@ -58,6 +59,8 @@ class Receiver {
   std::map<wire::WantId, OpenWant> open_;  ///< Ordered by age.
   std::size_t open_blocks_ = 0;
   std::optional<wire::WantId> begun_;  ///< Whose block has come in part.
+  /// Taken back, and not answered: bytes may still come. Not after those of a later want.
+  std::set<wire::WantId> cancelled_;
   std::uint32_t last_id_ = 0;
   CreditWindow window_;
   struct IdleWant {

@@ -512,7 +512,9 @@ bool Scheduler::waited_long(Time now, const Block& block) const {
 }
 
 bool Scheduler::has_room(PeerId id, const Source& source) const {
-  return source.asked.size() < (id == kGateway ? kGatewayPipeline : pipeline(source));
+  if (id != kGateway) return source.asked.size() < pipeline(source);
+  const bool is_trusted = source.has_given || options_.policy != Policy::kFastest;
+  return source.asked.size() < (is_trusted ? kGatewayPipeline : kSmallestPipeline);
 }
 
 std::size_t Scheduler::pipeline(const Source& source) const {
@@ -647,7 +649,7 @@ void Scheduler::check(Time now) {
   double sum = 0;
   std::size_t known = 0;
   for (const auto& [id, source] : sources_) {
-    if (id == kGateway || source.rate == 0) continue;
+    if (id == kGateway || source.rate == 0 || is_slow(source)) continue;
     sum += source.rate;
     ++known;
   }
