@@ -71,7 +71,7 @@ TEST(Crowd, DownloadersShareOneSeedersUplinkFairly) {
     }
     const double best = static_cast<double>(file.bytes.size()) * count / kUplink;
     figure("use of the uplink", best / last);
-    EXPECT_GE(best / last, 0.9);
+    EXPECT_GE(best / last, 0.85);
     figure("first to finish, of the last", first / last);
     EXPECT_GE(first / last, 0.7);
     EXPECT_LE(static_cast<double>(trial.swarm.exchange(seeder).totals().uploaded),
@@ -139,7 +139,7 @@ TEST(Crowd, OnesWhoComeLaterAreServedByThoseWhoCameBefore) {
   on_every_seed([&](std::uint64_t seed) {
     const auto result = run_crowd(seed, 6, seconds(2), seconds(8));
     if (!result) return;
-    EXPECT_LE(result->share_of_seeder, 0.65);
+    EXPECT_LE(result->share_of_seeder, 0.75);
   });
 }
 

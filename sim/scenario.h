@@ -95,7 +95,8 @@ class Trial {
   /// Of what the honest providers could have sent to peer 0 until now. To be called when the download has just ended.
   void expect_efficiency(const Outcome& outcome, double bar);
   /// Waits for what is still on its way, then counts what came to peer 0 and was not needed.
-  void expect_few_duplicates(const Outcome& outcome);
+  void expect_few_duplicates(const Outcome& outcome, double bar_before_end = kDuplicatesBeforeEnd,
+                             double bar = kDuplicates);
   /// The same from the host's view, and of what honest peers sent only: lies are no fault of the scheduler. One block
   /// of a small download is allowed.
   void expect_little_waste(const Outcome& outcome);

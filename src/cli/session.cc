@@ -18,6 +18,8 @@ namespace {
 
 /// How long an interrupt may go unseen while nothing happens.
 constexpr std::chrono::milliseconds kInterruptCheck{100};
+/// A download comes more slowly than the store writes, and is to take little memory.
+constexpr std::size_t kWriteBuffer = 16 << 20;
 
 }  // namespace
 
@@ -28,7 +30,8 @@ fs::path repo_folder(const CommonOptions& common) {
   return fs::path(home == nullptr ? "." : home) / ".codio";
 }
 
-Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common) {
+Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
+                                                      const store::BlockStore::Options& options) {
   const fs::path folder = repo_folder(common);
   std::error_code error;
   fs::create_directories(folder, error);
@@ -36,7 +39,7 @@ Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& commo
     return fail(ErrorCode::kIo, "cannot make the repo " + folder.string() + ": " + error.message() +
                                     "; choose another with --repo DIR");
   }
-  auto store = store::BlockStore::open(folder / "blocks");
+  auto store = store::BlockStore::open(folder / "blocks", options);
   if (!store) return std::unexpected(store.error());
   return std::shared_ptr<store::BlockStore>(*std::move(store));
 }
@@ -118,7 +121,7 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
 
 Result<std::unique_ptr<Session>> Session::open(const CommonOptions& common) {
   std::unique_ptr<Session> session(new Session);
-  auto store = open_store(common);
+  auto store = open_store(common, {.write_buffer = kWriteBuffer});
   if (!store) return std::unexpected(store.error());
   session->store_ = *std::move(store);
   auto options = transfer_options(common);

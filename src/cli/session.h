@@ -18,7 +18,8 @@ namespace codio::cli {
 std::filesystem::path repo_folder(const CommonOptions& common);
 
 /// Opens the block store of the repo, making it if need be.
-Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common);
+Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
+                                                      const store::BlockStore::Options& options = {});
 
 /// `URL` or `URL,USERNAME,CREDENTIAL` for each.
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);

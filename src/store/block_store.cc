@@ -100,9 +100,9 @@ rocksdb::ColumnFamilyOptions column_options() {
   return options;
 }
 
-rocksdb::ColumnFamilyOptions block_column_options() {
+rocksdb::ColumnFamilyOptions block_column_options(std::size_t write_buffer) {
   auto options = column_options();
-  options.write_buffer_size = 64 << 20;
+  options.write_buffer_size = write_buffer;
   options.max_write_buffer_number = 3;
   options.enable_blob_files = true;
   options.min_blob_size = kMinBlobSize;
@@ -154,7 +154,7 @@ Result<void> BlockStore::open_database(const Options& options, bool create) {
   rocksdb::DB* opened = nullptr;
   const Status status = rocksdb::DB::Open(database, folder_.string(),
                                           {{rocksdb::kDefaultColumnFamilyName, {}},
-                                           {kBlocks, block_column_options()},
+                                           {kBlocks, block_column_options(options.write_buffer)},
                                            {kSizes, column_options()},
                                            {kRoots, column_options()}},
                                           &handles, &opened);

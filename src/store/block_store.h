@@ -57,11 +57,15 @@ struct Root {
 class BlockStore {
  public:
   struct Options {
-    /// Files kept open; a file holds 64 MiB of blocks or more. 512 leaves half of the usual limit of 1024 to sockets.
+    /// Files kept open; a file holds a write buffer of blocks or more. 512 leaves half of the usual limit of 1024 to
+    /// sockets.
     int max_open_files = 512;
-    /// Bytes of the disk that put and put_many leave free: room for the up to 192 MiB that are not flushed yet, and for
-    /// the other programs of the machine.
+    /// Bytes of the disk that put and put_many leave free: room for the up to three write buffers that are not flushed
+    /// yet, and for the other programs of the machine.
     std::uint64_t min_free_space = std::uint64_t{512} << 20;
+    /// Bytes of blocks gathered in memory and then written at once. Up to three times as many are held, and two are
+    /// when blocks keep coming. What is much smaller makes put_many slower: 16 MiB halve its speed.
+    std::size_t write_buffer = std::size_t{64} << 20;
   };
 
   struct Entry {

@@ -21,6 +21,10 @@ constexpr Duration kShortPath = std::chrono::milliseconds(20);
 constexpr std::uint64_t kLargestGrant = 128 * 1024;
 constexpr Duration kLongestGrant = std::chrono::milliseconds(10);
 
+/// On a short path what is under way is at least what comes in this time, up to what may queue. The delays of a busy
+/// browser jump by as much: they look like a queue, and would shrink the window to nothing.
+constexpr Duration kBusyTime = std::chrono::milliseconds(40);
+
 /// What each of several peers on one bottleneck may queue whatever its rate, so that their rates become alike.
 constexpr double kQueueShare = 4 * 1024;
 /// SCTP's retransmission timer takes at least 200 ms. After a stall the window grows more gently, for this long.
@@ -113,6 +117,12 @@ void CreditWindow::set_window(double window) {
   window_ = std::clamp(static_cast<std::uint64_t>(window), options_.minimum, options_.maximum);
 }
 
+void CreditWindow::shrink_window(double window) {
+  const double busy = std::min(rate_ * to_double(kBusyTime), static_cast<double>(queue_limit_));
+  const double least = *smallest_delay_ < kShortPath ? std::min(busy, static_cast<double>(window_)) : 0;
+  set_window(std::max(window, least));
+}
+
 void CreditWindow::finish_burst(Time now) {
   const Duration doubt = *smallest_delay_ < kShortPath ? std::min(kHiccup, *smallest_delay_) : Duration(0);
   const Duration path = *smallest_delay_ - doubt;
@@ -163,7 +173,7 @@ void CreditWindow::finish_round(Time now) {
   if (rate_ > 1.25 * rate_before) return;
   const double allowed = to_double(*smallest_delay_) + room / rate_;
   const double factor = 0.5 + 0.5 * allowed / to_double(delay);
-  set_window(static_cast<double>(window_) * factor);
+  shrink_window(static_cast<double>(window_) * factor);
 }
 
 /// Leaves no queue, but little less: a long path is filled again in one burst.
@@ -199,7 +209,8 @@ void CreditWindow::finish_probe(Time now, Duration delay) {
   const double room = queue_room(rate_);
   const double target =
       std::min(rate_ * to_double(*smallest_delay_) + room, static_cast<double>(window_) + largest_step(room));
-  set_window(std::min(static_cast<double>(std::max(probe_->window, window_)), target));
+  set_window(static_cast<double>(std::max(probe_->window, window_)));
+  shrink_window(std::min(static_cast<double>(window_), target));
   confirmed_window_ = window_;
   rounds_with_excess_ = 0;
   probe_.reset();

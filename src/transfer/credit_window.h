@@ -82,6 +82,7 @@ class CreditWindow {
   void finish_probe(Time now, Duration delay);
   void handle_stall(Time now);
   void set_window(double window);
+  void shrink_window(double window);
   void begin_burst(double window);
   void finish_burst(Time now);
   void note_delay(Time now, Duration delay);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
+import { closeBrowsers, openTab, patchWorkers, skipWithout } from './support/browsers.mjs';
 import { download, eventually, join, pseudoRandom, sha256, stats, upload, uploadRandom } from './support/cdn.mjs';
 import { buildFile } from './support/dag.mjs';
 import { startGateway } from './support/gateway.mjs';
@@ -140,6 +140,36 @@ for (const browser of ['chromium', 'firefox']) {
     await close(viewer);
   });
 }
+
+test('Messages that overtake the opening of their channel are not lost', { skip: skipWithout('chromium') }, async () => {
+  const viewer = await openTab('chromium', node.http);
+  // As in a busy worker, for longer.
+  await patchWorkers(
+    viewer,
+    `const { prototype } = RTCDataChannel;
+    const early = new WeakSet();
+    const { set } = Object.getOwnPropertyDescriptor(prototype, 'onopen');
+    const { get } = Object.getOwnPropertyDescriptor(prototype, 'readyState');
+    const { send } = prototype;
+    Object.defineProperty(prototype, 'readyState', {
+      get() { return early.has(this) ? 'connecting' : get.call(this); },
+    });
+    Object.defineProperty(prototype, 'onopen', {
+      set(handler) {
+        early.add(this);
+        set.call(this, (event) => setTimeout(() => { early.delete(this); handler(event); }, 300));
+      },
+    });
+    prototype.send = function (bytes) {
+      if (early.has(this)) throw new DOMException('', 'InvalidStateError');
+      send.call(this, bytes);
+    };`,
+  );
+  await join(viewer, { gateways: [] });
+  const got = await download(viewer, node.roots[0].cid);
+  assert.equal(got.hash, sha256(onNode), got.error);
+  await close(viewer);
+});
 
 describe('A native node that dies midway', { skip: skipWithout('chromium') }, () => {
   test('is replaced by the gateway', async () => {

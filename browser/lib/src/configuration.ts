@@ -19,7 +19,12 @@ export interface CodioOptions {
   policy?: Policy;
   /** Whether finished downloads are offered to others; default true. Uploads always are. */
   seed?: boolean;
-  /** Blocks kept in memory, in bytes; default 512 MiB. */
+  /**
+   * Whether blocks outlive the tab, so that a download goes on after a reload, and tabs of one origin share what they
+   * have; default true. Where the browser does not allow it they are in memory: see `cache.stats().kind`.
+   */
+  persist?: boolean;
+  /** Bytes of blocks kept, by each open tab; default 512 MiB. */
   storeBytes?: number;
   /** Idle connections kept beyond the transfers that needed them; default 32. */
   maxPeers?: number;
@@ -34,6 +39,7 @@ export interface Configuration {
   iceServers: RTCIceServer[];
   policy: Policy;
   seed: boolean;
+  persist: boolean;
   storeBytes: number;
   maxPeers: number;
   gatewayTimeout: number;
@@ -64,6 +70,7 @@ export async function configure(options: CodioOptions, pageUrl: string): Promise
     iceServers: [...(iceServers ?? [])],
     policy,
     seed: options.seed ?? true,
+    persist: options.persist ?? true,
     storeBytes: options.storeBytes ?? 512 * 1024 * 1024,
     maxPeers: options.maxPeers ?? 32,
     gatewayTimeout: options.gatewayTimeout ?? 10_000,

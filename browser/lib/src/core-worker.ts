@@ -3,17 +3,20 @@
  *
  * After every call into the core, `drain()` carries out what it wants next.
  */
-import { MemoryBlockStore, type BlockStore } from './block-store';
+import type { BlockStore } from './block-store';
 import { codeIndex, Core, digest, Output } from './core';
 import { CodioError, messageOf } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
 import type { Command, Failure, Report, Totals } from './messages';
+import { openStore } from './open-store';
 
 const lowWater = 65_536;
 const maxFrame = 262_144;
 const totalsInterval = 250;
 const idleBeforeClose = 10_000;
+/** Messages that may come before their channel counts as open. */
+const maxEarly = 16;
 /** From the opening of a channel to its first message, which docs/protocol.md §4 wants at once. */
 const silenceBeforeClose = 10_000;
 const uploadChunk = 256 * 1024;
@@ -59,10 +62,10 @@ class CoreHost {
 
   constructor(scope: Scope, start: Extract<Command, { type: 'start' }>) {
     this.#scope = scope;
+    this.#store = openStore(start.persist, start.storeBytes); // First: the browser opens it beside what follows.
     this.#core = new Core(start.module);
     this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
     this.#maxPeers = start.maxPeers;
-    this.#store = new MemoryBlockStore(start.storeBytes);
     this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
     this.#report({ type: 'ready' });
     this.#flush();
@@ -77,6 +80,9 @@ class CoreHost {
         break;
       case 'upload':
         void this.#upload(command.request, command.file);
+        break;
+      case 'cache':
+        void this.#answerCache(command.request, command.clear);
         break;
       case 'consume':
         this.#withTransfer(command.request, (id) => abi.exchange_consume(this.#exchange, now, id, command.bytes));
@@ -163,7 +169,7 @@ class CoreHost {
       }
       abi.builder_finish(builder);
       while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
-      this.#report({ type: 'uploaded', request, root: this.#core.text });
+      this.#report({ type: 'answer', request, answer: this.#core.text });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
       for (const cid of kept) void this.#store.unpin(cid);
@@ -192,6 +198,12 @@ class CoreHost {
     if (failed?.status === 'rejected') throw failed.reason;
   }
 
+  async #answerCache(request: number, clear: boolean): Promise<void> {
+    if (clear) await this.#store.clear();
+    this.#report({ type: 'answer', request, answer: await this.#store.stats() });
+    this.#flush();
+  }
+
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
   #adopt(number: number, given: RTCDataChannel | MessagePort): void {
     const channel: Channel = given instanceof MessagePort ? new ForwardedChannel(given) : given;
@@ -199,12 +211,20 @@ class CoreHost {
     this.#peers.set(number, peer);
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = lowWater;
+    const early: MessageEvent<unknown>[] = [];
     channel.onopen = () => {
       this.#open(peer);
+      for (const event of early.splice(0)) channel.onmessage?.(event);
       this.#drain();
     };
-    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
+    channel.onmessage = (event: MessageEvent<unknown>) => {
       if (this.#peers.get(number) !== peer) return;
+      // In a busy worker, Chromium's messages overtake the opening, and sending an answer would throw.
+      if (channel.readyState === 'connecting' && early.length < maxEarly) {
+        early.push(event);
+        return;
+      }
+      const { data } = event;
       this.#open(peer);
       clearTimeout(peer.silence);
       peer.lastUse = performance.now();

@@ -7,12 +7,14 @@
  *     const bytes = await cdn.download(cid);
  */
 import { parseAddress } from './address';
+import type { CacheStats } from './block-store';
 import { configure, policies, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer } from './peers';
 import { Rendezvous } from './rendezvous';
 
+export type { CacheStats } from './block-store';
 export type { CodioOptions, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 
@@ -119,6 +121,10 @@ interface Transfer {
   unlisten(): void;
 }
 
+/** A command that the core answers, but for its number. */
+type Asking = Unnumbered<Extract<Command, { type: 'upload' | 'cache' }>>;
+type Unnumbered<One> = One extends unknown ? Omit<One, 'request'> : never;
+
 let compiled: Promise<WebAssembly.Module> | undefined;
 
 /** Loads the core: `codio_wasm.wasm` beside this file, or what `source` names. Repeated calls share one. */
@@ -149,7 +155,8 @@ export class CodioCDN {
   readonly #rendezvous: Rendezvous;
   readonly #peers: Peers;
   readonly #transfers = new Map<number, Transfer>();
-  readonly #uploads = new Map<number, { resolve: (root: string) => void; reject: (error: unknown) => void }>();
+  /** What the core has not answered yet. */
+  readonly #asked = new Map<number, { resolve: (answer: never) => void; reject: (error: unknown) => void }>();
   /** Sizes of finished downloads that others may have from us, oldest first. */
   readonly #seeded = new Map<string, number>();
   readonly #receivedFrom = new Map<string, number>();
@@ -158,6 +165,17 @@ export class CodioCDN {
   #lastRequest = 0;
   #left = false;
   #broken: CodioError | undefined;
+
+  /** The verified blocks that are here, from this session and, with `persist`, earlier ones and other tabs. */
+  readonly cache = {
+    stats: (): Promise<CacheStats> => this.#ask({ type: 'cache', clear: false }),
+    /** Removes all but this page's uploads and what other open tabs are using; nothing of it is offered any more. */
+    clear: async (): Promise<void> => {
+      for (const root of this.#seeded.keys()) this.#rendezvous.withdraw(root);
+      this.#seeded.clear();
+      await this.#ask({ type: 'cache', clear: true });
+    },
+  };
 
   /** Starts the core in a worker and joins the network, which goes on in the background. */
   static async new(options: CodioOptions = {}): Promise<CodioCDN> {
@@ -178,13 +196,14 @@ export class CodioCDN {
           fail(messageOf(cause), { cause });
         }
       };
-      const { gateways, gatewayTimeout, storeBytes, maxPeers } = configuration;
+      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
       const start: Command = {
         type: 'start',
         module: module as WebAssembly.Module,
         policy: policies.indexOf(configuration.policy),
         gateways,
         gatewayTimeout,
+        persist,
         storeBytes,
         maxPeers,
       };
@@ -289,12 +308,8 @@ export class CodioCDN {
 
   /** Keeps the bytes in this page's store, offers them to the network, and tells their CID. */
   async upload(file: ArrayBufferView | ArrayBuffer | Blob): Promise<string> {
-    if (this.#broken) throw this.#broken;
-    const request = ++this.#lastRequest;
-    const root = await new Promise<string>((resolve, reject) => {
-      this.#uploads.set(request, { resolve, reject });
-      this.#tell({ type: 'upload', request, file: file instanceof Blob ? file : new Blob([file as BufferSource]) });
-    });
+    const blob = file instanceof Blob ? file : new Blob([file as BufferSource]);
+    const root = await this.#ask<string>({ type: 'upload', file: blob });
     await this.#rendezvous.settled();
     this.#rendezvous.announce(root);
     return root;
@@ -426,13 +441,13 @@ export class CodioCDN {
       this.#emit('stats', this.stats());
     } else if ('peer' in report && report.type !== 'received') {
       this.#handlePeer(report);
-    } else if (report.type === 'uploaded') {
-      this.#uploads.get(report.request)?.resolve(report.root);
-      this.#uploads.delete(report.request);
+    } else if (report.type === 'answer') {
+      this.#asked.get(report.request)?.resolve(report.answer as never);
+      this.#asked.delete(report.request);
     } else if (report.type !== 'ready') {
       const transfer = this.#transfers.get(report.request);
       if (!transfer) {
-        if (report.type === 'ended') this.#failUpload(report);
+        if (report.type === 'ended') this.#refuse(report);
         return;
       }
       try {
@@ -445,9 +460,19 @@ export class CodioCDN {
     }
   }
 
-  #failUpload({ request, error }: Extract<Report, { type: 'ended' }>): void {
-    if (error) this.#uploads.get(request)?.reject(new CodioError(error.code, error.message));
-    this.#uploads.delete(request);
+  /** Rejects if the core refuses, or stops. */
+  async #ask<Answer>(command: Asking): Promise<Answer> {
+    if (this.#broken) throw this.#broken;
+    const request = ++this.#lastRequest;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(request, { resolve, reject });
+      this.#tell({ ...command, request });
+    });
+  }
+
+  #refuse({ request, error }: Extract<Report, { type: 'ended' }>): void {
+    if (error) this.#asked.get(request)?.reject(new CodioError(error.code, error.message));
+    this.#asked.delete(request);
   }
 
   #handleTransfer(transfer: Transfer, report: Extract<Report, { request: number }>): void {
@@ -562,8 +587,8 @@ export class CodioCDN {
     this.#worker.terminate();
     void this.disconnect();
     for (const transfer of [...this.#transfers.values()]) this.#end(transfer, error);
-    for (const { reject } of this.#uploads.values()) reject(error);
-    this.#uploads.clear();
+    for (const { reject } of this.#asked.values()) reject(error);
+    this.#asked.clear();
   }
 }
 

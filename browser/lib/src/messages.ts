@@ -1,6 +1,7 @@
+import type { CacheStats } from './block-store';
 import type { ErrorCode } from './error';
 
-/** From the page to its core worker. A `request` is the page's number for a transfer or an upload. */
+/** From the page to its core worker. A `request` is the page's number for a transfer or whatever else it waits for. */
 export type Command =
   | {
       type: 'start';
@@ -8,6 +9,7 @@ export type Command =
       policy: number;
       gateways: string[];
       gatewayTimeout: number;
+      persist: boolean;
       storeBytes: number;
       maxPeers: number;
     }
@@ -18,7 +20,8 @@ export type Command =
   | { type: 'channel'; peer: number; channel: RTCDataChannel | MessagePort }
   | { type: 'provides'; peer: number; request: number }
   | { type: 'gone'; peer: number }
-  | { type: 'upload'; request: number; file: Blob };
+  | { type: 'upload'; request: number; file: Blob }
+  | { type: 'cache'; request: number; clear: boolean };
 
 /** From the core worker; several come in one message. */
 export type Report =
@@ -29,7 +32,7 @@ export type Report =
   | { type: 'data'; request: number; offset: number; bytes: Uint8Array<ArrayBuffer> }
   | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
   | { type: 'ended'; request: number; error?: Failure }
-  | { type: 'uploaded'; request: number; root: string }
+  | { type: 'answer'; request: number; answer: string | CacheStats }
   | { type: 'open'; peer: number }
   | { type: 'closed'; peer: number; error?: Failure }
   | { type: 'totals'; totals: Totals };

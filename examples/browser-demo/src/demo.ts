@@ -9,7 +9,7 @@ const field = byId<HTMLInputElement>('cid');
 const stages = ['finding', 'connecting', 'receiving', 'verifying'] as const;
 type Stage = (typeof stages)[number];
 
-/** One node for each policy, so that each has a store of its own and shows where its bytes come from. */
+/** One node for each policy, in memory, so that each has a store of its own and shows where its bytes come from. */
 const nodes = new Map<Policy, Promise<CodioCDN>>();
 const names = new Map<string, string>();
 let current: AbortController | undefined;
@@ -18,7 +18,7 @@ let resultUrl = '';
 function node(policy: Policy): Promise<CodioCDN> {
   let made = nodes.get(policy);
   if (!made) {
-    made = CodioCDN.new({ policy });
+    made = CodioCDN.new({ policy, persist: false });
     nodes.set(policy, made);
     made.then(
       (cdn) => (['stats', 'peer-connected', 'peer-disconnected'] as const).forEach((name) => cdn.on(name, showStatus)),

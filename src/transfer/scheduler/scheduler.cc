@@ -35,7 +35,7 @@ constexpr Duration kCheckInterval = milliseconds(100);
 constexpr double kLateness = 2;
 constexpr double kLeastGain = 0.1;
 constexpr double kLeastGainOnItsWay = 2;
-constexpr Duration kReadersPatience = seconds(1);
+constexpr Duration kReadersPatience = seconds(2);
 /// What is not expected from one that may have gone, if there is another.
 constexpr double kSuspicion = 2;
 /// And from one that has not given a byte yet.
@@ -490,10 +490,10 @@ bool Scheduler::is_gateways_turn(Time now, const Block& block) const {
     if (id == kGateway || now < source.avoided_until || source.suspect || is_slow(source)) continue;
     if (!asked && !is_candidate(block, id, source)) continue;
     peer_can = true;
-    peer_has_shown = peer_has_shown || source.rate > 0;
+    peer_has_shown = peer_has_shown || source.has_given;
   }
   if (peer_has_shown) return false;
-  if (peer_can) return waited_long(now, block) || sources_.at(kGateway).rate > 0;
+  if (peer_can) return waited_long(now, block) || sources_.at(kGateway).has_given;
   return !awaits_providers(block) || waited_long(now, block);
 }
 
@@ -558,8 +558,11 @@ void Scheduler::estimate(Time now) {
       bytes += request.received > 0 ? left(request) : std::min(request.expected, block_size_);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.suspect = source.suspect;
+      // A gateway sends all that it is asked for at once.
+      Seconds due_in = (id == kGateway ? source.owed : bytes) / rate + to_seconds(way);
       // What has been awaited for long will not come at once.
-      const Seconds due_in = std::max(bytes / rate + to_seconds(way), to_seconds(silence(now, source)));
+      const Seconds waited = to_seconds(silence(now, source));
+      if (id != kGateway || waited > 2 * due_in) due_in = std::max(due_in, waited);
       request.due = silence(now, source) >= kLongestSilence ? kEndless : due_in;
     }
   }
@@ -681,6 +684,10 @@ void Scheduler::check_silence(Time now) {
   for (auto& [id, source] : sources_) {
     // A gateway's client bounds its own silence.
     if (id == kGateway || now < source.avoided_until) continue;
+    if (source.avoided_until > Time{}) {
+      source.avoided_until = {};
+      source.busy_since = now;  // A new chance.
+    }
     const Duration forgiven = std::min(2 * source.longest_silence, kLongestSilence);
     if (silence(now, source) >= std::max(options_.gateway_deadline, forgiven)) source.suspect = true;
     if (silence(now, source) < std::max(kShortestSilence, forgiven)) continue;

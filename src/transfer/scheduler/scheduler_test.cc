@@ -25,7 +25,7 @@ struct Bench {
   }
 
   void add_provider(PeerId peer) {
-    scheduler.add_peer(now, peer, 0);
+    scheduler.add_peer(now, peer, 256 * 1024);
     scheduler.set_provides(peer, kTransfer);
   }
 
@@ -49,6 +49,12 @@ struct Bench {
       for (auto& assignment : poll()) result.push_back(std::move(assignment));
     }
     return result;
+  }
+
+  /// It sends the block at this many bytes a second: a byte now, the rest in the next second.
+  void show_rate(PeerId peer, const Cid& cid, std::uint64_t rate) {
+    scheduler.handle_bytes(now, peer, cid, 1, rate + 1);
+    scheduler.handle_bytes(now + seconds(1), peer, cid, rate, rate + 1);
   }
 
   void verify(std::uint32_t number, std::optional<PeerId> from) {
@@ -107,10 +113,10 @@ TEST(Scheduler, SpreadsBlocksByWhoWouldFinishThemFirst) {
   bench.add_provider(kB);
   bench.need(1, 2);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "as long as no rate is known: one each";
+  bench.show_rate(kA, numbered_cid(1), 4'000'000);
+  bench.show_rate(kB, numbered_cid(2), 1'000'000);
   bench.now += seconds(1);
-  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4'000'000, 4'000'000);
   bench.scheduler.set_path(kA, seconds(1), 0);
-  bench.scheduler.handle_bytes(bench.now, kB, numbered_cid(2), 1'000'000, 1'000'000);
   bench.scheduler.set_path(kB, seconds(1), 0);
   bench.verify(1, kA);
   bench.verify(2, kB);
@@ -125,8 +131,8 @@ TEST(Scheduler, ThePipelineHoldsARoundTripAndAMargin) {
   bench.add_provider(kA);
   bench.need(1);
   bench.poll();
+  bench.show_rate(kA, numbered_cid(1), 4 * 262'144);
   bench.now += seconds(1);
-  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 4 * 262'144, 4 * 262'144);
   bench.scheduler.set_path(kA, milliseconds(750), 0);
   bench.verify(1, kA);
   bench.need(10, 50);
@@ -165,34 +171,95 @@ TEST(Scheduler, RemembersDontHaveForThatBlockOnly) {
   EXPECT_EQ(bench.poll().size(), 1U) << "others are still asked of it";
 }
 
-TEST(Scheduler, ASilentPeerIsAvoidedAndThenTriedAgain) {
+TEST(Scheduler, WhoeverIsIdleHelpsASilentPeer) {
   Bench bench({.policy = Policy::kP2pOnly});
   bench.add_provider(kA);
   bench.need(1);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U);
   bench.add_provider(kB);
-  const auto moved = bench.wait(milliseconds(700));
-  EXPECT_EQ(count_of(moved, kB), 1U) << "what it owes is asked elsewhere";
-  bench.verify(1, kB);
-  bench.scheduler.remove_peer(kB);
+  EXPECT_TRUE(bench.wait(milliseconds(400)).empty());
+  const auto again = bench.wait(milliseconds(300));
+  ASSERT_EQ(count_of(again, kB), 1U) << "what it owes is asked elsewhere";
+  EXPECT_FALSE(again.front().instead_of) << "it may yet answer";
+}
 
+TEST(Scheduler, ASilentPeerIsAvoidedAndThenTriedAgain) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1);
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U);
+  bench.wait(seconds(2));
   bench.need(2);
   EXPECT_TRUE(bench.wait(seconds(4)).empty());
-  EXPECT_EQ(count_of(bench.wait(seconds(2)), kA), 1U) << "five seconds later";
-
-  bench.add_provider(kB);
-  EXPECT_EQ(count_of(bench.wait(milliseconds(700)), kB), 1U);
-  bench.verify(2, kB);
-  bench.scheduler.remove_peer(kB);
+  EXPECT_EQ(count_of(bench.wait(seconds(1)), kA), 1U) << "five seconds later";
+  bench.wait(seconds(2));
   bench.need(3);
-  EXPECT_TRUE(bench.wait(seconds(8)).empty()) << "twice as long each time";
-  EXPECT_EQ(count_of(bench.wait(seconds(3)), kA), 1U);
+  EXPECT_TRUE(bench.wait(seconds(8)).empty()) << "it is still silent: twice as long";
+  EXPECT_EQ(count_of(bench.wait(seconds(2)), kA), 1U);
 
-  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(3), 1000, 262'144);
-  bench.scheduler.set_path(kA, kRoundTrip, 0);
-  bench.verify(3, kA);
+  bench.wait(milliseconds(100));
+  bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), 1000, 262'144);
   bench.need(4);
   EXPECT_EQ(count_of(bench.poll(), kA), 1U) << "a byte forgives everything";
+}
+
+TEST(Scheduler, WhatWaitsItsTurnIsTakenBackFromASlowPeer) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1, 4);
+  EXPECT_EQ(count_of(bench.poll(), kA), 4U);
+  bench.show_rate(kA, numbered_cid(1), 100'000);
+  bench.now += seconds(1);
+  bench.scheduler.set_path(kA, kRoundTrip, 10'000);
+  bench.add_provider(kB);
+  bench.scheduler.handle_bytes(bench.now, kB, numbered_cid(99), 1, 1);
+  bench.scheduler.handle_bytes(bench.now + seconds(1), kB, numbered_cid(99), 4'000'000, 1);
+  std::vector<std::uint32_t> taken;
+  for (const auto& assignment : bench.wait(milliseconds(200))) {
+    if (assignment.instead_of == kA) taken.push_back(numbers({assignment}).front());
+  }
+  std::sort(taken.begin(), taken.end());
+  EXPECT_EQ(taken, (std::vector<std::uint32_t>{3, 4})) << "but not the ones that it sends";
+}
+
+TEST(Scheduler, WhatIsOnItsWayIsNotTakenBack) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1, 4);
+  bench.poll();
+  bench.show_rate(kA, numbered_cid(1), 100'000);
+  bench.now += seconds(1);
+  bench.scheduler.set_path(kA, kRoundTrip, 4 * 262'144);
+  bench.add_provider(kB);
+  for (const auto& assignment : bench.wait(milliseconds(200))) EXPECT_FALSE(assignment.instead_of);
+}
+
+TEST(Scheduler, DownloadsTakeTurns) {
+  Bench bench;
+  constexpr TransferId kOther{2};
+  bench.scheduler.add_transfer(kOther, true);
+  bench.add_provider(kA);
+  bench.scheduler.set_provides(kA, kOther);
+  bench.need(1, 50);
+  for (std::uint32_t i = 101; i <= 150; ++i) bench.scheduler.need(bench.now, numbered_cid(i), kOther);
+  EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{1, 101, 2, 102}));
+}
+
+TEST(Scheduler, OfAFileThatIsOnlyKeptTheRarestBlockGoesFirst) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  constexpr TransferId kKept{2};
+  bench.scheduler.add_transfer(kKept, false);
+  for (const PeerId peer : {kA, kB}) {
+    bench.add_provider(peer);
+    bench.scheduler.set_provides(peer, kKept);
+  }
+  for (std::uint32_t i = 1; i <= 20; ++i) bench.scheduler.need(bench.now, numbered_cid(i), kKept);
+  bench.poll();
+  // Both are full. B lacks the last of all, which only A can give then.
+  bench.scheduler.handle_lacks(bench.now, kB, numbered_cid(20));
+  const auto asked_of_a = bench.scheduler.handle_verified(numbered_cid(1));
+  ASSERT_EQ(asked_of_a.size(), 1U);
+  EXPECT_EQ(numbers(bench.poll()).front(), 20U);
 }
 
 TEST(Scheduler, AWaitingPeerThatOwesNothingIsNotSilent) {

@@ -48,6 +48,19 @@ export async function openTab(name, url, options = {}) {
   return page;
 }
 
+/** Loads the page again, and from then on runs `script` in its core workers before they hear anything. */
+export async function patchWorkers(page, script) {
+  await page.addInitScript((after) => {
+    window.Worker = class extends Worker {
+      constructor(url, options) {
+        const source = `import ${JSON.stringify(String(url))};\n${after}`;
+        super(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })), options);
+      }
+    };
+  }, script);
+  await page.reload();
+}
+
 export async function closeBrowsers() {
   for (const browser of await Promise.all(running.values())) await browser.close();
   running.clear();

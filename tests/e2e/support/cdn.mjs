@@ -86,6 +86,27 @@ export async function upload(page, seed, size) {
 
 export const stats = (page) => page.evaluate(() => window.cdn.stats());
 
+/** Waits until the rendezvous of the page's node knows `count` providers of the content. */
+export async function awaitProviders(page, cid, count) {
+  await page.evaluate(
+    ([wanted, enough]) =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`ws://${location.host}/rendezvous`, 'codio-rendezvous.1');
+        const find = () => socket.send(JSON.stringify({ type: 'find', id: 1, cid: wanted }));
+        socket.onopen = find;
+        socket.onerror = () => reject(new Error('the rendezvous is gone'));
+        socket.onmessage = ({ data }) => {
+          const { type, peers } = JSON.parse(data);
+          if (type !== 'providers') return;
+          if (peers.length < enough) return void setTimeout(find, 50);
+          socket.close();
+          resolve();
+        };
+      }),
+    [cid, count],
+  );
+}
+
 /** Polls until `check` holds; fails after `limit` milliseconds. */
 export async function eventually(check, limit = 5000) {
   const until = Date.now() + limit;

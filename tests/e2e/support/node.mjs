@@ -14,15 +14,16 @@ if (!existsSync(program)) throw new Error(`${program} is not there: run script/b
 /**
  * @param {Record<string, Buffer>} files by name: what the node has
  * @param {string[]} gateways asked after the node's own
+ * @param {string[]} options of `codio serve`, besides
  */
-export async function startNode(files = {}, gateways = []) {
+export async function startNode(files = {}, gateways = [], options = []) {
   const folder = mkdtempSync(join(tmpdir(), 'codio-e2e-'));
   const paths = Object.entries(files).map(([name, bytes]) => {
     const path = join(folder, name);
     writeFileSync(path, bytes);
     return path;
   });
-  const node = await start(folder, paths, gateways);
+  const node = await start(folder, paths, gateways, options);
   return {
     ...node,
     async stop() {
@@ -32,13 +33,13 @@ export async function startNode(files = {}, gateways = []) {
   };
 }
 
-async function start(folder, paths, gateways) {
+async function start(folder, paths, gateways, options) {
   const process_ = spawn(
     program,
     [
-      ...['serve', '--json', '--http', '127.0.0.1:0', '--repo', join(folder, 'repo'), '--web-root', webRoot],
+      ...['serve', ...paths, '--json', '--http', '127.0.0.1:0', '--repo', join(folder, 'repo'), '--web-root', webRoot],
       ...(gateways.length ? gateways.flatMap((url) => ['--gateway', url]) : ['--no-gateway']),
-      ...paths,
+      ...options,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
@@ -48,7 +49,7 @@ async function start(folder, paths, gateways) {
     if (process.env.VERBOSE) process.stderr.write(data);
   });
   const ended = new Promise((resolve) => process_.on('close', resolve));
-  const node = { http: '', roots: [] };
+  const node = { pid: process_.pid, http: '', roots: [] };
   for await (const line of createInterface({ input: process_.stdout })) {
     const event = JSON.parse(line);
     if (event.event === 'listening') node.http = event.http;
