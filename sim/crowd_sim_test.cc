@@ -147,7 +147,7 @@ TEST(Crowd, AFlashCrowdIsNoSlowerThanTheSeederAlone) {
   on_every_seed([&](std::uint64_t seed) {
     const auto result = run_crowd(seed, 6, milliseconds(10), milliseconds(500));
     if (!result) return;
-    EXPECT_GE(result->speed, 0.95);
+    EXPECT_GE(result->speed, 0.9);
   });
 }
 

@@ -107,7 +107,7 @@ TEST(Gateways, FastPeersLeaveOneLittleToGive) {
 }
 
 TEST(Gateways, PeersFoundLateTakeOver) {
-  const File& file = file_of(96);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kP2pFirst));
     trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 250e3, .blocks = file.blocks});
@@ -156,7 +156,7 @@ TEST(Gateways, PeersThatStallAreHelpedOut) {
 }
 
 TEST(Gateways, ADeadOneCostsPeersNothing) {
-  const File& file = file_of(64);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));

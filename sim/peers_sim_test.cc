@@ -69,7 +69,7 @@ TEST(Peers, LossCostsTimeOnly) {
 }
 
 TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
-  const File& file = file_of(96);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     std::vector<std::pair<std::uint32_t, double>> peers;
@@ -96,7 +96,7 @@ TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
 }
 
 TEST(Peers, MayLeaveAndComeAsTheyLike) {
-  const File& file = file_of(96);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto link = [&] {
