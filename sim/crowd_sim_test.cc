@@ -91,7 +91,7 @@ struct CrowdResult {
 /// and meets some of those who came before.
 std::optional<CrowdResult> run_crowd(std::uint64_t seed, std::size_t count, Duration shortest_gap,
                                      Duration longest_gap) {
-  const File& file = file_of(24);
+  const File& file = file_of(20);
   const PeerOptions options{.exchange = no_gateways(), .uplink = kCrowdUplink};
   Trial trial(seed, options);
   Swarm& swarm = trial.swarm;
@@ -195,7 +195,7 @@ std::string trace_of_everything(std::uint64_t seed, const File& file, const File
     swarm.clock.after(dice.time(milliseconds(100), seconds(1)), next);
   };
   if (!leaving.empty()) next();
-  swarm.clock.run_until([&] { return first.over() && second.over(); }, seconds(12));
+  swarm.clock.run_until([&] { return first.over() && second.over(); }, seconds(8));
   return std::move(swarm.trace);
 }
 

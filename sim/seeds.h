@@ -9,7 +9,7 @@
 namespace codio::sim {
 
 #ifdef __SANITIZE_ADDRESS__
-inline constexpr std::uint64_t kSeeds = 5;
+inline constexpr std::uint64_t kSeeds = 3;
 #else
 inline constexpr std::uint64_t kSeeds = 200;
 #endif
