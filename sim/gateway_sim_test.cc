@@ -6,14 +6,10 @@
 namespace codio::sim {
 namespace {
 
-LinkOptions some_link(Dice& dice) {
-  return {.delay = dice.spread(milliseconds(1), milliseconds(100)), .rate = dice.spread(150e3, 400e3)};
-}
-
 GatewayOptions some_gateway(Dice& dice, const File& file) {
   return {.exists = true,
           .delay = dice.spread(milliseconds(20), milliseconds(150)),
-          .rate = dice.spread(100e3, 500e3),
+          .rate = dice.spread(150e3, 600e3),
           .blocks = file.blocks};
 }
 
@@ -36,9 +32,9 @@ double share_of_gateway(const Outcome& outcome) {
 }
 
 TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
     const Time begin = trial.swarm.clock.now();
@@ -55,9 +51,9 @@ TEST(Gateways, WithoutProvidersOneIsAskedAtOnce) {
 }
 
 TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     for (int i = 0; i < 3; ++i) trial.add_provider(file, {}, {.conduct = Conduct::kUnreachable});
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
@@ -74,9 +70,9 @@ TEST(Gateways, ProvidersThatNeverConnectDelayTheFirstByteByTheDeadline) {
 }
 
 TEST(Gateways, PeersThatSayNothingDelayTheFirstByteByLessThanASecond) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     const auto peers = trial.dice.whole(1, 4);
     for (int i = 0; i < peers; ++i) {
       trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(50))},
@@ -96,9 +92,9 @@ TEST(Gateways, PeersThatSayNothingDelayTheFirstByteByLessThanASecond) {
 }
 
 TEST(Gateways, FastPeersLeaveOneLittleToGive) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));
     trial.swarm.set_gateway(some_gateway(trial.dice, file));
     const Outcome& outcome = trial.download(file);
@@ -111,19 +107,19 @@ TEST(Gateways, FastPeersLeaveOneLittleToGive) {
 }
 
 TEST(Gateways, PeersFoundLateTakeOver) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
-    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 300e3, .blocks = file.blocks});
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
+    trial.swarm.set_gateway({.exists = true, .delay = milliseconds(50), .rate = 250e3, .blocks = file.blocks});
     const Outcome& outcome = trial.download(file);
     const Duration late = trial.dice.time(milliseconds(500), seconds(5));
     std::uint64_t before = 0;
     trial.swarm.clock.after(late, [&] {
       before = outcome.from_gateway;
       for (int i = 0; i < 3; ++i) {
-        const std::uint32_t peer = trial.swarm.add_peer({}, file.blocks);
+        const std::uint32_t peer = trial.add_peer({}, file.blocks);
         trial.swarm.introduce(peer, file.root,
-                              {.delay = trial.dice.spread(milliseconds(1), milliseconds(50)), .rate = 300e3});
+                              {.delay = trial.dice.spread(milliseconds(1), milliseconds(50)), .rate = 250e3});
       }
     });
     if (!trial.expect_whole(file, outcome)) return;
@@ -137,9 +133,9 @@ TEST(Gateways, PeersFoundLateTakeOver) {
 }
 
 TEST(Gateways, PeersThatStallAreHelpedOut) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
@@ -160,7 +156,7 @@ TEST(Gateways, PeersThatStallAreHelpedOut) {
 }
 
 TEST(Gateways, ADeadOneCostsPeersNothing) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 3; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -178,7 +174,7 @@ TEST(Gateways, ADeadOneCostsPeersNothing) {
 }
 
 TEST(Gateways, OneThatDiesMidWayIsReplacedByPeers) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(mixed_policy(seed)));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -199,9 +195,9 @@ TEST(Gateways, OneThatDiesMidWayIsReplacedByPeers) {
 }
 
 TEST(Gateways, OneReplacesTheLastPeerThatLeaves) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     const std::uint32_t leaving = trial.add_provider(file, some_link(trial.dice));
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
@@ -222,10 +218,10 @@ TEST(Gateways, OneReplacesTheLastPeerThatLeaves) {
 }
 
 TEST(Gateways, PeersWithTheRootOnlyAreHelpedOut) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(32);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
-    const std::uint32_t poor = trial.swarm.add_peer({}, {{file.root, file.blocks.at(file.root)}});
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
+    const std::uint32_t poor = trial.add_peer({}, {{file.root, file.blocks.at(file.root)}});
     trial.swarm.set_provider(poor, file.root, some_link(trial.dice));
     const GatewayOptions gateway = some_gateway(trial.dice, file);
     trial.swarm.set_gateway(gateway);
@@ -237,9 +233,9 @@ TEST(Gateways, PeersWithTheRootOnlyAreHelpedOut) {
 }
 
 TEST(Gateways, WithoutAnySourceTheDownloadFailsAndSaysSo) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
+    Trial trial(seed, with_policy(Policy::kP2pFirst));
     trial.swarm.set_gateway({.delay = trial.dice.time(milliseconds(10), milliseconds(500))});
     const Outcome& outcome = trial.download(file);
     ASSERT_TRUE(trial.swarm.clock.run_until([&] { return outcome.over(); }, seconds(60)));
@@ -249,7 +245,7 @@ TEST(Gateways, WithoutAnySourceTheDownloadFailsAndSaysSo) {
 }
 
 TEST(Gateways, RequestsThatFailNowAndThenAreMadeOfPeers) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kFastest));
     trial.add_provider(file, some_link(trial.dice));
@@ -263,7 +259,7 @@ TEST(Gateways, RequestsThatFailNowAndThenAreMadeOfPeers) {
 }
 
 TEST(Gateways, FastestAddsOneToThePeers) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kFastest));
     for (int i = 0; i < 2; ++i) trial.add_provider(file, some_link(trial.dice));
@@ -286,7 +282,7 @@ TEST(Gateways, FastestAddsOneToThePeers) {
 }
 
 TEST(Gateways, GatewayOnlyTellsNoPeer) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kGatewayOnly));
     trial.add_provider(file);
@@ -299,7 +295,7 @@ TEST(Gateways, GatewayOnlyTellsNoPeer) {
 }
 
 TEST(Gateways, P2pOnlyNeverAsksOne) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed, with_policy(Policy::kP2pOnly));
     const bool provided = trial.dice.chance(0.5);

@@ -11,12 +11,17 @@ namespace {
 constexpr auto kFirstRogue = static_cast<std::uint8_t>(Conduct::kPoor);
 constexpr auto kLastRogue = static_cast<std::uint8_t>(Conduct::kGarbled);
 
-LinkOptions some_link(Dice& dice) {
-  return {.delay = dice.spread(milliseconds(1), milliseconds(100)), .rate = dice.spread(150e3, 400e3)};
-}
-
 PeerOptions some_rogue(Dice& dice) {
   return {.conduct = static_cast<Conduct>(dice.whole<int>(kFirstRogue, kLastRogue))};
+}
+
+/// One that gives no block that counts.
+PeerOptions some_useless_rogue(Dice& dice) {
+  PeerOptions options = some_rogue(dice);
+  for (const Conduct gives : {Conduct::kGreedy, Conduct::kFickle, Conduct::kDripping, Conduct::kRepeating}) {
+    if (options.conduct == gives) options.conduct = Conduct::kSilent;
+  }
+  return options;
 }
 
 /// Adds as many honest peers and as many rogues, in an order of the dice's.
@@ -29,7 +34,7 @@ void add_mixed(Trial& trial, const File& file, int honest, int rogues) {
 }
 
 TEST(Hostile, HalfThePeersCostAQuarterOfTheSpeedAtMost) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     add_mixed(trial, file, 3, 3);
@@ -41,7 +46,7 @@ TEST(Hostile, HalfThePeersCostAQuarterOfTheSpeedAtMost) {
 }
 
 TEST(Hostile, OneHonestPeerAmongManyIsEnough) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     add_mixed(trial, file, 1, 7);
@@ -54,7 +59,7 @@ TEST(Hostile, OneHonestPeerAmongManyIsEnough) {
 
 /// Each kind in its turn, found first and over the fastest link.
 TEST(Hostile, EveryKindIsDroppedIfItCanBeConvicted) {
-  const File& file = shared_file(3 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto conduct = static_cast<Conduct>(kFirstRogue + seed % (kLastRogue - kFirstRogue + 1));
@@ -70,10 +75,10 @@ TEST(Hostile, EveryKindIsDroppedIfItCanBeConvicted) {
 }
 
 TEST(Hostile, WithNoHonestPeerTheGatewayGivesTheFile) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(48);
   on_every_seed([&](std::uint64_t seed) {
-    Trial trial(seed);
-    add_mixed(trial, file, 0, 6);
+    Trial trial(seed, PeerOptions{});
+    for (int i = 0; i < 6; ++i) trial.add_provider(file, some_link(trial.dice), some_useless_rogue(trial.dice));
     trial.swarm.set_gateway({.exists = true, .delay = milliseconds(80), .rate = 500e3, .blocks = file.blocks});
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
@@ -86,16 +91,11 @@ TEST(Hostile, WithNoHonestPeerTheGatewayGivesTheFile) {
 
 /// Without any source the download must end, and say why.
 TEST(Hostile, WithNoHonestSourceTheDownloadFails) {
-  const File& file = shared_file(kMiB, kChunk);
+  const File& file = file_of(16);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 4; ++i) {
-      PeerOptions options = some_rogue(trial.dice);
-      // These may give the file after all.
-      for (const Conduct gives : {Conduct::kGreedy, Conduct::kFickle, Conduct::kDripping, Conduct::kRepeating}) {
-        if (options.conduct == gives) options.conduct = Conduct::kSilent;
-      }
-      trial.add_provider(file, some_link(trial.dice), options);
+      trial.add_provider(file, some_link(trial.dice), some_useless_rogue(trial.dice));
     }
     const Outcome& outcome = trial.download(file);
     ASSERT_TRUE(trial.swarm.clock.run_until([&] { return outcome.over(); }, seconds(120)));
@@ -105,14 +105,14 @@ TEST(Hostile, WithNoHonestSourceTheDownloadFails) {
 }
 
 TEST(Hostile, ARogueWhoDownloadsCostsTheOthersLittle) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(32);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const std::uint32_t provider =
         trial.add_provider(file, {.rate = 300e3}, {.store_delay = trial.dice.time(milliseconds(1), milliseconds(20))});
     for (int i = 0; i < 4; ++i) {
-      const std::uint32_t rogue = trial.swarm.add_peer(
-          {.conduct = trial.dice.chance(0.5) ? Conduct::kFlooding : Conduct::kGreedy}, file.blocks);
+      const std::uint32_t rogue =
+          trial.add_peer({.conduct = trial.dice.chance(0.5) ? Conduct::kFlooding : Conduct::kGreedy}, file.blocks);
       trial.swarm.join(provider, rogue, some_link(trial.dice));
     }
     const Outcome& outcome = trial.download(file);

@@ -8,8 +8,8 @@
 namespace codio::sim {
 namespace {
 
-constexpr std::uint64_t kWindow = 768 * kKiB;
-constexpr std::uint64_t kUnconsumed = 256 * kKiB;
+constexpr std::uint64_t kWindow = 12 * kChunk;
+constexpr std::uint64_t kUnconsumed = 4 * kChunk;
 
 transfer::DownloadOptions small_window() {
   transfer::DownloadOptions options;
@@ -24,10 +24,6 @@ std::uint64_t bound(std::uint64_t window, std::uint64_t unconsumed, std::uint64_
   return window + unconsumed + (sources + 2) * chunk;
 }
 
-LinkOptions some_link(Dice& dice) {
-  return {.delay = dice.spread(milliseconds(1), milliseconds(100)), .rate = dice.spread(150e3, 400e3)};
-}
-
 void expect_bounded(const Trial& trial, std::uint64_t limit) {
   const std::uint64_t peak = trial.swarm.peak_memory(0);
   figure("peak of memory, of the bound", static_cast<double>(peak) / static_cast<double>(limit));
@@ -37,8 +33,8 @@ void expect_bounded(const Trial& trial, std::uint64_t limit) {
 
 TEST(Memory, DoesNotGrowWithTheFile) {
   on_every_seed([&](std::uint64_t seed) {
-    for (const std::size_t size : {2 * kMiB, 8 * kMiB}) {
-      const File& file = shared_file(size, kChunk);
+    for (const std::size_t blocks : {24, 96}) {
+      const File& file = file_of(blocks);
       Trial trial(seed);
       for (int i = 0; i < 4; ++i) trial.add_provider(file, some_link(trial.dice));
       const Outcome& outcome = trial.download(file, small_window());
@@ -63,7 +59,7 @@ TEST(Memory, KeepsToTheWindowOfLargeFilesToo) {
 }
 
 TEST(Memory, AReaderThatPausesCostsItsWindow) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 4);
@@ -88,7 +84,7 @@ TEST(Memory, AReaderThatPausesCostsItsWindow) {
 }
 
 TEST(Memory, BlocksThatAreBegunAndNeverFinishedCostNoMore) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto rogues = trial.dice.whole<std::size_t>(1, 4);
@@ -103,7 +99,7 @@ TEST(Memory, BlocksThatAreBegunAndNeverFinishedCostNoMore) {
 }
 
 TEST(Resume, FetchesNothingAgainThatWasKept) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   std::uint64_t all = 0;
   for (const auto& [cid, block] : file.blocks) all += block->size();
   on_every_seed([&](std::uint64_t seed) {
@@ -117,7 +113,7 @@ TEST(Resume, FetchesNothingAgainThatWasKept) {
     for (const auto& [cid, block] : blocks) kept += block->size();
     trial.swarm.disconnect(0);
 
-    const std::uint32_t again = trial.swarm.add_peer({}, blocks);
+    const std::uint32_t again = trial.add_peer({.exchange = no_gateways()}, blocks);
     const Outcome& outcome = trial.swarm.download(again, file.root);
     if (!trial.expect_whole(file, outcome)) return;
     EXPECT_EQ(outcome.from_store, kept);
@@ -129,7 +125,7 @@ TEST(Resume, FetchesNothingAgainThatWasKept) {
 }
 
 TEST(Streams, TheFirstByteComesAfterThreeRoundTripsAndABlock) {
-  const File& file = shared_file(2 * kMiB, kChunk);
+  const File& file = file_of(32);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const LinkOptions link = some_link(trial.dice);
@@ -144,7 +140,7 @@ TEST(Streams, TheFirstByteComesAfterThreeRoundTripsAndABlock) {
 }
 
 TEST(Streams, AFilmAtHalfTheRateDoesNotStop) {
-  const File& file = shared_file(6 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     double rate = 0;
@@ -154,7 +150,7 @@ TEST(Streams, AFilmAtHalfTheRateDoesNotStop) {
       trial.add_provider(file, link);
     }
     transfer::DownloadOptions options;
-    options.traversal.window = 2 * kMiB;
+    options.traversal.window = 32 * kChunk;
     const Outcome& outcome = trial.download(file, options);
     if (!trial.expect_whole(file, outcome)) return;
     // The film begins two seconds after its first byte; when it lacks bytes it waits for them.
@@ -168,13 +164,13 @@ TEST(Streams, AFilmAtHalfTheRateDoesNotStop) {
 }
 
 TEST(Streams, ARangeBringsOnlyItsBlocks) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 3);
     for (int i = 0; i < peers; ++i) trial.add_provider(file, some_link(trial.dice));
     const auto begin = trial.dice.whole<std::uint64_t>(0, file.bytes.size() - 1);
-    const auto size = static_cast<std::uint64_t>(trial.dice.spread(1.0, 1.0 * kMiB));
+    const auto size = static_cast<std::uint64_t>(trial.dice.spread(1.0, 32.0 * kChunk));
     const std::uint64_t end = std::min<std::uint64_t>(begin + size, file.bytes.size());
     transfer::DownloadOptions options;
     options.traversal.range = {begin, begin + size};

@@ -7,7 +7,7 @@ namespace codio::sim {
 namespace {
 
 TEST(Peers, FourEqualOnesGiveNineTenthsOfTheirRate) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const LinkOptions link{.delay = trial.dice.time(milliseconds(2), milliseconds(40)),
@@ -22,10 +22,10 @@ TEST(Peers, FourEqualOnesGiveNineTenthsOfTheirRate) {
 }
 
 TEST(Peers, UnequalOnesGiveFourFifthsOfTheirRate) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
-    const double slowest = trial.dice.spread(20e3, 60e3);
+    const double slowest = trial.dice.spread(30e3, 90e3);
     for (const double times : {1, 2, 5, 10}) {
       trial.add_provider(file,
                          {.delay = trial.dice.spread(milliseconds(1), milliseconds(150)), .rate = times * slowest});
@@ -38,7 +38,7 @@ TEST(Peers, UnequalOnesGiveFourFifthsOfTheirRate) {
 }
 
 TEST(Peers, DelayCostsTheStartOnly) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 6);
@@ -53,7 +53,7 @@ TEST(Peers, DelayCostsTheStartOnly) {
 }
 
 TEST(Peers, LossCostsTimeOnly) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) {
@@ -69,7 +69,7 @@ TEST(Peers, LossCostsTimeOnly) {
 }
 
 TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     std::vector<std::pair<std::uint32_t, double>> peers;
@@ -96,7 +96,7 @@ TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
 }
 
 TEST(Peers, MayLeaveAndComeAsTheyLike) {
-  const File& file = shared_file(8 * kMiB, kChunk);
+  const File& file = file_of(128);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto link = [&] {
@@ -111,7 +111,7 @@ TEST(Peers, MayLeaveAndComeAsTheyLike) {
     std::function<void()> next = [&] {
       std::uint32_t& leaving = here[trial.dice.whole<std::size_t>(0, here.size() - 1)];
       trial.swarm.disconnect(leaving, trial.dice.chance(0.7) ? milliseconds(100) : seconds(7));
-      leaving = trial.swarm.add_peer({}, file.blocks);
+      leaving = trial.add_peer({}, file.blocks);
       trial.swarm.introduce(leaving, file.root, link());
       trial.swarm.clock.after(trial.dice.time(milliseconds(500), seconds(4)), next);
     };
@@ -123,11 +123,11 @@ TEST(Peers, MayLeaveAndComeAsTheyLike) {
 }
 
 TEST(Peers, TheEndDoesNotWaitForAStraggler) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 2; ++i) {
-      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 400e3});
+      trial.add_provider(file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 350e3});
     }
     // Known first and asked first, it would need minutes for what it is asked at the start.
     trial.add_provider(file, {.delay = milliseconds(1), .rate = trial.dice.spread(500, 8e3)});
@@ -139,7 +139,7 @@ TEST(Peers, TheEndDoesNotWaitForAStraggler) {
 }
 
 TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     for (int i = 0; i < 3; ++i) {
@@ -147,7 +147,7 @@ TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
     }
     const Outcome& outcome = trial.download(file);
     // The last fifth of the file is asked for when one of the three all but stops.
-    trial.swarm.clock.after(milliseconds(static_cast<int>(4.0 * kMiB / 750e3 * trial.dice.real(0.7, 1.0) * 1e3)),
+    trial.swarm.clock.after(milliseconds(static_cast<int>(64.0 * kChunk / 750e3 * trial.dice.real(0.7, 1.0) * 1e3)),
                             [&trial] { trial.swarm.set_rate(1, 1e3); });
     if (!trial.expect_whole(file, outcome)) return;
     trial.expect_efficiency(outcome, 0.7);
@@ -156,16 +156,16 @@ TEST(Peers, TheEndDoesNotWaitForOneThatSlowsDown) {
 }
 
 TEST(Peers, ThrottledTimersCostAFifthAtMost) {
-  const File& file = shared_file(4 * kMiB, kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     double took[2];
     for (const bool throttled : {false, true}) {
-      const PeerOptions options{.wakeup_step = throttled ? seconds(1) : seconds(0)};
+      const PeerOptions options{.exchange = no_gateways(), .wakeup_step = throttled ? seconds(1) : seconds(0)};
       Trial trial(seed, options);
       for (int i = 0; i < 4; ++i) {
         trial.add_provider(
             file,
-            {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(50e3, 300e3)},
+            {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(60e3, 300e3)},
             options);
       }
       const Outcome& outcome = trial.download(file);
@@ -179,17 +179,17 @@ TEST(Peers, ThrottledTimersCostAFifthAtMost) {
 }
 
 TEST(Peers, SlowStoresCostTheStartOnly) {
-  const File& file = shared_file(8 * kMiB, 2 * kChunk);
+  const File& file = file_of(64);
   on_every_seed([&](std::uint64_t seed) {
     const auto options = [](Dice& dice) {
-      return PeerOptions{.store_delay = dice.time(milliseconds(50), milliseconds(500))};
+      return PeerOptions{.exchange = no_gateways(), .store_delay = dice.time(milliseconds(50), milliseconds(500))};
     };
     Dice first(seed);
     Trial trial(seed, options(first));
     for (int i = 0; i < 4; ++i) {
       trial.add_provider(
           file,
-          {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(100e3, 200e3)},
+          {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = trial.dice.spread(80e3, 180e3)},
           options(trial.dice));
     }
     const Outcome& outcome = trial.download(file);

@@ -17,8 +17,24 @@ using transfer::Policy;
 
 inline constexpr std::size_t kKiB = 1024;
 inline constexpr std::size_t kMiB = 1024 * kKiB;
-/// Chunks of the scenarios' files: small, so that a small file has as many blocks as a large one has in the field.
+
+// Blocks are smaller than in the field, and so are the peers' rates: a block takes as long as there, a file has as
+// many, and thousands of downloads take no longer than a cup of coffee.
+
+/// Of the scenarios' files.
 inline constexpr std::uint32_t kChunk = 64 * kKiB;
+
+inline const File& file_of(std::size_t blocks, std::uint64_t number = 0) {
+  return shared_file(blocks * kChunk, kChunk, number);
+}
+
+/// A browser's line at home, one among many.
+inline LinkOptions some_link(Dice& dice) {
+  return {.delay = dice.spread(std::chrono::milliseconds(1), std::chrono::milliseconds(100)),
+          .rate = dice.spread(150e3, 400e3)};
+}
+
+inline transfer::ExchangeOptions no_gateways() { return {.has_gateways = false}; }
 
 /// What duplicates may cost, of the file's size: in all, and before the last fifth of the file. As many blocks as below
 /// are allowed whatever the size: these files have few.
@@ -49,8 +65,9 @@ void on_every_seed(Body body) {
 /// One seed's run of a scenario: a swarm whose peer 0 downloads.
 class Trial {
  public:
-  explicit Trial(std::uint64_t seed, const PeerOptions& downloader = {}) : dice(seed), swarm(dice.seed()) {
-    swarm.add_peer(downloader);
+  explicit Trial(std::uint64_t seed, const PeerOptions& downloader = {.exchange = no_gateways()})
+      : dice(seed), swarm(dice.seed()) {
+    add_peer(downloader);
   }
 
   /// With CODIO_SIM_TRACE, adds the trace to the file of that name.
@@ -64,7 +81,7 @@ class Trial {
 
   /// Adds a peer that has the whole file and was announced.
   std::uint32_t add_provider(const File& file, const LinkOptions& link = {}, const PeerOptions& options = {}) {
-    const std::uint32_t peer = swarm.add_peer(options, file.blocks);
+    const std::uint32_t peer = add_peer(options, file.blocks);
     swarm.set_provider(peer, file.root, link);
     return peer;
   }
