@@ -359,8 +359,7 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     const Source& source = sources_.at(*chosen);
     const bool is_trial = chosen != kGateway && !source.has_given && source.asked.empty();
     const bool soon_enough = is_trial || soonest_with_room <= factor * others + to_seconds(milliseconds(20));
-    const bool helps =
-        block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, source, false);
+    const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, source, false);
     if (soon_enough && helps) return assign(now, *cid, block, *chosen);
     ahead += block_size_;
   }
@@ -566,7 +565,9 @@ void Scheduler::estimate(Time now) {
       Block& block = blocks_.at(cid);
       Request& request = *std::find_if(block.requests.begin(), block.requests.end(),
                                        [source_id = id](const Request& one) { return one.source == source_id; });
-      request.on_its_way = request.received > 0 || bytes < static_cast<double>(source.credit);
+      // As long as the size of a block is a guess, all of them may be.
+      request.on_its_way =
+          request.received > 0 || arrived_bytes_ < kSmallestSample || bytes < static_cast<double>(source.credit);
       bytes += request.received > 0 ? left(request) : std::min(request.expected, block_size_);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.suspect = source.suspect;

@@ -206,6 +206,9 @@ TEST(Scheduler, ASilentPeerIsAvoidedAndThenTriedAgain) {
 TEST(Scheduler, WhatWaitsItsTurnIsTakenBackFromASlowPeer) {
   Bench bench({.policy = Policy::kP2pOnly});
   bench.add_provider(kA);
+  bench.need(50);
+  bench.poll();
+  bench.verify(50, kA);
   bench.need(1, 4);
   EXPECT_EQ(count_of(bench.poll(), kA), 4U);
   bench.show_rate(kA, numbered_cid(1), 100'000);
