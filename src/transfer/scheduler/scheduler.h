@@ -1,20 +1,23 @@
 // Which block to ask of which source, and when to ask it of another one.
 //
-// | tracked for   | what                           | why |
-// |---------------|--------------------------------|------------------------------------------------------------------------|
-// | each block    | its place in the download      | soonest needed first; inner nodes come before their leaves | | |
-// sources asked, since when, and | tells when it will be here: if another source would bring it in half   | | | what
-// came of it                | that time, it is asked there too, and taken back if it has not begun   | | | sources that
-// lack it           | they are not asked for it again; the rarest of equals goes first       | | each source   | rate
-// and round trip            | it holds rate × (round trip + margin), so that it never runs dry, and  | | | | gets the
-// blocks that it would bring first                              | |               | blocks asked, in order         | it
-// serves them in that order: what lies before a block delays it       | |               | last byte, longest silence |
-// one that owes blocks and is silent for longer is left alone for a while | |               | transfers that it
-// provides     | only providers of a root are asked for what is below it                | | each transfer | providers
-// being connected      | a gateway waits for them no longer than the deadline                   | |               |
-// whether its order matters      | a file that is only kept is fetched rarest block first                 | | | whether
-// all of it is asked for | then nobody is given a block that another would bring sooner, and idle | |               |
-// | sources help the others out, within a budget of duplicate bytes        |
+// clang-format off
+// | tracked for   | what                           | why                                                            |
+// |---------------|--------------------------------|----------------------------------------------------------------|
+// | each block    | its place in its download      | soonest first, inner nodes before leaves; downloads take turns |
+// |               | sources asked, what came of it | when it is due; late if another would halve that               |
+// |               | sources that lack it           | not asked again; the rarest goes first if order is free        |
+// | each source   | rate and round trip            | holds rate × (round trip + margin); gets what it brings first  |
+// |               | blocks asked, in order         | it serves them so: what lies before a block delays it          |
+// |               | its credit                     | what lies within it is on its way and comes anyway             |
+// |               | last byte, longest silence     | silent while it owes: a gateway helps, then others             |
+// |               | whether it ever gave a byte    | whoever has not gets one block to show                         |
+// |               | transfers that it provides     | only providers of a root are asked for what is below           |
+// | each transfer | providers being connected      | a gateway waits for them up to the deadline, once              |
+// |               | whether its order matters      | a file that is only kept is fetched rarest block first         |
+// |               | whether all of it is asked for | then nobody gets a block that another would bring sooner       |
+// |               | whether its reader waits       | its block is asked again even if it is on its way              |
+// | all           | duplicate bytes                | idle sources help others at the end, within a budget           |
+// clang-format on
 //
 // The gateway is one more source: with Policy::kFastest like any other, with kP2pFirst when no peer that is fast enough
 // can bring the block or none has shown yet that it is.
