@@ -17,6 +17,9 @@
 #include <set>
 #include <system_error>
 #include <utility>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/udp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -39,11 +42,13 @@ constexpr const char* kMainlineNodes =
 /// How often it is asked which lookups run, while one of ours does …
 constexpr milliseconds kLookupCheck{50};
 /// … while it is not known yet whether anybody answers …
-constexpr milliseconds kReadyCheck{200};
+constexpr milliseconds kReadyCheck{100};
 /// … and else, to know how many nodes there are.
 constexpr milliseconds kIdleCheck{5'000};
+/// To hear from a node that was named to join at; the network of one's own is near.
+constexpr std::chrono::seconds kJoinTimeout{3};
 /// While no node is known it is tried again to join after this, and twice as long each time.
-constexpr milliseconds kFirstRejoin{5'000};
+constexpr milliseconds kFirstRejoin{2'000};
 constexpr milliseconds kLastRejoin{300'000};
 /// A node is killed more often than it is stopped.
 constexpr std::chrono::minutes kSaveInterval{10};
@@ -72,13 +77,16 @@ settings_pack settings_of(const DhtOptions& options) {
   }
   settings.set_str(settings_pack::listen_interfaces, listen);
   settings.set_int(settings_pack::max_retry_port_bind, 0);
-  std::string bootstrap;
-  for (const BootstrapNode& node : options.bootstrap) bootstrap += (bootstrap.empty() ? "" : ",") + node.to_string();
   const bool is_own = options.network == Network::kOwn;
+  std::string bootstrap;
+  // Routers, as libtorrent calls these, are asked but never counted as nodes: right for the few that all of Mainline
+  // joins at, not for a network that may have no other node yet. join_own() names those.
+  for (const BootstrapNode& node : options.bootstrap) {
+    if (!is_own) bootstrap += (bootstrap.empty() ? "" : ",") + node.to_string();
+  }
   settings.set_str(settings_pack::dht_bootstrap_nodes, bootstrap.empty() && !is_own ? kMainlineNodes : bootstrap);
 
   // A DHT node and nothing else.
-  settings.set_bool(settings_pack::enable_dht, true);
   for (const auto off : {settings_pack::enable_lsd, settings_pack::enable_upnp, settings_pack::enable_natpmp,
                          settings_pack::enable_incoming_tcp, settings_pack::enable_outgoing_tcp,
                          settings_pack::enable_incoming_utp, settings_pack::enable_outgoing_utp}) {
@@ -132,29 +140,38 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         options_(std::move(options)),
         schedule_(options_.announce, std::random_device()()),
         searches_(search_options()),
-        own_(std::make_shared<OwnContent>(options_.http_port)),
+        own_(std::make_shared<OwnStorage>(options_.http_port)),
         timer_(executor_),
         check_at_(now()),
         save_at_(now() + kSaveInterval),
-        // The first node of a network has nobody to join at.
-        is_bootstrapped_(options_.network == Network::kOwn && options_.bootstrap.empty()) {}
+        ready_at_(check_at_),
+        is_bootstrapped_(options_.network == Network::kOwn) {}
 
   Result<void> start() {
-    lt::session_params params = load_state();
+    if (auto free = check_port(); !free) return free;
+    lt::dht::dht_state state = load_state();
+    if (!state.nodes.empty() || !state.nodes6.empty() || !options_.bootstrap.empty()) ready_at_ += kJoinTimeout;
+    lt::session_params params;
     params.settings = settings_of(options_);
     params.disk_io_constructor = lt::disabled_disk_io_constructor;
-    if (options_.network == Network::kOwn) {
-      params.dht_storage_constructor = [own = own_](const lt::settings_interface& settings) {
-        return make_own_storage(settings, own);
-      };
-    }
+    // A session that begins with its DHT on forgets the state that it is given.
+    params.settings.set_bool(settings_pack::enable_dht, false);
     session_.emplace(std::move(params), lt::session_flags_t{});
+    session_->set_dht_state(std::move(state));
+    if (options_.network == Network::kOwn) {
+      session_->set_dht_storage(
+          [own = own_](const lt::settings_interface& settings) { return own->make_storage(settings); });
+    }
+    settings_pack on;
+    on.set_bool(settings_pack::enable_dht, true);
+    session_->apply_settings(std::move(on));
     if (auto listening = await_listening(); !listening) return listening;
     session_->set_alert_notify([weak = weak_from_this(), executor = executor_] {
       boost::asio::post(executor, [weak] {
         if (const auto self = weak.lock(); self && self->session_) self->take_alerts();
       });
     });
+    join_own();
     update();
     return {};
   }
@@ -222,14 +239,14 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
 
   // The state.
 
-  lt::session_params load_state() const {
+  lt::dht::dht_state load_state() const {
     std::error_code error;
     const auto size = options_.state_file.empty() ? 0 : fs::file_size(options_.state_file, error);
     if (error || size == 0 || size > kMaxStateSize) return {};
     std::ifstream file(options_.state_file, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     try {
-      return lt::read_session_params(text, lt::session_handle::save_dht_state);
+      return lt::read_session_params(text, lt::session_handle::save_dht_state).dht_state;
     } catch (const std::exception& failure) {
       log("the DHT starts without " + options_.state_file.string() + ": " + failure.what());
       return {};
@@ -252,6 +269,29 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
 
   // libtorrent.
 
+  /// libtorrent shares a port with whoever else shares it.
+  Result<void> check_port() const {
+    if (options_.port == 0) return {};
+    boost::asio::io_context io;
+    for (const std::string& text : options_.addresses) {
+      const boost::asio::ip::udp::endpoint local(boost::asio::ip::make_address(text), options_.port);
+      boost::asio::ip::udp::socket socket(io);
+      boost::system::error_code error;
+      socket.open(local.protocol(), error);
+      if (!error && local.address().is_v6()) socket.set_option(boost::asio::ip::v6_only(true), error);
+      if (!error) socket.bind(local, error);
+      if (error == boost::asio::error::address_in_use || error == boost::asio::error::access_denied) {
+        return port_failure(error.message());
+      }
+    }
+    return {};
+  }
+
+  std::unexpected<Error> port_failure(const std::string& cause) const {
+    return fail(ErrorCode::kIo, "cannot use UDP port " + std::to_string(options_.port) + " for the DHT: " + cause +
+                                    "; choose another with --dht-port (0: any), or go without with --no-dht");
+  }
+
   /// Until every address is bound or refused.
   Result<void> await_listening() {
     const auto deadline = std::chrono::steady_clock::now() + kListenTimeout;
@@ -271,8 +311,12 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       }
     }
     if (port_ != 0) return {};
-    return fail(ErrorCode::kIo, "cannot use UDP port " + std::to_string(options_.port) + " for the DHT: " + cause +
-                                    "; choose another with --dht-port (0: any), or go without with --no-dht");
+    return port_failure(cause);
+  }
+
+  void join_own() {
+    if (options_.network != Network::kOwn) return;
+    for (const BootstrapNode& node : options_.bootstrap) session_->add_dht_node({node.host, node.port});
   }
 
   void take_alerts() {
@@ -319,7 +363,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     if (std::exchange(has_stats_, false)) {
       const bool was_cut_off = is_ready_ && nodes_ == 0;
       nodes_ = std::exchange(stats_nodes_, 0);
-      if (nodes_ > 0 || is_bootstrapped_) {
+      if (nodes_ > 0 || (is_bootstrapped_ && time >= ready_at_)) {
         is_ready_ = true;
         searches_.handle_ready(is_reachable());
       }
@@ -347,13 +391,17 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (!is_ready_ || (rejoin_at_ && time < *rejoin_at_)) return;
     if (rejoin_at_) {
-      Key any;
-      std::random_device random;
-      for (auto& byte : any) byte = static_cast<std::uint8_t>(random());
-      session_->dht_get_peers(to_hash(any));
+      options_.network == Network::kOwn ? join_own() : ask_for_anything();
       rejoin_delay_ = std::min(2 * rejoin_delay_, Duration(kLastRejoin));
     }
     rejoin_at_ = time + rejoin_delay_;
+  }
+
+  void ask_for_anything() {
+    Key any;
+    std::random_device random;
+    for (auto& byte : any) byte = static_cast<std::uint8_t>(random());
+    session_->dht_get_peers(to_hash(any));
   }
 
   // What the pure part wants.
@@ -390,6 +438,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       if (!output) break;
       if (const auto* lookup = std::get_if<StartLookup>(&*output)) {
         session_->dht_get_peers(to_hash(lookup->key));
+        searches_.handle_endpoints(lookup->key, own_->find(lookup->key));
         has_news = true;
       } else if (const auto* found = std::get_if<Found>(&*output)) {
         const auto callbacks = callbacks_.find(found->search);
@@ -425,13 +474,14 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   DhtOptions options_;
   AnnounceSchedule schedule_;
   SearchTable searches_;
-  std::shared_ptr<OwnContent> own_;
+  std::shared_ptr<OwnStorage> own_;
   LookupWatch announcing_;
   std::vector<Key> announced_;  ///< Not told yet.
   std::map<SearchId, Callbacks> callbacks_;
   boost::asio::steady_timer timer_;
   Time check_at_;
   Time save_at_;
+  Time ready_at_;  ///< When nobody has answered then, it may be that nobody will.
   std::optional<Time> rejoin_at_;
   Duration rejoin_delay_ = kFirstRejoin;
   std::uint16_t port_ = 0;

@@ -47,7 +47,7 @@ struct DhtOptions {
   std::uint16_t port = 0;  ///< UDP; 0: any.
   /// Announced with content: where this machine serves HTTP.
   std::uint16_t http_port = 0;
-  /// Only ask and announce, and answer nobody: for a program that soon ends. BEP 43.
+  /// Only ask, and answer nobody: for a program that soon ends. BEP 43.
   bool read_only = false;
   /// Where the addresses of other nodes are kept for a fast start; empty: nowhere.
   std::filesystem::path state_file;
