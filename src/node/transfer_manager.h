@@ -13,6 +13,7 @@
 #include "common/result.h"
 #include "content_id/cid.h"
 #include "gateway/gateway.h"
+#include "identity/identity.h"
 #include "rendezvous/client.h"
 #include "store/block_store.h"
 #include "transfer/exchange.h"
@@ -22,6 +23,8 @@ namespace codio::node {
 
 struct TransferManagerOptions {
   transfer::ExchangeOptions exchange;
+  /// Who this peer is; nothing: somebody new, as long as it runs.
+  std::optional<identity::Key> key;
   /// Where peers are found and signalled; none: no peers.
   std::vector<rendezvous::ServerUrl> rendezvous;
   std::vector<webrtc::IceServer> ice_servers;
