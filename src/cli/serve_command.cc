@@ -177,7 +177,7 @@ class Serving {
 
   void report_when_ready() {
     if (!common_.json || ending_) return;
-    if (!transfers_->id().empty()) return print_json({{"event", "ready"}});
+    if (transfers_->is_connected()) return print_json({{"event", "ready"}});
     timer_.expires_after(kReadyCheck);
     timer_.async_wait([this](const boost::system::error_code& error) {
       if (!error) report_when_ready();
