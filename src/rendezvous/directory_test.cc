@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "identity/identity.h"
+
 namespace codio::rendezvous {
 namespace {
 
