@@ -122,7 +122,10 @@ class LyingRendezvous {
     }
   }
 
-  void handle(Client& client, const rendezvous::Join& join) { client.peer = join.peer; }
+  void handle(Client& client, const rendezvous::Join& join) {
+    client.peer = join.peer;
+    send(client, rendezvous::Joined{join.peer});
+  }
   void handle(Client& client, const rendezvous::Announce& /*message*/) { announcer_ = client.peer; }
   void handle(Client& /*client*/, const rendezvous::Withdraw& /*message*/) {}
   void handle(Client& client, const rendezvous::Find& find) {

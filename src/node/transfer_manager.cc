@@ -276,7 +276,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void carry_out(transfer::VerifyPeer& output) {
-    exchange_.handle_verified(now(), output.peer, is_proven(*connections_.at(output.peer), output.proof));
+    const auto connection = connections_.find(output.peer);
+    if (connection == connections_.end()) return;
+    exchange_.handle_verified(now(), output.peer, is_proven(*connection->second, output.proof));
   }
 
   /// What a HELLO is signed over.

@@ -243,7 +243,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     write_next();
   }
 
-  bool is_connected() const { return is_connected_; }
+  bool is_connected() const { return is_joined_; }
   const ServerUrl& url() const { return url_; }
 
  private:
@@ -362,7 +362,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     for (const auto& [key, cid] : announced_) to_announce_.insert(key);
     flush();
     for (const auto& [id, pending] : finds_) send(Find{id, pending.cid});
-    if (events_.on_connected) events_.on_connected(welcome);
+    welcome_ = welcome;
   }
 
   void forget_connection() {
@@ -373,12 +373,18 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
       asio::post(executor_, [socket = std::exchange(socket_, nullptr)] {});
     }
     is_connected_ = false;
+    is_joined_ = false;
     is_writing_ = false;
     unsent_.clear();
     unsent_bytes_ = 0;
   }
 
   void handle(const Welcome& /*message*/) { warn(ErrorCode::kMalformed, "ignored a second welcome"); }
+  void handle(Joined& message) {
+    if (std::exchange(is_joined_, true)) return;
+    welcome_.peer = std::move(message.peer);
+    if (events_.on_connected) events_.on_connected(welcome_);
+  }
   void handle(Providers& message) { finish_find(message.id, std::move(message.peers)); }
   void handle(Offer& message) {
     if (events_.on_offer) events_.on_offer(std::move(message));
@@ -468,7 +474,9 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   std::map<std::uint64_t, PendingFind> finds_;
 
   std::shared_ptr<Socket> socket_;
-  bool is_connected_ = false;
+  bool is_connected_ = false;  // What is sent now arrives after the join.
+  bool is_joined_ = false;
+  Welcome welcome_;
   bool has_timed_out_ = false;
   bool is_stopped_ = false;
   bool is_replaced_ = false;

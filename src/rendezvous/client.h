@@ -33,7 +33,8 @@ struct ServerUrl {
 /// What a client tells its owner, on its executor; never from inside a call into the client, nor after its destructor
 /// began. Any may be empty.
 struct ClientEvents {
-  /// The server said welcome. Without a key the peer id is a new one; sessions of an earlier connection are void.
+  /// Others can reach the client. Without a key it is by another id than before; sessions of an earlier connection are
+  /// void.
   std::function<void(const Welcome&)> on_connected;
   /// The connection ended, or could not be made; the error names the server and the cause. Another try follows by
   /// itself.
@@ -86,6 +87,7 @@ class Client {
   void send(Answer message);
   void send(Candidate message);
 
+  /// As on_connected and on_disconnected tell.
   bool is_connected() const;
   const ServerUrl& url() const;
 

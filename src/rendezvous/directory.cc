@@ -99,6 +99,7 @@ void Directory::handle(Time /*now*/, ConnectionId id, Connection& connection, co
   connection.has_joined = true;
   const bool is_new = peers_.emplace(connection.peer_id, id).second;
   check(is_new);
+  send(id, Joined{connection.peer_id});
 }
 
 void Directory::handle(Time /*now*/, ConnectionId id, Connection& connection, const Announce& message) {

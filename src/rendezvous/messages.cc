@@ -167,6 +167,12 @@ Result<Welcome> parse_welcome(const json& object) {
   return welcome;
 }
 
+Result<Joined> parse_joined(const json& object) {
+  auto peer = name_member(object, "peer");
+  if (!peer) return std::unexpected(peer.error());
+  return Joined{*std::move(peer)};
+}
+
 Result<Providers> parse_providers(const json& object) {
   auto id = number_member(object, "id");
   if (!id) return std::unexpected(id.error());
@@ -324,6 +330,7 @@ struct ServerJson {
             {"iceServers", std::move(servers)},
             {"maxAnnounced", m.max_announced}};
   }
+  json operator()(const Joined& m) const { return {{"type", "joined"}, {"peer", m.peer}}; }
   json operator()(const Providers& m) const {
     return {{"type", "providers"}, {"id", m.id}, {"cid", m.cid.to_string()}, {"peers", m.peers}};
   }
@@ -363,6 +370,7 @@ Result<ServerMessage> parse_server_message(std::string_view text) {
   if (!envelope) return std::unexpected(std::move(envelope.error()));
   const auto& [type, object] = *envelope;
   if (type == "welcome") return as<ServerMessage>(parse_welcome(object));
+  if (type == "joined") return as<ServerMessage>(parse_joined(object));
   if (type == "providers") return as<ServerMessage>(parse_providers(object));
   if (type == "offer") return as<ServerMessage>(parse_description<Offer>(object, "from"));
   if (type == "answer") return as<ServerMessage>(parse_description<Answer>(object, "from"));

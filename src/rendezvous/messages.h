@@ -99,6 +99,13 @@ struct Welcome {
   bool operator==(const Welcome&) const = default;
 };
 
+/// The answer to a join: from now on others find and reach the client.
+struct Joined {
+  std::string peer;
+
+  bool operator==(const Joined&) const = default;
+};
+
 struct Providers {
   std::uint64_t id = 0;
   content_id::ContentId cid;
@@ -133,7 +140,7 @@ inline constexpr std::string_view kForged = "forged";
 }  // namespace refusal
 
 using ClientMessage = std::variant<Join, Announce, Withdraw, Find, Offer, Answer, Candidate>;
-using ServerMessage = std::variant<Welcome, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
+using ServerMessage = std::variant<Welcome, Joined, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
 
 /// Reads what a client sent; the error is what the server has to answer. Peer ids and sessions in the result are
 /// well-formed, CID lists within kMaxCids.

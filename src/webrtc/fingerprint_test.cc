@@ -40,7 +40,7 @@ TEST(Fingerprint, OfAnotherKindOrSeveralIsRefused) {
         good + "a=fingerprint:sha-512 " + hex(1, "0123456789ABCDEF", 64) + "\r\n",
         good + "a=fingerprint:md5 " + hex(1, "0123456789ABCDEF", 16) + "\r\n",
         "a=fingerprint:sha-256 " + hex(1, "0123456789ABCDEF", 31) + "\r\n",
-        "a=fingerprint:sha-256 " + hex(1, "0123456789ABCDEF", 33) + "\r\n", "a=fingerprint:sha-256 \r\n",
+        "a=fingerprint:sha-256 " + hex(1, "0123456789ABCDEF", 33) + "\r\n", std::string("a=fingerprint:sha-256 \r\n"),
         "a=fingerprint:sha-256  " + hex(1) + "\r\n", "a=fingerprint:sha-256 " + hex(1) + " \r\n",
         " a=fingerprint:sha-256 " + hex(1) + "\r\n", "b=fingerprint:sha-256 " + hex(1) + "\r\n",
         "a=fingerprint:sha-256 " + hex(1, "0123456789ABCDEG") + "\r\n", good + "a=x\ra=fingerprint:sha-256 " + hex(1),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
-import { download, eventually, join, pseudoRandom, sha256, stats, upload } from './support/cdn.mjs';
+import { awaitProviders, download, eventually, join, pseudoRandom, sha256, stats, upload } from './support/cdn.mjs';
 import { buildFile } from './support/dag.mjs';
 import { startGateway } from './support/gateway.mjs';
 import { startImpostor, startLyingRendezvous } from './support/lying-rendezvous.mjs';
@@ -68,3 +68,29 @@ for (const browser of ['chromium', 'firefox']) {
     for (const one of [seeder, page, viewer]) await one.context().close();
   });
 }
+
+test('A browser without Ed25519 is anonymous, and shares all the same', { skip: skipWithout('chromium') }, async () => {
+  const anonymous = async () => {
+    const page = await openTab('chromium', node.http);
+    await page.evaluate(() => {
+      crypto.subtle.generateKey = async () => {
+        throw new DOMException('Unrecognized algorithm', 'NotSupportedError');
+      };
+    });
+    await join(page, { gateways: [] });
+    return page;
+  };
+  const bytes = pseudoRandom(9, 300_000);
+  const seeder = await anonymous();
+  const cid = await upload(seeder, 9, bytes.length);
+  const keyed = await openTab('chromium', node.http);
+  await join(keyed, { gateways: [] });
+  for (const viewer of [keyed, await anonymous()]) {
+    await awaitProviders(viewer, cid, 1);
+    const got = await download(viewer, cid);
+    assert.equal(got.hash, sha256(bytes), got.error);
+    assert.match(Object.keys(got.peers)[0], /^[0-9a-f]{32}$/);
+    await viewer.context().close();
+  }
+  await seeder.context().close();
+});
