@@ -70,7 +70,7 @@ TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options
 
 void Exchange::cancel(Time now, TransferId transfer) {
   if (!transfers_.contains(transfer)) return;
-  finish(transfer, SetWakeup{wakeup_});
+  finish(now, transfer, SetWakeup{wakeup_});
   drive(now);
 }
 
@@ -98,8 +98,8 @@ void Exchange::handle_providers(Time now, TransferId transfer, std::uint32_t pen
 }
 
 /// Takes the transfer out of everything that knows it; `result` is the last that is heard of it.
-void Exchange::finish(TransferId id, Output result) {
-  for (const auto& cancelled : scheduler_.remove_transfer(id)) cancel_request(cancelled.cid, cancelled.peer, id);
+void Exchange::finish(Time now, TransferId id, Output result) {
+  for (const auto& cancelled : scheduler_.remove_transfer(now, id)) cancel_request(cancelled.cid, cancelled.peer, id);
   for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
   for (auto& [peer_id, peer] : peers_) {
     std::erase_if(peer.questions, [&](const auto& question) { return question.second == id; });
@@ -109,7 +109,7 @@ void Exchange::finish(TransferId id, Output result) {
   output(std::move(result));
 }
 
-void Exchange::fail_transfer(TransferId id, Error error) { finish(id, Failed{id, std::move(error)}); }
+void Exchange::fail_transfer(Time now, TransferId id, Error error) { finish(now, id, Failed{id, std::move(error)}); }
 
 void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer) {
   if (source) {
@@ -371,7 +371,7 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
   const bool verifiable = can_verify(load->cid);
   for (const TransferId transfer : waiting.mapped()) {
     if (!block && !verifiable) {
-      fail_transfer(transfer,
+      fail_transfer(now, transfer,
                     {ErrorCode::kUnsupported, "the hash function of " + load->cid.to_string() + " is not supported"});
       continue;
     }
@@ -429,7 +429,7 @@ void Exchange::handle_gateway_failed(Time now, RequestId request, Error error) {
   const auto asking = take_request<Asking>(request);
   if (!asking) return;
   gateway_errors_.insert_or_assign(asking->cid, std::move(error));
-  scheduler_.handle_gateway_failed(asking->cid);
+  scheduler_.handle_gateway_failed(now, asking->cid);
   drive(now);
 }
 
@@ -441,7 +441,7 @@ void Exchange::handle_wakeup(Time now) {
 /// A verified block reaches the downloads that wait for it.
 void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer) {
   const std::set<TransferId> waiting = scheduler_.transfers_of(cid);
-  for (const Scheduler::Asked& asked : scheduler_.handle_verified(cid)) {
+  for (const Scheduler::Asked& asked : scheduler_.handle_verified(now, cid)) {
     cancel_request(cid, asked.peer, *waiting.begin());
     if (asked.received > 0) count_duplicate(*waiting.begin(), asked.received);
   }
@@ -466,7 +466,8 @@ void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, Source
     }
     transfer.has_news = true;
     output(BlockReceived{id, source, peer, block->size()});
-    if (const auto handled = transfer.traversal.handle_block(cid, block); !handled) fail_transfer(id, handled.error());
+    if (const auto handled = transfer.traversal.handle_block(cid, block); !handled)
+      fail_transfer(now, id, handled.error());
   }
 }
 
@@ -642,7 +643,7 @@ void Exchange::forget_idle(Time now) {
 
 void Exchange::drive_transfer(Time now, TransferId id) {
   Transfer& transfer = transfers_.at(id);
-  if (transfer.traversal.error()) return fail_transfer(id, *transfer.traversal.error());
+  if (transfer.traversal.error()) return fail_transfer(now, id, *transfer.traversal.error());
   if (!transfer.entity_given && transfer.traversal.entity()) {
     transfer.entity_given = true;
     const content_id::unixfs::Entity& entity = *transfer.traversal.entity();
@@ -663,7 +664,7 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   while (auto entry = transfer.traversal.poll_entry()) output(EntryFound{id, *std::move(entry)});
   if (transfer.traversal.finished()) {
     tell_progress(now, id, transfer);
-    return finish(id, Finished{id});
+    return finish(now, id, Finished{id});
   }
 
   // A reader that pauses does not stall: nothing is wanted meanwhile.
@@ -684,7 +685,7 @@ void Exchange::drive_transfer(Time now, TransferId id) {
 
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
-    return fail_transfer(id,
+    return fail_transfer(now, id,
                          {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
                                                    std::to_string(options_.stall_timeout.count() / 1'000'000) + " s"});
   }
@@ -728,7 +729,7 @@ void Exchange::drive_requests(Time now) {
                             : Error{ErrorCode::kNotFound, "no peer has " + cid.to_string()};
     const std::set<TransferId> waiting = scheduler_.transfers_of(cid);
     for (const TransferId id : waiting) {
-      if (!has_question(id)) fail_transfer(id, error);
+      if (!has_question(id)) fail_transfer(now, id, error);
     }
   }
 }

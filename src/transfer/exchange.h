@@ -305,8 +305,8 @@ class Exchange {
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(TransferId id, Output result);
-  void fail_transfer(TransferId id, Error error);
+  void finish(Time now, TransferId id, Output result);
+  void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;
   Scheduler scheduler_;

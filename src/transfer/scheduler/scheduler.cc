@@ -36,6 +36,8 @@ constexpr double kLateness = 2;
 constexpr double kLeastGain = 0.1;
 constexpr double kLeastGainOnItsWay = 2;
 constexpr Duration kReadersPatience = seconds(2);
+/// An inner node that has not come by then is asked of one more idle source.
+constexpr Duration kNodePatience = milliseconds(100);
 /// What is not expected from one that may have gone, if there is another.
 constexpr double kSuspicion = 2;
 /// And from one that has not given a byte yet.
@@ -52,6 +54,10 @@ constexpr Duration kBusyTime = milliseconds(500);
 constexpr Duration kLongestBusyTime = seconds(8);
 /// One that owes blocks and is silent for this long is left alone: the time that a slow disk takes to wake up.
 constexpr Duration kShortestSilence = milliseconds(1500);
+/// A gateway may have gone when it could have sent a block and this much more of it.
+constexpr double kOverdue = 1.5;
+/// Fewer bytes than this break no silence, unless they end a block: no sender cuts its frames so small.
+constexpr std::uint64_t kSignOfLife = 4 * 1024;
 /// A silence beyond this is one, whatever the source was forgiven before.
 constexpr Duration kLongestSilence = seconds(5);
 /// One that lacks this many blocks in a row lied when it said that it has them all.
@@ -67,6 +73,8 @@ double to_seconds(Duration duration) { return std::chrono::duration<double>(dura
 
 PeerId to_id(std::optional<PeerId> peer) { return peer.value_or(kGateway); }
 
+void smooth(double& rate, double sample) { rate = rate == 0 ? sample : 0.7 * rate + 0.3 * sample; }
+
 std::optional<PeerId> to_peer(PeerId id) { return id == kGateway ? std::nullopt : std::optional(id); }
 
 }  // namespace
@@ -79,7 +87,8 @@ void Scheduler::add_transfer(TransferId transfer, bool ordered) {
   transfers_.emplace(transfer, Transfer{.ordered = ordered});
 }
 
-std::vector<Scheduler::Assignment> Scheduler::remove_transfer(TransferId transfer) {
+std::vector<Scheduler::Assignment> Scheduler::remove_transfer(Time now, TransferId transfer) {
+  share_gateway(now);
   std::vector<Assignment> cancelled;
   for (auto entry = blocks_.begin(); entry != blocks_.end();) {
     auto& [cid, block] = *entry;
@@ -170,14 +179,8 @@ void Scheduler::set_path(PeerId peer, Duration round_trip, std::uint64_t credit)
 
 void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_t size, std::uint64_t block_size) {
   Source& source = sources_.at(peer);
-  if (!source.asked.empty()) source.longest_silence = std::max(source.longest_silence, silence(now, source));
-  source.last_byte = now;
-  if (source.avoided_until > now) changed_ = true;
-  source.avoided_until = {};
-  source.avoid_for = {};
-  source.lacks_in_a_row = 0;
-  source.suspect = false;
-  source.has_given = true;
+  source.trickle += size;
+  bool is_whole = false;
   if (const auto block = blocks_.find(cid); block != blocks_.end()) {
     for (Request& request : block->second.requests) {
       if (request.source != peer) continue;
@@ -185,7 +188,19 @@ void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_
       request.expected = static_cast<double>(block_size);
       request.received += size;
       source.owed += left(request);
+      is_whole = request.received == block_size;
     }
+  }
+  if (is_whole || source.trickle >= kSignOfLife) {
+    if (!source.asked.empty()) source.longest_silence = std::max(source.longest_silence, silence(now, source));
+    source.last_byte = now;
+    source.trickle = 0;
+    if (source.avoided_until > now) changed_ = true;
+    source.avoided_until = {};
+    source.avoid_for = {};
+    source.lacks_in_a_row = 0;
+    source.suspect = false;
+    source.has_given = true;
   }
   if (source.sample_begin) {
     add_sample(now, source, size);
@@ -199,7 +214,7 @@ void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
   const Duration elapsed = now - *source.sample_begin;
   if (elapsed < kSampleTime) return;
   const double sample = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
-  source.rate = source.rate == 0 ? sample : 0.7 * source.rate + 0.3 * sample;
+  smooth(source.rate, sample);
   source.sample_bytes = 0;
   source.sample_begin = now;
 }
@@ -229,9 +244,10 @@ void Scheduler::handle_busy(Time now, PeerId peer, const Cid& cid) {
   source.avoided_until = now + source.avoid_for;
 }
 
-void Scheduler::handle_gateway_failed(const Cid& cid) {
+void Scheduler::handle_gateway_failed(Time now, const Cid& cid) {
   const auto found = blocks_.find(cid);
   if (found == blocks_.end()) return;
+  share_gateway(now);
   found->second.gateway_failed = true;
   drop_request(cid, found->second, kGateway);
   queue_if_unasked(cid, found->second);
@@ -256,6 +272,7 @@ void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
   }
   changed_ = true;
   if (!is_new) return;
+  entry->second.is_node = cid.codec() == content_id::Codec::kDagPb;
   state.next_turn = std::max(state.next_turn, turn_);
   entry->second.rank = {state.next_turn++, next_number_++};
   queue_.emplace(entry->second.rank, cid);
@@ -273,6 +290,7 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
   Block& block = blocks_.at(cid);
   if (!from) {
     // The gateway's blocks come whole.
+    share_gateway(now);
     const auto request = std::find_if(block.requests.begin(), block.requests.end(),
                                       [](const Request& one) { return one.source == kGateway; });
     if (request != block.requests.end()) {
@@ -282,8 +300,8 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
       gateway.has_given = true;
       // A small one tells of its delay only.
       if (size >= kSmallestSample) {
-        if (!gateway.sample_begin) gateway.sample_begin = request->asked_at;
-        add_sample(now, gateway, size);
+        const Seconds had = std::max(gateway.share - request->share_begin, to_seconds(milliseconds(1)));
+        smooth(gateway.rate, static_cast<double>(size) / had);
       }
     }
   }
@@ -304,12 +322,14 @@ void Scheduler::handle_refuted(const Cid& cid) {
   queue_if_unasked(cid, found->second);
 }
 
-std::vector<Scheduler::Asked> Scheduler::handle_verified(const Cid& cid) {
+std::vector<Scheduler::Asked> Scheduler::handle_verified(Time now, const Cid& cid) {
+  estimate_gateway(now);
   Block& block = blocks_.at(cid);
   std::vector<Asked> asked;
   while (!block.requests.empty()) {
     const Request& request = block.requests.back();
     asked.push_back({to_peer(request.source), request.received});
+    duplicates_ += request.assumed;
     drop_request(cid, block, request.source);
   }
   queue_.erase(block.rank);
@@ -400,7 +420,7 @@ bool Scheduler::is_worth_asking(Time now, const Block& block, const Source& sour
                               std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) {
                                 return request.on_its_way || request.source == kGateway;
                               });
-  if (due_in == kEndless) return true;
+  if (due_in == kEndless || (idle && is_overdue_node(now, block))) return true;
   if (!may_come_twice) return idle ? gains_in_idleness : due_in > kLateness * finish_time + kLeastGain;
   if (!idle) return is_urgent(now, block) && due_in > kLateness * finish_time + kLeastGain;
   const bool may_have_gone =
@@ -554,29 +574,58 @@ Scheduler::Seconds Scheduler::finish(Time now, const Source& source) const {
 }
 
 double Scheduler::left(const Request& request) {
-  return std::max(request.expected - static_cast<double>(request.received), 0.0);
+  return std::max(request.expected - static_cast<double>(request.received) - request.assumed, 0.0);
+}
+
+void Scheduler::share_gateway(Time now) {
+  Source& gateway = sources_.at(kGateway);
+  if (!gateway.asked.empty()) {
+    gateway.share += to_seconds(now - gateway.share_until) / static_cast<double>(gateway.asked.size());
+  }
+  gateway.share_until = now;
+}
+
+Scheduler::Request& Scheduler::request_of(Block& block, PeerId source) {
+  return *std::find_if(block.requests.begin(), block.requests.end(),
+                       [&](const Request& request) { return request.source == source; });
+}
+
+/// Its blocks come whole, so that what it has sent of them can only be guessed.
+void Scheduler::estimate_gateway(Time now) {
+  share_gateway(now);
+  Source& gateway = sources_.at(kGateway);
+  const double rate = rate_of(now, gateway);
+  const auto requests = static_cast<double>(gateway.asked.size());
+  gateway.owed = 0;
+  for (const Cid& cid : gateway.asked) {
+    Request& request = request_of(blocks_.at(cid), kGateway);
+    const double sent = rate * (gateway.share - request.share_begin);
+    request.assumed = std::clamp(sent, 0.0, request.expected);
+    gateway.owed += left(request);
+    // What has been awaited for long will not come at once.
+    const Seconds overdue = (sent - request.expected) / rate * requests;
+    request.due = std::max((request.expected - sent) / rate * requests, overdue);
+    request.suspect = sent > kOverdue * request.expected && overdue >= to_seconds(options_.gateway_deadline);
+    if (overdue >= to_seconds(kLongestSilence)) request.due = kEndless;
+  }
 }
 
 void Scheduler::estimate(Time now) {
+  estimate_gateway(now);
   for (const auto& [id, source] : sources_) {
+    if (id == kGateway) continue;
     const double rate = rate_of(now, source);
+    const Seconds waited = to_seconds(silence(now, source));
     double bytes = 0;
     for (const Cid& cid : source.asked) {
-      Block& block = blocks_.at(cid);
-      Request& request = *std::find_if(block.requests.begin(), block.requests.end(),
-                                       [source_id = id](const Request& one) { return one.source == source_id; });
+      Request& request = request_of(blocks_.at(cid), id);
       // As long as the size of a block is a guess, all of them may be.
       request.on_its_way =
           request.received > 0 || arrived_bytes_ < kSmallestSample || bytes < static_cast<double>(source.credit);
       bytes += request.received > 0 ? left(request) : std::min(request.expected, block_size_);
       const Duration way = std::max(source.round_trip - (now - request.asked_at), Duration(0));
       request.suspect = source.suspect;
-      // A gateway sends all that it is asked for at once.
-      Seconds due_in = (id == kGateway ? source.owed : bytes) / rate + to_seconds(way);
-      // What has been awaited for long will not come at once.
-      const Seconds waited = to_seconds(silence(now, source));
-      if (id != kGateway || waited > 2 * due_in) due_in = std::max(due_in, waited);
-      request.due = silence(now, source) >= kLongestSilence ? kEndless : due_in;
+      request.due = waited >= to_seconds(kLongestSilence) ? kEndless : std::max(bytes / rate + to_seconds(way), waited);
     }
   }
 }
@@ -585,6 +634,11 @@ Scheduler::Seconds Scheduler::due(const Block& block) {
   Seconds soonest = kEndless;
   for (const Request& request : block.requests) soonest = std::min(soonest, request.due);
   return soonest;
+}
+
+bool Scheduler::is_overdue_node(Time now, const Block& block) {
+  return block.is_node && std::all_of(block.requests.begin(), block.requests.end(),
+                                      [&](const Request& request) { return now - request.asked_at >= kNodePatience; });
 }
 
 /// Whether everything that anyone waits for with it is asked for or about to be.
@@ -601,7 +655,7 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
       continue;
     assignment.instead_of = request.source;
   }
-  if (!assignment.instead_of && block.requests.size() == kMaxRequests) {
+  if (!assignment.instead_of && block.requests.size() == kMaxRequests && !block.is_node) {
     Seconds latest = -1;
     for (const Request& request : block.requests) {
       if (request.source == kGateway || request.due <= latest) continue;
@@ -616,7 +670,9 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
     risked_ += block_size_;
   }
   Source& source = sources_.at(id);
-  if (source.asked.empty()) {
+  if (id == kGateway) {
+    share_gateway(now);
+  } else if (source.asked.empty()) {
     source.busy_since = now;
     source.sample_begin.reset();
     source.sample_bytes = 0;
@@ -625,7 +681,12 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
   const Seconds expected_in = finish(now, source);
   source.asked.push_back(cid);
   source.owed += block_size_;
-  block.requests.push_back({.source = id, .asked_at = now, .expected = block_size_, .due = expected_in});
+  const auto requests = static_cast<double>(source.asked.size());
+  block.requests.push_back({.source = id,
+                            .asked_at = now,
+                            .expected = block_size_,
+                            .share_begin = source.share + to_seconds(source.round_trip) / requests,
+                            .due = expected_in});
   queue_.erase(block.rank);
   turn_ = std::max(turn_, block.rank.turn);
   return assignment;

@@ -59,7 +59,7 @@ struct Bench {
 
   void verify(std::uint32_t number, std::optional<PeerId> from) {
     scheduler.handle_arrived(now, numbered_cid(number), from, 262'144);
-    scheduler.handle_verified(numbered_cid(number));
+    scheduler.handle_verified(now, numbered_cid(number));
   }
 
   Scheduler scheduler;
@@ -149,7 +149,7 @@ TEST(Scheduler, ThePipelineIsBoundedEvenIfAllBlocksAreEmpty) {
     bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(i), 1'000'000'000, 0);
     bench.scheduler.set_path(kA, kRoundTrip, 0);
     bench.scheduler.handle_arrived(bench.now, numbered_cid(i), kA, 0);
-    bench.scheduler.handle_verified(numbered_cid(i));
+    bench.scheduler.handle_verified(bench.now, numbered_cid(i));
   }
   bench.need(10'000, 200);
   EXPECT_EQ(bench.poll().size(), 128U);
@@ -260,7 +260,7 @@ TEST(Scheduler, OfAFileThatIsOnlyKeptTheRarestBlockGoesFirst) {
   bench.poll();
   // Both are full. B lacks the last of all, which only A can give then.
   bench.scheduler.handle_lacks(bench.now, kB, numbered_cid(20));
-  const auto asked_of_a = bench.scheduler.handle_verified(numbered_cid(1));
+  const auto asked_of_a = bench.scheduler.handle_verified(bench.now, numbered_cid(1));
   ASSERT_EQ(asked_of_a.size(), 1U);
   EXPECT_EQ(numbers(bench.poll()).front(), 20U);
 }
@@ -296,7 +296,7 @@ TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
   pass(milliseconds(400));
   EXPECT_EQ(asked.size(), 1U);
   bench.scheduler.handle_arrived(bench.now, numbered_cid(1), kB, 1000);
-  const auto late = bench.scheduler.handle_verified(numbered_cid(1));
+  const auto late = bench.scheduler.handle_verified(bench.now, numbered_cid(1));
   ASSERT_EQ(late.size(), 1U) << "the late one gets a CANCEL";
   EXPECT_EQ(late.front().peer, kA);
 }
@@ -335,7 +335,7 @@ TEST(Scheduler, RemovingATransferForgetsWhatOnlyItNeeded) {
   bench.need(1, 3);
   bench.scheduler.need(bench.now, numbered_cid(2), kOther);
   EXPECT_EQ(bench.poll().size(), 3U) << "a shared block is asked for once";
-  const auto cancelled = bench.scheduler.remove_transfer(kTransfer);
+  const auto cancelled = bench.scheduler.remove_transfer(bench.now, kTransfer);
   auto cancelled_numbers = numbers(cancelled);
   std::sort(cancelled_numbers.begin(), cancelled_numbers.end());
   EXPECT_EQ(cancelled_numbers, (std::vector<std::uint32_t>{1, 3}));
@@ -425,9 +425,9 @@ TEST(GatewayPolicy, AFewRequestsAreOpenAtATime) {
   EXPECT_TRUE(bench.poll().empty());
   bench.verify(0, std::nullopt);
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{8}));
-  bench.scheduler.handle_gateway_failed(numbered_cid(1));
+  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{9})) << "and not the failed one again";
-  bench.scheduler.remove_transfer(kTransfer);
+  bench.scheduler.remove_transfer(bench.now, kTransfer);
   bench.scheduler.add_transfer(kTransfer, true);
   bench.need(100, 50);
   EXPECT_EQ(bench.poll().size(), 8U);
@@ -469,7 +469,7 @@ TEST(Hopeless, GatewaysAreHopeUntilTheyFailed) {
   EXPECT_TRUE(bench.scheduler.hopeless().empty());
   bench.poll();
   EXPECT_TRUE(bench.scheduler.hopeless().empty());
-  bench.scheduler.handle_gateway_failed(numbered_cid(1));
+  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
   EXPECT_EQ(bench.scheduler.hopeless().size(), 1U);
 }
 
