@@ -599,6 +599,7 @@ void Scheduler::estimate_gateway(Time now) {
   gateway.owed = 0;
   for (const Cid& cid : gateway.asked) {
     Request& request = request_of(blocks_.at(cid), kGateway);
+    request.expected = std::min(request.expected, block_size_);
     const double sent = rate * (gateway.share - request.share_begin);
     request.assumed = std::clamp(sent, 0.0, request.expected);
     gateway.owed += left(request);
