@@ -593,6 +593,7 @@ void Exchange::grant(Time now) {
       if (!limit) break;
       downloads_.take(*limit - before);
       send(id, wire::Credit{*limit});
+      scheduler_.set_path(id, window.smallest_delay().value_or(Duration(0)), window.limit() - window.received());
       if (downloads_.rate()) last_granted_ = id;
     }
   }

@@ -46,6 +46,8 @@ constexpr double kDoubt = 0.3;
 constexpr double kIdleLateness = 1.25;
 /// … and while duplicates are below this share of what has come.
 constexpr double kDuplicateShare = 0.02;
+/// What comes twice comes until then: a CANCEL crosses what is on its way.
+constexpr Duration kSettlingTime = seconds(2);
 /// A source that needs longer than this for one block is helped out: by others, and with p2p-first by the gateway.
 constexpr Duration kPatience = seconds(4);
 constexpr Duration kFirstAvoidance = seconds(5);
@@ -334,7 +336,7 @@ std::vector<Scheduler::Asked> Scheduler::handle_verified(Time now, const Cid& ci
   }
   queue_.erase(block.rank);
   lacking_ -= block.lacking.size();
-  risked_ -= block.risk;
+  if (block.risk > 0) settling_.push_back({now + kSettlingTime, block.risk});
   blocks_.erase(cid);
   changed_ = true;
   return asked;
@@ -724,6 +726,9 @@ void Scheduler::check(Time now) {
   }
   changed_ = true;
   check_silence(now);
+  for (; !settling_.empty() && settling_.front().until <= now; settling_.pop_front()) {
+    risked_ -= settling_.front().bytes;
+  }
   double sum = 0;
   std::size_t known = 0;
   for (const auto& [id, source] : sources_) {

@@ -24,6 +24,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -195,6 +196,11 @@ class Scheduler {
     std::optional<Time> blocked_since;
   };
 
+  struct Settling {
+    Time until;
+    double bytes;
+  };
+
   using Sources = std::map<PeerId, Source>;
 
   bool is_hopeless(const Block& block) const;
@@ -254,9 +260,10 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicates_ = 0;    ///< Bytes that came …
-  double risked_ = 0;        ///< … and that may come of blocks asked twice.
-  std::size_t lacking_ = 0;  ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
+  double duplicates_ = 0;          ///< Bytes that came …
+  double risked_ = 0;              ///< … and that may come of blocks asked twice, …
+  std::deque<Settling> settling_;  ///< … of which these have come once.
+  std::size_t lacking_ = 0;        ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
   Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;
