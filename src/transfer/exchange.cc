@@ -22,6 +22,8 @@ constexpr Duration kSearchInterval = std::chrono::seconds(10);
 constexpr std::size_t kMaxUnread = 4 * kSendBuffer;
 /// Cancelled wants of a peer of which it is remembered what they were for.
 constexpr std::size_t kMaxLate = 256;
+/// Blocks that a peer lacks, and that it missed here, of which it is told when they come.
+constexpr std::size_t kMaxLacked = 256;
 /// Peers listed in a Progress; what others give is listed as that of no peer.
 constexpr std::size_t kMaxShares = 64;
 
@@ -186,6 +188,13 @@ void Exchange::send(PeerId id, const wire::Message& message) {
   output(SendMessage{id, std::move(frame)});
 }
 
+/// Those whom we told that it is not here: now it is.
+void Exchange::tell_who_missed(const Cid& cid) {
+  for (auto& [id, peer] : peers_) {
+    if (const auto missed = peer.missed.extract(cid)) send(id, wire::Have{{missed.mapped()}});
+  }
+}
+
 /// A peer that came for another reason may have this root too.
 void Exchange::ask_whether_it_has(Time now, PeerId id, TransferId transfer) {
   if (options_.policy == Policy::kGatewayOnly) return;
@@ -261,6 +270,14 @@ void Exchange::handle(Time now, PeerId id, const wire::Want& want) {
 void Exchange::handle(Time, PeerId id, const wire::Have& have) {
   Peer& peer = peers_.at(id);
   for (const WantId want : have.ids) {
+    if (const auto lacked = peer.lacked.extract(want)) {
+      const Cid& cid = lacked.mapped().cid;
+      scheduler_.handle_has(id, cid);
+      for (const auto& [transfer, state] : transfers_) {
+        if (state.root == cid) scheduler_.set_provides(id, transfer);
+      }
+      continue;
+    }
     const auto answered = peer.receiver.handle_answer(want);
     if (!answered) return drop_peer(id, GoodbyeCode::kProtocolError, answered.error());
     if (!*answered) continue;
@@ -279,6 +296,10 @@ void Exchange::handle(Time now, PeerId id, const wire::DontHave& dont_have) {
     if (!answered) return drop_peer(id, GoodbyeCode::kProtocolError, answered.error());
     if (!*answered) continue;
     peer.questions.erase(want);
+    if (dont_have.reason == wire::DontHaveReason::kNotHere) {
+      peer.lacked.emplace(want, **answered);
+      if (peer.lacked.size() > kMaxLacked) peer.lacked.erase(peer.lacked.begin());
+    }
     if ((*answered)->kind != WantKind::kBlock) continue;
     if (dont_have.reason == wire::DontHaveReason::kBusy) {
       scheduler_.handle_busy(now, id, (*answered)->cid);
@@ -353,15 +374,16 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
   if (const auto load = take_request<LoadForPeer>(request)) {
     const auto peer = peers_.find(load->peer);
     if (peer == peers_.end()) return;
+    bool lacks = block == nullptr;
     if (load->kind == WantKind::kHave) {
       peer->second.sender.handle_answered();
-      if (block) {
-        send(load->peer, wire::Have{{load->want}});
-      } else {
-        send(load->peer, wire::DontHave{.ids = {load->want}});
-      }
-    } else if (peer->second.sender.handle_loaded(load->want, std::move(block))) {
+      if (!lacks) send(load->peer, wire::Have{{load->want}});
+    } else {
+      lacks = peer->second.sender.handle_loaded(load->want, std::move(block));
+    }
+    if (lacks) {
       send(load->peer, wire::DontHave{.ids = {load->want}});
+      if (peer->second.missed.size() < kMaxLacked) peer->second.missed.insert_or_assign(load->cid, load->want);
     }
     return drive(now);
   }
@@ -407,6 +429,7 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
   }
   totals_.from_peers += hashing->block->size();
   output(StoreBlock{hashing->cid, hashing->block});
+  tell_who_missed(hashing->cid);
   accept(now, hashing->cid, hashing->block, SourceKind::kPeer, hashing->peer);
   drive(now);
 }
@@ -420,6 +443,7 @@ void Exchange::handle_gateway_block(Time now, RequestId request, const SharedByt
     transfers_.at(waiting).rate.add(now, block->size());
   }
   output(StoreBlock{asking->cid, block});
+  tell_who_missed(asking->cid);
   scheduler_.handle_arrived(now, asking->cid, std::nullopt, block->size());
   accept(now, asking->cid, block, SourceKind::kGateway, {});
   drive(now);
@@ -757,7 +781,7 @@ void Exchange::drive_peer(Time now, PeerId id, Peer& peer) {
   for (const auto& [other_id, other] : peers_) loaded += other.sender.held();
   const std::size_t ahead = loaded < options_.memory ? Sender::kLoadAhead : 1;
   while (const auto load = peer.sender.poll_load(ahead)) {
-    output(LoadBlock{add_request(LoadForPeer{id, load->id, load->kind}), load->cid});
+    output(LoadBlock{add_request(LoadForPeer{id, load->id, load->cid, load->kind}), load->cid});
   }
 }
 

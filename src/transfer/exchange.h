@@ -220,6 +220,8 @@ class Exchange {
     std::map<wire::WantId, TransferId> questions;  ///< WANT have, and for which transfer.
     /// Cancelled wants whose bytes may still come, and for which transfer they were.
     std::map<wire::WantId, TransferId> late;
+    std::map<wire::WantId, Receiver::OpenWant> lacked;  ///< Answered DONT_HAVE: a HAVE may follow.
+    std::map<Cid, wire::WantId> missed;                 ///< What we answered so.
     std::uint64_t downloaded = 0;
     RateMeter download_rate;
     RateMeter upload_rate;
@@ -252,6 +254,7 @@ class Exchange {
   struct LoadForPeer {
     PeerId peer;
     wire::WantId want;
+    Cid cid;
     wire::WantKind kind;
   };
   struct Hashing {
@@ -300,6 +303,7 @@ class Exchange {
   void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
+  void tell_who_missed(const Cid& cid);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);

@@ -66,6 +66,8 @@ constexpr Duration kLongestSilence = seconds(5);
 constexpr std::uint32_t kMaxLacksInARow = 32;
 /// Blocks at the head of the queue that are matched with sources at a time.
 constexpr std::size_t kLookAhead = 128;
+/// Among others who download the same, a file that is read in order is fetched so in pieces of this many blocks.
+constexpr std::size_t kShuffled = 32;
 /// Sources that one block is asked of at a time; then another one takes the place of the least promising.
 constexpr std::size_t kMaxRequests = 3;
 
@@ -76,6 +78,16 @@ double to_seconds(Duration duration) { return std::chrono::duration<double>(dura
 PeerId to_id(std::optional<PeerId> peer) { return peer.value_or(kGateway); }
 
 void smooth(double& rate, double sample) { rate = rate == 0 ? sample : 0.7 * rate + 0.3 * sample; }
+
+/// No two downloaders begin in the same microsecond: the time is seed enough for an order that no other has. The
+/// finalizer of SplitMix64.
+std::uint64_t shuffle(std::uint64_t seed, const content_id::ContentId& cid) {
+  std::uint64_t mixed = seed;
+  for (const std::uint8_t byte : cid.multihash().digest()) mixed = mixed * 31 + byte;
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  return mixed ^ (mixed >> 31);
+}
 
 std::optional<PeerId> to_peer(PeerId id) { return id == kGateway ? std::nullopt : std::optional(id); }
 
@@ -104,7 +116,6 @@ std::vector<Scheduler::Assignment> Scheduler::remove_transfer(Time now, Transfer
       drop_request(cid, block, source);
     }
     queue_.erase(block.rank);
-    lacking_ -= block.lacking.size();
     risked_ -= block.risk;
     entry = blocks_.erase(entry);
   }
@@ -224,14 +235,24 @@ void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
 void Scheduler::handle_lacks(Time now, PeerId peer, const Cid& cid) {
   const auto found = blocks_.find(cid);
   if (found == blocks_.end()) return;
-  if (found->second.lacking.insert(peer).second) ++lacking_;
+  found->second.lacking.insert(peer);
   drop_request(cid, found->second, peer);
   queue_if_unasked(cid, found->second);
   Source& source = sources_.at(peer);
+  source.is_partial = true;
   if (++source.lacks_in_a_row < kMaxLacksInARow) return;
   source.lacks_in_a_row = 0;
   source.avoid_for = std::clamp(2 * source.avoid_for, kFirstAvoidance, kLongestAvoidance);
   source.avoided_until = now + source.avoid_for;
+}
+
+void Scheduler::handle_has(PeerId peer, const Cid& cid) {
+  const auto found = blocks_.find(cid);
+  if (found == blocks_.end() || found->second.lacking.erase(peer) == 0) return;
+  Source& source = sources_.at(peer);
+  source.lacks_in_a_row = 0;
+  source.avoided_until = {};
+  changed_ = true;
 }
 
 void Scheduler::handle_busy(Time now, PeerId peer, const Cid& cid) {
@@ -274,6 +295,7 @@ void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
   }
   changed_ = true;
   if (!is_new) return;
+  entry->second.shuffled = shuffle(static_cast<std::uint64_t>(state.first_need->time_since_epoch().count()), cid);
   entry->second.is_node = cid.codec() == content_id::Codec::kDagPb;
   state.next_turn = std::max(state.next_turn, turn_);
   entry->second.rank = {state.next_turn++, next_number_++};
@@ -335,7 +357,6 @@ std::vector<Scheduler::Asked> Scheduler::handle_verified(Time now, const Cid& ci
     drop_request(cid, block, request.source);
   }
   queue_.erase(block.rank);
-  lacking_ -= block.lacking.size();
   if (block.risk > 0) settling_.push_back({now + kSettlingTime, block.risk});
   blocks_.erase(cid);
   changed_ = true;
@@ -442,32 +463,52 @@ bool Scheduler::is_urgent(Time now, const Block& block) const {
   });
 }
 
-/// The head of the queue, in the order in which sources are looked for.
+/// The head of the queue, in the order in which sources are looked for. Among others who download the same, whoever
+/// asks for other blocks than they do has something to give: what readers wait for comes first, then the rarest, then
+/// all in an order of our own.
 std::vector<const Scheduler::Cid*> Scheduler::queued() const {
   std::vector<const Cid*> result;
   for (const auto& [rank, cid] : queue_) {
     if (result.size() == kLookAhead) break;
     result.push_back(&cid);
   }
-  if (lacking_ == 0) return result;
-  const auto rarity = [this](const Cid* cid) -> std::size_t {
-    const Block& block = blocks_.at(*cid);
+  const bool in_a_crowd =
+      std::any_of(sources_.begin(), sources_.end(), [](const auto& entry) { return entry.second.is_partial; });
+  if (!in_a_crowd) return result;
+  struct Key {
+    std::size_t group = 0;
+    std::size_t holders = 0;
+    std::uint64_t shuffled = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  std::map<TransferId, Rank> soonest;
+  for (const auto& [cid, block] : blocks_) {
+    for (const TransferId transfer : block.transfers) {
+      Rank& rank = soonest.try_emplace(transfer, block.rank).first->second;
+      rank = std::min(rank, block.rank);
+    }
+  }
+  const auto key_of = [&](std::size_t place) -> Key {
+    const Block& block = blocks_.at(*result[place]);
     const bool ordered = std::any_of(block.transfers.begin(), block.transfers.end(),
                                      [&](TransferId transfer) { return transfers_.at(transfer).ordered; });
-    if (ordered) return 0;
-    return static_cast<std::size_t>(std::count_if(sources_.begin(), sources_.end(), [&](const auto& entry) {
+    const bool is_awaited = std::any_of(block.transfers.begin(), block.transfers.end(),
+                                        [&](TransferId transfer) { return soonest.at(transfer) == block.rank; });
+    if (ordered && is_awaited) return {};
+    const auto holders = std::count_if(sources_.begin(), sources_.end(), [&](const auto& entry) {
       return entry.first != kGateway && is_candidate(block, entry.first, entry.second);
-    }));
+    });
+    return {ordered ? 1 + place / kShuffled : 1, static_cast<std::size_t>(holders), block.shuffled};
   };
-  // A stable sort by insertion: nearly all are equal, and the one of the library is more to download.
-  std::vector<std::size_t> rarities;
+  // A sort by insertion: the one of the library is more to download.
+  std::vector<Key> keys;
   for (std::size_t i = 0; i < result.size(); ++i) {
-    const std::size_t own = rarity(result[i]);
-    const auto place = std::upper_bound(rarities.begin(), rarities.end(), own);
-    const auto at = place - rarities.begin();
+    const Key own = key_of(i);
+    const auto place = std::upper_bound(keys.begin(), keys.end(), own);
+    const auto at = place - keys.begin();
     std::rotate(result.begin() + at, result.begin() + static_cast<std::ptrdiff_t>(i),
                 result.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-    rarities.insert(place, own);
+    keys.insert(place, own);
   }
   return result;
 }

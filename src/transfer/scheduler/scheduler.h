@@ -89,6 +89,8 @@ class Scheduler {
   void set_path(PeerId peer, Duration round_trip, std::uint64_t credit);
   /// It answered that it does not have the block, or that it is busy: then it is asked again after a while.
   void handle_lacks(Time now, PeerId peer, const Cid& cid);
+  /// It has got the block since.
+  void handle_has(PeerId peer, const Cid& cid);
   void handle_busy(Time now, PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
   void handle_gateway_failed(Time now, const Cid& cid);
@@ -156,8 +158,9 @@ class Scheduler {
     std::set<PeerId> lacking;
     bool gateway_failed = false;
     bool arrived = false;
-    bool is_node = false;  ///< Has links.
-    double risk = 0;       ///< Duplicate bytes that its second request may bring.
+    bool is_node = false;        ///< Has links.
+    std::uint64_t shuffled = 0;  ///< Its place in an order of our own.
+    double risk = 0;             ///< Duplicate bytes that its second request may bring.
   };
 
   struct Source {
@@ -184,6 +187,7 @@ class Scheduler {
     bool has_given = false;  ///< Any byte.
     bool suspect = false;    ///< Silent for longer than the deadline, and no byte since.
     std::uint32_t lacks_in_a_row = 0;
+    bool is_partial = false;  ///< It has lacked a block: it downloads too.
     std::set<TransferId> provides;
   };
 
@@ -263,7 +267,6 @@ class Scheduler {
   double duplicates_ = 0;          ///< Bytes that came …
   double risked_ = 0;              ///< … and that may come of blocks asked twice, …
   std::deque<Settling> settling_;  ///< … of which these have come once.
-  std::size_t lacking_ = 0;        ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
   Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;
