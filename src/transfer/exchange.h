@@ -267,6 +267,7 @@ class Exchange {
   };
   using Request = std::variant<LoadForDownload, LoadForPeer, Hashing, Asking>;
 
+  /// Nothing if the request was cancelled meanwhile.
   template <class Kind>
   std::optional<Kind> take_request(RequestId request);
   RequestId add_request(Request request);
@@ -332,5 +333,14 @@ class Exchange {
   std::uint64_t hashing_bytes_ = 0;
   Totals totals_;
 };
+
+template <class Kind>
+std::optional<Kind> Exchange::take_request(RequestId request) {
+  const auto found = requests_.find(request);
+  if (found == requests_.end() || !std::holds_alternative<Kind>(found->second)) return std::nullopt;
+  Kind taken = std::move(std::get<Kind>(found->second));
+  requests_.erase(found);
+  return taken;
+}
 
 }  // namespace codio::transfer
