@@ -288,12 +288,8 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
   const Seconds expected_in = finish(now, source);
   source.asked.push_back(cid);
   source.owed += block_size_;
-  const auto requests = static_cast<double>(source.asked.size());
-  block.requests.push_back({.source = id,
-                            .asked_at = now,
-                            .expected = block_size_,
-                            .share_begin = source.share + to_seconds(source.round_trip) / requests,
-                            .due = expected_in});
+  block.requests.push_back(
+      {.source = id, .asked_at = now, .expected = block_size_, .share_begin = source.share, .due = expected_in});
   queue_.erase(block.rank);
   turn_ = std::max(turn_, block.rank.turn);
   return assignment;

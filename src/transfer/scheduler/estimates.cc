@@ -17,6 +17,7 @@ constexpr std::size_t kLargestPipeline = 128;
 /// What the pipeline holds beyond one round trip: hides the reader's hashing and a browser's busy event loop.
 constexpr double kPipelineMargin = 0.25;
 constexpr Duration kSampleTime = milliseconds(100);
+constexpr Duration kMemory = milliseconds(230);
 /// What is not expected from one that may have gone, if there is another.
 constexpr double kSuspicion = 2;
 /// And from one that has not given a byte yet.
@@ -30,6 +31,9 @@ constexpr Duration kLongestSilence = seconds(5);
 /// A gateway may have gone when it could have sent a block and this much more of it.
 constexpr double kOverdue = 1.5;
 
+/// Of a sample against all before it: the longer it took the more it tells.
+double weight_of(Duration elapsed) { return to_seconds(elapsed) / to_seconds(elapsed + kMemory); }
+
 }  // namespace
 
 void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
@@ -37,7 +41,8 @@ void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
   const Duration elapsed = now - *source.sample_begin;
   if (elapsed < kSampleTime) return;
   const double sample = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
-  smooth(source.rate, sample);
+  const double weight = weight_of(elapsed);
+  source.rate = source.rate == 0 ? sample : (1 - weight) * source.rate + weight * sample;
   source.sample_bytes = 0;
   source.sample_begin = now;
 }
@@ -48,7 +53,8 @@ double Scheduler::rate_of(Time now, const Source& source) const {
   if (source.asked.empty() || elapsed < 3 * kSampleTime) return source.rate;
   // What has not come lately counts before the sample ends.
   const double lately = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
-  return std::min(source.rate, (source.rate + lately) / 2);
+  const double weight = weight_of(elapsed);
+  return std::min(source.rate, (1 - weight) * source.rate + weight * lately);
 }
 
 bool Scheduler::is_slow(const Source& source) const {
@@ -100,6 +106,15 @@ void Scheduler::share_gateway(Time now) {
   gateway.share_until = now;
 }
 
+/// Less the time until its first byte.
+Scheduler::Seconds Scheduler::share_of(Time now, const Request& request) const {
+  const Source& gateway = sources_.at(kGateway);
+  const Seconds elapsed = to_seconds(now - request.asked_at);
+  if (elapsed == 0) return 0;
+  const double sending = 1 - to_seconds(gateway.round_trip) / elapsed;
+  return (gateway.share - request.share_begin) * std::max(sending, 0.0);
+}
+
 Scheduler::Request& Scheduler::request_of(Block& block, PeerId source) {
   return *std::find_if(block.requests.begin(), block.requests.end(),
                        [&](const Request& request) { return request.source == source; });
@@ -115,7 +130,7 @@ void Scheduler::estimate_gateway(Time now) {
   for (const Cid& cid : gateway.asked) {
     Request& request = request_of(blocks_.at(cid), kGateway);
     request.expected = std::min(request.expected, block_size_);
-    const double sent = rate * (gateway.share - request.share_begin);
+    const double sent = rate * share_of(now, request);
     request.assumed = std::clamp(sent, 0.0, request.expected);
     gateway.owed += left(request);
     // What has been awaited for long will not come at once.

@@ -144,7 +144,7 @@ class Scheduler {
     double expected = 0;         ///< Bytes, as blocks were when it was asked.
     std::uint64_t received = 0;  ///< Bytes.
     double assumed = 0;          ///< Bytes that the gateway has sent of it, if it keeps to its rate.
-    Seconds share_begin = 0;     ///< The gateway's Source::share when its first byte can come.
+    Seconds share_begin = 0;     ///< The gateway's Source::share when it was asked.
     Seconds due = 0;             ///< Until it comes, when that was last estimated; endless from a silent source.
     bool on_its_way = false;     ///< Then, within the source's credit.
     bool late = false;
@@ -249,6 +249,8 @@ class Scheduler {
   void drop_request(const Cid& cid, Block& block, PeerId source);
   /// Brings what the gateway's requests had of its rate up to date: before they become more or fewer.
   void share_gateway(Time now);
+  /// For how long the gateway's request had all of its rate.
+  Seconds share_of(Time now, const Request& request) const;
   void estimate_gateway(Time now);
   void queue_if_unasked(const Cid& cid, const Block& block);
   void check(Time now);
