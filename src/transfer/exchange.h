@@ -238,6 +238,8 @@ class Exchange {
     std::map<wire::WantId, TransferId> questions;  ///< WANT have, and for which transfer.
     /// Cancelled wants whose bytes may still come, and for which transfer they were.
     std::map<wire::WantId, TransferId> late;
+    std::map<wire::WantId, Receiver::OpenWant> lacked;  ///< Answered DONT_HAVE: a HAVE may follow.
+    std::map<Cid, wire::WantId> missed;                 ///< What we answered so.
     std::uint64_t downloaded = 0;
     RateMeter download_rate;
     RateMeter upload_rate;
@@ -270,6 +272,7 @@ class Exchange {
   struct LoadForPeer {
     PeerId peer;
     wire::WantId want;
+    Cid cid;
     wire::WantKind kind;
   };
   struct Hashing {
@@ -282,6 +285,7 @@ class Exchange {
   };
   using Request = std::variant<LoadForDownload, LoadForPeer, Hashing, Asking>;
 
+  /// Nothing if the request was cancelled meanwhile.
   template <class Kind>
   std::optional<Kind> take_request(RequestId request);
   RequestId add_request(Request request);
@@ -319,13 +323,14 @@ class Exchange {
   void drop_unproven(PeerId id);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
+  void tell_who_missed(const Cid& cid);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(TransferId id, Output result);
-  void fail_transfer(TransferId id, Error error);
+  void finish(Time now, TransferId id, Output result);
+  void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;
   Scheduler scheduler_;
@@ -347,5 +352,14 @@ class Exchange {
   std::uint64_t hashing_bytes_ = 0;
   Totals totals_;
 };
+
+template <class Kind>
+std::optional<Kind> Exchange::take_request(RequestId request) {
+  const auto found = requests_.find(request);
+  if (found == requests_.end() || !std::holds_alternative<Kind>(found->second)) return std::nullopt;
+  Kind taken = std::move(std::get<Kind>(found->second));
+  requests_.erase(found);
+  return taken;
+}
 
 }  // namespace codio::transfer
