@@ -8,6 +8,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 
 #include "cli/terminal.h"
+#include "node/router_finder.h"
 
 namespace codio::cli {
 
@@ -142,6 +143,15 @@ Result<std::unique_ptr<Session>> Session::open(const CommonOptions& common) {
   session->store_ = *std::move(store);
   auto options = transfer_options(common);
   if (!options) return std::unexpected(options.error());
+  if (auto dht = dht_options(common)) {
+    session->dht_ = std::make_shared<LazyDhtFinder>(session->io_.get_executor(), *std::move(dht));
+    options->finders.push_back(session->dht_);
+  }
+  for (const std::string& text : common.routers) {
+    auto url = node::parse_router_url(text);
+    if (!url) return std::unexpected(url.error());
+    options->finders.push_back(std::make_shared<node::RouterFinder>(session->io_.get_executor(), *std::move(url)));
+  }
   auto transfers = node::TransferManager::make(session->io_.get_executor(), session->store_, *std::move(options));
   if (!transfers) return std::unexpected(transfers.error());
   session->transfers_ = *std::move(transfers);
@@ -156,7 +166,7 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
                                                                     const std::string& peer, std::uint64_t size) {
     switch (source) {
       case transfer::SourceKind::kStore: sources_.store += size; break;
-      case transfer::SourceKind::kPeer: sources_.peers += size; break;
+      case transfer::SourceKind::kPeer: (peer.starts_with("http") ? sources_.http : sources_.peers) += size; break;
       case transfer::SourceKind::kGateway: sources_.gateways += size; break;
     }
     if (then) then(source, peer, size);
@@ -168,6 +178,7 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
   while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
+  if (end && !*end && dht_ && dht_->summary()) (*end).error().message += "; " + describe(*dht_->summary());
   if (end) return *end;
   transfers_->cancel(transfer);
   return check_interrupt();

@@ -8,6 +8,7 @@
 #include <vector>
 #include <boost/asio/io_context.hpp>
 
+#include "cli/dht.h"
 #include "cli/options.h"
 #include "identity/identity.h"
 #include "node/content_path.h"
@@ -38,6 +39,7 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
 struct Sources {
   std::uint64_t store = 0;
   std::uint64_t peers = 0;
+  std::uint64_t http = 0;  ///< Nodes that were found, over HTTP.
   std::uint64_t gateways = 0;
 };
 
@@ -70,6 +72,7 @@ class Session {
 
   boost::asio::io_context io_;
   std::shared_ptr<store::BlockStore> store_;
+  std::shared_ptr<LazyDhtFinder> dht_;  ///< Null with --no-dht.
   std::unique_ptr<node::TransferManager> transfers_;
   Sources sources_;
 };
