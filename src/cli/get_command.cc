@@ -133,6 +133,7 @@ Result<std::uint64_t> get_directory(Session& session, const node::ContentPath& p
   if (auto fetched = session.fetch(path, [&](std::uint64_t bytes) { bar.update(bytes); }); !fetched) {
     return std::unexpected(fetched.error());
   }
+  if (auto stored = session.leave_network(); !stored) return std::unexpected(stored.error());
   Extraction extraction(session.store());
   if (auto extracted = extraction.extract(cid, into); !extracted) return std::unexpected(extracted.error());
   return extraction.size();

@@ -111,7 +111,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   TransferId download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events,
                       std::vector<std::string> peers) {
     const TransferId id = exchange_.download(now(), root, std::move(options));
-    downloads_.emplace(id, Download{.root = root, .events = std::move(events), .peers = std::move(peers)});
+    auto hold = store_->hold();
+    if (!hold) log(hold.error().message);
+    downloads_.emplace(id, Download{.root = root,
+                                    .events = std::move(events),
+                                    .hold = hold ? *std::move(hold) : nullptr,
+                                    .peers = std::move(peers)});
     drain_later();
     return id;
   }
@@ -177,6 +182,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   struct Download {
     ContentId root;
     DownloadEvents events;
+    store::Hold hold;  ///< Of what it stores and finds stored.
     /// Who gave to it, by name, as connections go.
     std::map<PeerId, std::string> names = {};
     std::vector<std::string> peers;
@@ -266,7 +272,11 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::StoreBlock& output) {
     storing_bytes_ += output.block->size();
-    in_background([store = store_, cid = output.cid, block = output.block] { return store->put(cid, *block); },
+    in_background([store = store_, cid = output.cid, block = output.block, on_not_stored = options_.on_not_stored] {
+      auto put = store->put(cid, *block);
+      if (!put && on_not_stored) on_not_stored(put.error());
+      return put;
+    },
                   [this, size = output.block->size()](const Result<void>& put) {
                     storing_bytes_ -= size;
                     if (!put) log(put.error().message);

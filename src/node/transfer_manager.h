@@ -39,6 +39,8 @@ struct TransferManagerOptions {
   Duration connect_timeout = std::chrono::seconds(15);
   /// Failures that are survived: of a peer, of the rendezvous, of the store.
   std::function<void(const std::string& message)> on_log;
+  /// A block was received and verified, but the store did not take it. On any thread.
+  std::function<void(const Error&)> on_not_stored;
 };
 
 /// How far one download is.
