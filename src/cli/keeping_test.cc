@@ -95,9 +95,13 @@ class Keeping : public Cli, public testing::WithParamInterface<bool> {
     return last_ ? json::parse(printed) : json{{"error", last_.error().message}};
   }
 
-  json repo_stat() { return json::parse(run([&] { return cli::repo_stat(common_); })); }
+  json repo_stat() {
+    return json::parse(run([&] { return cli::repo_stat(common_); }));
+  }
 
-  json pins() { return json::parse(run([&] { return cli::pin_ls(common_); })); }
+  json pins() {
+    return json::parse(run([&] { return cli::pin_ls(common_); }));
+  }
 
   /// The events and, at the end, the summary.
   std::vector<json> verify(const VerifyOptions& options = {}) {
@@ -257,7 +261,8 @@ TEST_P(Keeping, RepairsFromElsewhere) {
 
 TEST_P(Keeping, SaysWhatItCouldNotRepair) {
   const std::string cid = add(make_site());
-  ASSERT_TRUE(store()->remove(*ContentId::parse(stat(cid + "/index.html").at("cid").get<std::string>())));
+  const std::string leaf = stat(cid + "/index.html").at("cid");
+  ASSERT_TRUE(store()->remove(*ContentId::parse(leaf)));
   const auto lines = verify({.repair = true});
   ASSERT_FALSE(last_);
   EXPECT_EQ(lines.back().at("missing"), 1);
@@ -417,7 +422,8 @@ TEST_P(BesideANode, ChangesTheNodesLimits) {
   common_.upload_slots = 7;
   common_.store_limit = "1G";
   const json changed = json::parse(run([&] { return cli::limits(common_); }));
-  EXPECT_EQ(changed, json({{"maxUpload", 2 << 20}, {"maxDownload", nullptr}, {"uploadSlots", 7}, {"storeLimit", 1 << 30}}));
+  EXPECT_EQ(changed,
+            json({{"maxUpload", 2 << 20}, {"maxDownload", nullptr}, {"uploadSlots", 7}, {"storeLimit", 1 << 30}}));
   common_.max_upload = "none";
   common_.upload_slots.reset();
   common_.store_limit.clear();

@@ -93,7 +93,8 @@ void print_limits(const json& limits) {
 void print_stats(const json& stats) {
   const json& store = stats.at("store");
   print_line("node          " + stats.value("http", "") + ", up for " + human_time(stats.at("uptime")));
-  print_line("peer id       " + (stats.at("id") == "" ? "none: not connected to a rendezvous" : printable(stats["id"])));
+  const std::string id = stats.at("id");
+  print_line("peer id       " + (id.empty() ? "none: not connected to a rendezvous" : printable(id)));
   print_line("connections   " + std::to_string(number(stats, "connections")));
   print_line("uploaded      " + human_size(number(stats, "uploaded")) + ", now " +
              human_rate(stats.at("uploadRate").get<double>()));
@@ -139,8 +140,7 @@ Result<void> limits(const CommonOptions& common) {
     changes[name] = *amount ? json(**amount) : json();
   }
   if (common.upload_slots) changes["uploadSlots"] = *common.upload_slots;
-  const auto answer =
-      changes.empty() ? ask(common, "GET", "/v1/limits") : ask(common, "PATCH", "/v1/limits", changes);
+  const auto answer = changes.empty() ? ask(common, "GET", "/v1/limits") : ask(common, "PATCH", "/v1/limits", changes);
   if (!answer) return std::unexpected(answer.error());
   common.json ? print_json(*answer) : print_limits(*answer);
   return {};

@@ -36,11 +36,17 @@ Result<void> bring(Session& session, const ContentId& cid, bool show_progress) {
   return session.fetch({cid, {}}, [&](std::uint64_t bytes) { bar.update(bytes); });
 }
 
+/// Of all blocks below, which are to be here.
 Result<std::uint64_t> size_of(const store::BlockStore& store, const ContentId& cid) {
-  const auto found = survey(store, cid);
-  if (!found) return std::unexpected(found.error());
-  if (found->error) return std::unexpected(*found->error);
-  if (found->is_whole) return found->bytes;
+  std::uint64_t total = 0;
+  const auto reach = touch_all(store, cid, [&](const ContentId& block) -> Result<void> {
+    const auto size = store.size(block);
+    if (!size) return std::unexpected(size.error());
+    total += size->value_or(0);
+    return check_interrupt();
+  });
+  if (!reach) return std::unexpected(reach.error());
+  if (reach->missing == 0) return total;
   return fail(ErrorCode::kNotFound, cid.to_string() + " is not whole here any more: something removed a part of it");
 }
 
@@ -151,8 +157,9 @@ Result<void> gc(const CommonOptions& common, bool dry_run) {
   print_line((dry_run ? "would remove " : "removed ") + describe(*done) + "; " + std::to_string(done->kept) +
              " blocks are pinned");
   if (done->in_use > 0) {
-    print_line(std::to_string(done->in_use) + " blocks are in use by what runs now; they go with the next gc unless "
-                                              "they are pinned by then");
+    print_line(std::to_string(done->in_use) +
+               " blocks are in use by what runs now; they go with the next gc unless "
+               "they are pinned by then");
   }
   return {};
 }

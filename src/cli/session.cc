@@ -74,8 +74,7 @@ Result<std::shared_ptr<store::BlockStore>> open_own_store(const CommonOptions& c
   return std::shared_ptr<store::BlockStore>(*std::move(store));
 }
 
-Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
-                                                      store::BlockStore::Options options) {
+Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common, store::BlockStore::Options options) {
   const fs::path folder = repo_folder(common);
   if (auto node = node::LocalClient::connect(folder)) {
     if (!common.store_limit.empty()) {

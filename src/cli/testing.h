@@ -6,6 +6,8 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 #include <sstream>
 #include <string>
 #include <unistd.h>
@@ -73,6 +75,8 @@ class Captured {
 class Cli : public testing::Test {
  protected:
   void SetUp() override {
+    // As the program does: what it logs is not among what it prints.
+    if (!spdlog::get("codio")) spdlog::set_default_logger(spdlog::stderr_color_mt("codio"));
     std::string pattern = (fs::temp_directory_path() / "codio_cli_test.XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;

@@ -352,7 +352,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
                                    "this directory has no index.html; name a file in it");
       }
     }
-    if (!entity) co_return co_await respond(stream, request, status_of(entity.error().code), for_strangers(entity.error()));
+    if (!entity)
+      co_return co_await respond(stream, request, status_of(entity.error().code), for_strangers(entity.error()));
     if (entity->type == unixfs::EntityType::kSymlink) {
       co_return co_await respond(stream, request, http::status::not_found,
                                  "this is a symlink to " + entity->symlink_target);

@@ -82,8 +82,8 @@ Reply reply_encoded(const Result<T>& value) {
 }
 
 Error unknown(std::string_view what) {
-  return {ErrorCode::kNotFound, "the node knows no " + std::string(what) +
-                                    ": it is another version of codio; stop it and start this one"};
+  return {ErrorCode::kNotFound,
+          "the node knows no " + std::string(what) + ": it is another version of codio; stop it and start this one"};
 }
 
 Error too_large() { return {ErrorCode::kTooLarge, "the request is too large"}; }
@@ -237,9 +237,9 @@ Result<LimitChanges> parse_limits(const Bytes& text) {
   const json body = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!body.is_object()) return fail(ErrorCode::kMalformed, "the limits are no JSON object");
   LimitChanges changes;
-  for (const auto& [name, target] : {std::pair("maxUpload", &changes.upload_rate),
-                                     std::pair("maxDownload", &changes.download_rate),
-                                     std::pair("storeLimit", &changes.store_limit)}) {
+  for (const auto& [name, target] :
+       {std::pair("maxUpload", &changes.upload_rate), std::pair("maxDownload", &changes.download_rate),
+        std::pair("storeLimit", &changes.store_limit)}) {
     auto rate = rate_field(body, name);
     if (!rate) return std::unexpected(rate.error());
     *target = *rate;
@@ -257,7 +257,8 @@ json transfer_json(const TransferProgress& transfer) {
   const transfer::Progress& progress = transfer.progress;
   json peers = json::array();
   for (std::size_t i = 0; i < progress.peers.size(); ++i) {
-    peers.push_back({{"id", transfer.peers.at(i)}, {"bytes", progress.peers[i].bytes}, {"rate", progress.peers[i].rate}});
+    peers.push_back(
+        {{"id", transfer.peers.at(i)}, {"bytes", progress.peers[i].bytes}, {"rate", progress.peers[i].rate}});
   }
   return {{"cid", transfer.root.to_string()},
           {"received", progress.received},
@@ -496,7 +497,7 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
   struct Collecting {
     std::atomic<bool> wanted = true;
     std::mutex mutex;
-    store::Collection progress;                         ///< Under the mutex.
+    store::Collection progress;                       ///< Under the mutex.
     std::optional<Result<store::Collection>> result;  ///< On the io_context's thread.
   };
 

@@ -1,4 +1,5 @@
-// The way in to a running node for the commands of its own user: a Unix socket that no page and no other user can reach.
+// The way in to a running node for the commands of its own user: a Unix socket that no page and no other user can
+// reach.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <thread>
 #include <unistd.h>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 
 #include "content_id/dag_pb.h"
@@ -46,8 +48,6 @@ class LocalApiTest : public testing::Test {
     folder_ = ::mkdtemp(name.data());
     store_ = *store::BlockStore::open(folder_ / "blocks");
     start();
-    client_ = *LocalClient::connect(folder_);
-    remote_ = std::make_unique<RemoteStore>(*LocalClient::connect(folder_));
   }
   void TearDown() override {
     stop();
@@ -57,7 +57,7 @@ class LocalApiTest : public testing::Test {
   void start() {
     io_ = std::make_unique<boost::asio::io_context>(1);
     work_.emplace(io_->get_executor());
-    transfers_ = *TransferManager::make(io_->get_executor(), store_, {});
+    transfers_ = *TransferManager::make(io_->get_executor(), store_, transfer_options_);
     LocalApiOptions options;
     options.path = folder_ / kLocalSocket;
     options.about = {{"http", "http://127.0.0.1:1"}};
@@ -67,6 +67,8 @@ class LocalApiTest : public testing::Test {
     ASSERT_TRUE(api) << api.error().message;
     api_ = *std::move(api);
     thread_ = std::jthread([this] { io_->run(); });
+    client_ = *LocalClient::connect(folder_);
+    remote_ = std::make_unique<RemoteStore>(*LocalClient::connect(folder_));
   }
 
   void stop() {
@@ -81,6 +83,7 @@ class LocalApiTest : public testing::Test {
 
   fs::path folder_;
   std::shared_ptr<store::BlockStore> store_;
+  TransferManagerOptions transfer_options_;
   std::unique_ptr<boost::asio::io_context> io_;
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
   std::unique_ptr<TransferManager> transfers_;
@@ -283,6 +286,13 @@ TEST_F(LocalApiTest, TellsItsStats) {
 }
 
 TEST_F(LocalApiTest, TellsOfTransfersUnderWay) {
+  stop();
+  boost::asio::io_context unused;
+  // A gateway that takes requests and never answers.
+  const boost::asio::ip::tcp::acceptor silent(unused, {boost::asio::ip::address_v4::loopback(), 0});
+  transfer_options_.gateway.emplace().primary =
+      "http://127.0.0.1:" + std::to_string(silent.local_endpoint().port()) + "/ipfs/";
+  start();
   const auto cid = cid_of(block_of(9));
   std::promise<transfer::TransferId> begun;
   boost::asio::post(*io_, [&] { begun.set_value(transfers_->download(cid, {}, {})); });
@@ -340,7 +350,8 @@ TEST_F(LocalApiTest, RefusesWhatItDoesNotUnderstand) {
 }
 
 TEST_F(LocalApiTest, SurvivesWhatIsNoHttp) {
-  for (const std::string_view text : {"\n", "GET", "\x16\x03\x01", "PUT /v1/blocks HTTP/1.1\r\nContent-Length: 9e9\r\n\r\n"}) {
+  for (const std::string_view text :
+       {"\n", "GET", "\x16\x03\x01", "PUT /v1/blocks HTTP/1.1\r\nContent-Length: 9e9\r\n\r\n"}) {
     const int socket = ::socket(AF_UNIX, SOCK_STREAM, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

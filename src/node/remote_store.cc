@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
@@ -246,9 +247,7 @@ Result<std::optional<store::Reference>> RemoteStore::reference(const ContentId& 
   return *std::move(decoded);
 }
 
-Result<void> RemoteStore::remove(const ContentId& cid) {
-  return done(client_->ask("DELETE", of("blocks", cid)));
-}
+Result<void> RemoteStore::remove(const ContentId& cid) { return done(client_->ask("DELETE", of("blocks", cid))); }
 
 Result<std::vector<store::BlockInfo>> RemoteStore::list(const std::optional<content_id::Multihash>& after,
                                                         std::size_t max) const {
@@ -264,9 +263,7 @@ Result<void> RemoteStore::add_root(const store::Root& root) {
   return done(client_->ask("PUT", "/v1/pins", to_cbor(encode(root))));
 }
 
-Result<void> RemoteStore::remove_root(const ContentId& cid) {
-  return done(client_->ask("DELETE", of("pins", cid)));
-}
+Result<void> RemoteStore::remove_root(const ContentId& cid) { return done(client_->ask("DELETE", of("pins", cid))); }
 
 Result<std::vector<store::Root>> RemoteStore::roots() const {
   const auto list = client_->ask_cbor("GET", "/v1/pins");

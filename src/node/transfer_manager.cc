@@ -272,19 +272,22 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::StoreBlock& output) {
     storing_bytes_ += output.block->size();
-    in_background([store = store_, cid = output.cid, block = output.block, on_not_stored = options_.on_not_stored] {
-      auto put = store->put(cid, *block);
-      if (!put && on_not_stored) on_not_stored(put.error());
-      return put;
-    },
-                  [this, size = output.block->size()](const Result<void>& put) {
-                    storing_bytes_ -= size;
-                    if (!put) log(put.error().message);
-                    while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
-                      hash_block(unhashed_.front());
-                      unhashed_.pop_front();
-                    }
-                  });
+    // Until it is stored its download's hold is needed, also if that ends first.
+    in_background(
+        [store = store_, cid = output.cid, block = output.block, holds = holds(),
+         on_not_stored = options_.on_not_stored] {
+          auto put = store->put(cid, *block);
+          if (!put && on_not_stored) on_not_stored(put.error());
+          return put;
+        },
+        [this, size = output.block->size()](const Result<void>& put) {
+          storing_bytes_ -= size;
+          if (!put) log(put.error().message);
+          while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
+            hash_block(unhashed_.front());
+            unhashed_.pop_front();
+          }
+        });
   }
 
   /// A block counts once it is hashed. While the store is behind, that waits, and with it what the engine asks for.
@@ -389,6 +392,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::Finished& output) { end(output.transfer, {}); }
   void carry_out(transfer::Failed& output) { end(output.transfer, std::unexpected(std::move(output.error))); }
+
+  std::vector<store::Hold> holds() const {
+    std::vector<store::Hold> all;
+    for (const auto& [id, download] : downloads_) all.push_back(download.hold);
+    return all;
+  }
 
   void end(TransferId transfer, Result<void> result) {
     auto download = downloads_.extract(transfer);

@@ -285,19 +285,26 @@ Result<void> RocksStore::set_limit(std::optional<std::uint64_t> limit) {
   return {};
 }
 
+bool RocksStore::has_limit() const {
+  const std::lock_guard lock(usage_mutex_);
+  return limit_.has_value();
+}
+
 Result<void> RocksStore::make_room(std::uint64_t bytes) {
-  {
-    const std::lock_guard lock(usage_mutex_);
-    if (!limit_) return {};
-  }
-  if (auto counted = count_all(false); !counted) return counted;
-  const auto fits = [&](std::uint64_t& limit) {
+  std::uint64_t limit = 0;
+  /// Whether it fits; then it is reserved.
+  const auto fits = [&] {
     const std::lock_guard lock(usage_mutex_);
     limit = limit_.value_or(std::numeric_limits<std::uint64_t>::max());
-    return bytes <= limit && usage_.bytes <= limit - bytes;
+    const std::uint64_t taken = limit_ ? usage_.bytes + reserved_ : 0;
+    if (bytes > limit || taken > limit - bytes) return false;
+    reserved_ += bytes;
+    return true;
   };
-  std::uint64_t limit = 0;
-  if (fits(limit)) return {};
+  if (has_limit()) {
+    if (auto counted = count_all(false); !counted) return counted;
+  }
+  if (fits()) return {};
   const std::uint64_t changes = holds_->changes();
   bool is_futile = false;
   {
@@ -306,10 +313,9 @@ Result<void> RocksStore::make_room(std::uint64_t bytes) {
   }
   if (!is_futile && bytes <= limit) {
     const std::lock_guard busy(collect_mutex_);
-    if (!fits(limit)) {
-      if (auto evicted = evict(bytes); !evicted) return evicted;
-    }
-    if (fits(limit)) return {};
+    if (fits()) return {};
+    if (auto evicted = evict(bytes); !evicted) return evicted;
+    if (fits()) return {};
     const std::lock_guard lock(usage_mutex_);
     futile_at_ = changes;
   }
@@ -328,9 +334,11 @@ Result<void> RocksStore::evict(std::uint64_t bytes) {
   std::uint64_t needed = 0;
   {
     const std::lock_guard lock(usage_mutex_);
+    if (!limit_) return {};
     const std::uint64_t left = *limit_ / 100 * kEvictTo;
-    if (usage_.bytes + bytes <= left) return {};
-    needed = usage_.bytes + bytes - left;
+    const std::uint64_t taken = usage_.bytes + reserved_ + bytes;
+    if (taken <= left) return {};
+    needed = taken - left;
   }
   const std::uint64_t since = protected_since(now());
   Marks marks(folder_ / "marks");

@@ -323,7 +323,9 @@ Result<void> RocksStore::write_notes() const {
   return write(batch, Log::kSkip);
 }
 
-Result<void> RocksStore::put(const ContentId& cid, BytesView bytes) { return put_copies({{{cid, bytes}}}, Log::kWrite); }
+Result<void> RocksStore::put(const ContentId& cid, BytesView bytes) {
+  return put_copies({{{cid, bytes}}}, Log::kWrite);
+}
 
 Result<void> RocksStore::put_many(std::span<const Entry> entries) { return put_copies(entries, Log::kSkip); }
 
@@ -352,6 +354,10 @@ Result<void> RocksStore::put_copies(std::span<const Entry> entries, Log log) {
   }
   if (missing.empty()) return {};
   if (auto room = make_room(total); !room) return room;
+  const std::shared_ptr<void> reservation(nullptr, [this, total](void*) {
+    const std::lock_guard lock(usage_mutex_);
+    reserved_ -= total;
+  });
 
   rocksdb::WriteBatch batch(total + 256 * missing.size());
   const std::uint64_t at = now();
@@ -455,8 +461,8 @@ Result<std::optional<SharedBytes>> RocksStore::read_reference(const ContentId& c
   std::size_t read = 0;
   if (::fstat(file, &status) == 0 && S_ISREG(status.st_mode)) {
     while (read < bytes.size()) {
-      const ssize_t more = ::pread(file, bytes.data() + read, bytes.size() - read,
-                                   static_cast<off_t>(place.offset + read));
+      const ssize_t more =
+          ::pread(file, bytes.data() + read, bytes.size() - read, static_cast<off_t>(place.offset + read));
       if (more < 0 && errno == EINTR) continue;
       if (more <= 0) break;
       read += static_cast<std::size_t>(more);
@@ -664,7 +670,8 @@ Result<Usage> RocksStore::usage() const {
   std::error_code error;
   for (std::filesystem::directory_iterator file(folder_, error), end; !error && file != end; file.increment(error)) {
     struct stat status{};
-    if (::stat(file->path().c_str(), &status) == 0) usage.disk_bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
+    if (::stat(file->path().c_str(), &status) == 0)
+      usage.disk_bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
   }
   return usage;
 }

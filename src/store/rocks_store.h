@@ -100,6 +100,8 @@ class RocksStore final : public BlockStore {
   Result<void> sweep(const std::vector<std::string>& keys, std::uint64_t since, bool dry_run, Collection& done);
   /// Gives the disk space of removed blocks back, where that costs less than rewriting three times as much.
   Result<void> reclaim();
+  bool has_limit() const;
+  /// Evicts if need be, and reserves the bytes: to be given back, when they are counted or not written after all.
   Result<void> make_room(std::uint64_t bytes);
   Result<void> evict(std::uint64_t bytes);
 
@@ -125,6 +127,7 @@ class RocksStore final : public BlockStore {
   mutable bool is_counted_ = false;
   mutable Usage usage_;
   std::optional<std::uint64_t> limit_;
+  std::uint64_t reserved_ = 0;  ///< Bytes that are being put.
   /// Changes of what may be evicted, at the last eviction that could not make room enough: until there is another, none
   /// is tried.
   std::optional<std::uint64_t> futile_at_;
