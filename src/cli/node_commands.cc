@@ -101,9 +101,10 @@ void print_stats(const json& stats) {
   print_line("downloaded    " + human_size(number(stats, "downloaded")) + " from peers, now " +
              human_rate(stats.at("downloadRate").get<double>()) + "; " + human_size(number(stats, "fromGateways")) +
              " from gateways");
-  print_line("stored        " + human_size(number(store, "bytes")) + " in " + std::to_string(number(store, "blocks")) +
-             " blocks, " + std::to_string(number(store, "pins")) + " pins; " + human_size(number(store, "diskBytes")) +
-             " on disk");
+  print_line("stored        " + human_size(number(store, "bytes")) + " in " +
+             std::to_string(number(store, "blocks") - number(store, "references")) + " blocks; " +
+             human_size(number(store, "diskBytes")) + " on disk");
+  print_line("pins          " + std::to_string(number(store, "pins")));
   if (number(store, "references") > 0) {
     print_line("referenced    " + human_size(number(store, "referenceBytes")) + " in your files");
   }

@@ -168,6 +168,7 @@ Result<std::unique_ptr<Session>> Session::open(const CommonOptions& common) {
     const std::lock_guard lock(raw->mutex_);
     if (!raw->not_stored_) raw->not_stored_ = error;
   };
+  options->on_not_loaded = [raw = session.get()](const Error& error) { raw->not_loaded_ = error; };
   auto transfers = node::TransferManager::make(session->io_.get_executor(), session->store_, *std::move(options));
   if (!transfers) return std::unexpected(transfers.error());
   session->transfers_ = *std::move(transfers);
@@ -196,10 +197,14 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
   traversal.path = path.names;
   transfer::DownloadOptions options;
   options.traversal = std::move(traversal);
+  not_loaded_.reset();
   io_.restart();  // It stopped when the run before had no more work.
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
   while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
+  if (end && !*end && not_loaded_) {
+    return fail(end->error().code, end->error().message + "; and here, " + not_loaded_->message);
+  }
   if (end) return *end;
   transfers_->cancel(transfer);
   return check_interrupt();

@@ -75,6 +75,7 @@ class Session {
   std::shared_ptr<store::BlockStore> store_;
   std::mutex mutex_;
   std::optional<Error> not_stored_;  ///< Under the mutex: the first failure.
+  std::optional<Error> not_loaded_;  ///< Of the run under way, the last one.
   std::unique_ptr<node::TransferManager> transfers_;
   Sources sources_;
 };

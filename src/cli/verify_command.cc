@@ -135,7 +135,7 @@ class Verification {
     }
     if (bad_.empty() && missing_.empty()) return {};
     return fail(ErrorCode::kMismatch,
-                std::to_string(bad_.size()) + " blocks are bad, " + std::to_string(missing_.size()) + " are missing; " +
+                "bad blocks: " + std::to_string(bad_.size()) + ", missing: " + std::to_string(missing_.size()) + "; " +
                     (repairs ? "nobody who was asked has them: name peers with --rendezvous or a --gateway, or add the "
                                "files again"
                              : "`codio verify --repair` fetches them from peers and gateways"));

@@ -264,7 +264,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void carry_out(transfer::LoadBlock& output) {
     in_background([store = store_, cid = output.cid] { return store->get(cid); },
                   [this, request = output.request](Result<std::optional<SharedBytes>> block) {
-                    if (!block) log(block.error().message);
+                    if (!block) {
+                      log(block.error().message);
+                      if (options_.on_not_loaded) options_.on_not_loaded(block.error());
+                    }
                     exchange_.handle_loaded(now(), request, block && *block ? **std::move(block) : nullptr);
                     drain();
                   });

@@ -10,6 +10,7 @@
 
 #include "content_id/dag_pb.h"
 #include "store/holds.h"
+#include "store/no_diary.h"
 #include "store/rocks_store.h"
 
 namespace codio::store {
@@ -69,9 +70,10 @@ class Marks {
     rocksdb::Options options;
     options.create_if_missing = true;
     options.compression = rocksdb::kNoCompression;
-    options.write_buffer_size = std::size_t{16} << 20;
+    // Half a million marks stay in memory: a disk that is full is when space must be freed.
+    options.write_buffer_size = std::size_t{64} << 20;
     options.max_open_files = 64;
-    options.info_log_level = rocksdb::FATAL_LEVEL;
+    options.info_log = std::make_shared<NoDiary>();
     rocksdb::BlockBasedTableOptions table;
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
     options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));

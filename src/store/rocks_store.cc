@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdarg>
 #include <cstring>
 #include <fcntl.h>
 #include <map>
@@ -20,6 +19,7 @@
 #include "common/protobuf.h"
 #include "common/varint.h"
 #include "store/holds.h"
+#include "store/no_diary.h"
 
 namespace codio::store {
 namespace {
@@ -145,14 +145,6 @@ std::uint64_t modified_at(const struct stat& status) {
 }
 
 Status as_corruption(const Error& error) { return Status::Corruption(error.message); }
-
-/// RocksDB's diary is of no use to the user, and Debian's build of it ends the process when the disk is too full to
-/// write it. What matters comes back as a Status.
-class NoDiary : public rocksdb::Logger {
- public:
-  using Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
 
 rocksdb::DBOptions database_options(int max_open_files) {
   rocksdb::DBOptions options;
