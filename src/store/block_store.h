@@ -184,7 +184,7 @@ class BlockStore {
   virtual Result<Collection> collect(const CollectOptions& options) = 0;
 
   /// Of the bytes of copies. What would exceed it first evicts blocks, least recently used first, that are neither held
-  /// nor below a root, and fails with kTooLarge if those are too few.
+  /// nor below a root, and fails with kTooLarge if those are too few. The disk holds up to twice as much for a while.
   virtual Result<void> set_limit(std::optional<std::uint64_t> limit) = 0;
   virtual Result<Usage> usage() const = 0;
 };

@@ -224,26 +224,15 @@ Result<void> RocksStore::sweep_below(Marks& marks, const CollectOptions& options
 }
 
 Result<Collection> RocksStore::collect(const CollectOptions& options) {
-  const std::unique_lock busy(collect_mutex_, std::try_to_lock);
-  if (!busy) {
-    return fail(ErrorCode::kUnavailable,
-                "blocks are being removed from the store in " + folder_.string() + " already: wait for that to end");
-  }
-  {
-    const std::lock_guard lock(records_mutex_);
-    if (auto written = write_notes(); !written) return std::unexpected(written.error());
-  }
-  // So that what is read from now on is noted in the records.
-  const auto own = hold();
-  const std::uint64_t since = protected_since(now());
-  Marks marks(folder_ / "marks");
-  if (const Status opened = marks.open(); !opened.ok()) return failure("mark in", opened);
   Collection done;
-  if (auto marked = mark_roots(marks, options, done); !marked) return std::unexpected(marked.error());
-  sweeps_ = true;
-  const auto swept = options.below ? sweep_below(marks, options, since, done) : sweep_all(marks, options, since, done);
-  sweeps_ = false;
-  if (!swept) return std::unexpected(swept.error());
+  {
+    const std::unique_lock busy(collect_mutex_, std::try_to_lock);
+    if (!busy) {
+      return fail(ErrorCode::kUnavailable,
+                  "blocks are being removed from the store in " + folder_.string() + " already: wait for that to end");
+    }
+    if (auto swept = mark_and_sweep(options, done); !swept) return std::unexpected(swept.error());
+  }
   if (options.on_progress) (void)options.on_progress(done);
   if (!options.dry_run && done.removed > 0) {
     if (auto reclaimed = reclaim(); !reclaimed) return std::unexpected(reclaimed.error());
@@ -251,7 +240,26 @@ Result<Collection> RocksStore::collect(const CollectOptions& options) {
   return done;
 }
 
+Result<void> RocksStore::mark_and_sweep(const CollectOptions& options, Collection& done) {
+  {
+    const std::lock_guard lock(records_mutex_);
+    if (auto written = write_notes(); !written) return written;
+  }
+  // So that what is read from now on is noted in the records.
+  const auto own = hold();
+  const std::uint64_t since = protected_since(now());
+  Marks marks(folder_ / "marks");
+  if (const Status opened = marks.open(); !opened.ok()) return failure("mark in", opened);
+  if (auto marked = mark_roots(marks, options, done); !marked) return marked;
+  sweeps_ = true;
+  const auto swept = options.below ? sweep_below(marks, options, since, done) : sweep_all(marks, options, since, done);
+  sweeps_ = false;
+  return swept;
+}
+
 Result<void> RocksStore::reclaim() {
+  const std::unique_lock busy(reclaim_mutex_, std::try_to_lock);
+  if (!busy) return {};
   using Policy = rocksdb::BlobGarbageCollectionPolicy;
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
@@ -314,10 +322,15 @@ Result<void> RocksStore::make_room(std::uint64_t bytes) {
     is_futile = futile_at_ == changes;
   }
   if (!is_futile && bytes <= limit) {
-    const std::lock_guard busy(collect_mutex_);
-    if (fits()) return {};
-    if (auto evicted = evict(bytes); !evicted) return evicted;
-    if (fits()) return {};
+    bool is_made = false;
+    {
+      const std::lock_guard busy(collect_mutex_);
+      if (fits()) return {};
+      if (auto evicted = evict(bytes); !evicted) return evicted;
+      is_made = fits();
+    }
+    (void)reclaim();  // If that cannot write, the put will tell.
+    if (is_made) return {};
     const std::lock_guard lock(usage_mutex_);
     futile_at_ = changes;
   }

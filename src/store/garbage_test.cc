@@ -414,6 +414,18 @@ TEST_F(Evict, RefusesWhatCanNeverFit) {
   EXPECT_TRUE(has(small));
 }
 
+TEST_F(Evict, GivesDiskSpaceBackToo) {
+  constexpr std::size_t kSize = 1 << 20;
+  open({.write_buffer = 4 << 20, .limit = 16 * kSize});
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    put_leaf(i, kSize);
+    time_ += kMinute;
+  }
+  EXPECT_LE(store_->usage()->bytes, 16 * kSize);
+  open({});
+  EXPECT_LT(store_->usage()->disk_bytes, 32 * kSize);
+}
+
 TEST_F(Evict, DoesNotCountReferences) {
   open({.limit = 10'000});
   const auto cids = refer(write_file("file", some_bytes(50'000, 1)), 10'000);

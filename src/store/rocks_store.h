@@ -90,6 +90,7 @@ class RocksStore final : public BlockStore {
 
   // Removal (garbage.cc).
 
+  Result<void> mark_and_sweep(const CollectOptions& options, Collection& done);
   /// A sweep removes no block used since then.
   std::uint64_t protected_since(std::uint64_t begin) const;
   /// Marks what roots reach.
@@ -98,7 +99,8 @@ class RocksStore final : public BlockStore {
   Result<void> sweep_below(Marks& marks, const CollectOptions& options, std::uint64_t since, Collection& done);
   /// Removes those of the keys whose record is older than `since`, however it changed meanwhile.
   Result<void> sweep(const std::vector<std::string>& keys, std::uint64_t since, bool dry_run, Collection& done);
-  /// Gives the disk space of removed blocks back, where that costs less than rewriting three times as much.
+  /// Gives the disk space of removed blocks back, where that costs less than rewriting three times as much. One call
+  /// at a time; others do nothing.
   Result<void> reclaim();
   bool has_limit() const;
   /// Evicts if need be, and reserves the bytes: to be given back, when they are counted or not written after all.
@@ -116,7 +118,8 @@ class RocksStore final : public BlockStore {
 
   mutable std::atomic<std::uint64_t> last_now_ = 0;
   const std::shared_ptr<Holds> holds_;
-  std::mutex collect_mutex_;                  ///< Held by a whole collection or eviction.
+  std::mutex collect_mutex_;  ///< Held by a whole collection or eviction.
+  std::mutex reclaim_mutex_;
   mutable std::atomic<bool> sweeps_ = false;  ///< A sweep may be under way.
   /// Held by whoever changes or removes a record that is there. Guards what follows.
   mutable std::mutex records_mutex_;
