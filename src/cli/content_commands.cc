@@ -19,21 +19,6 @@ using nlohmann::json;
 
 namespace {
 
-Result<void> list_roots(const CommonOptions& common) {
-  const auto store = open_store(common);
-  if (!store) return std::unexpected(store.error());
-  const auto roots = (*store)->roots();
-  if (!roots) return std::unexpected(roots.error());
-  std::vector<Row> rows;
-  json list = json::array();
-  for (const store::Root& root : *roots) {
-    rows.push_back({root.cid.to_string(), root.name, root.size});
-    list.push_back({{"cid", root.cid.to_string()}, {"name", root.name}, {"size", root.size}, {"added", root.added}});
-  }
-  common.json ? print_json(list) : print_rows(rows);
-  return {};
-}
-
 std::string_view name_of(unixfs::EntityType type) {
   switch (type) {
     case unixfs::EntityType::kFile: return "file";
@@ -105,7 +90,7 @@ Result<void> cat(const CommonOptions& common, const CatOptions& options) {
 }
 
 Result<void> ls(const CommonOptions& common, const std::string& text) {
-  if (text.empty()) return list_roots(common);
+  if (text.empty()) return pin_ls(common);
   const auto path = node::parse_content_path(text);
   if (!path) return std::unexpected(path.error());
   const auto session = Session::open(common);
