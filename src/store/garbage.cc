@@ -233,7 +233,6 @@ Result<Collection> RocksStore::collect(const CollectOptions& options) {
     }
     if (auto swept = mark_and_sweep(options, done); !swept) return std::unexpected(swept.error());
   }
-  if (options.on_progress) (void)options.on_progress(done);
   if (!options.dry_run && done.removed > 0) {
     if (auto reclaimed = reclaim(); !reclaimed) return std::unexpected(reclaimed.error());
   }
@@ -254,6 +253,7 @@ Result<void> RocksStore::mark_and_sweep(const CollectOptions& options, Collectio
   sweeps_ = true;
   const auto swept = options.below ? sweep_below(marks, options, since, done) : sweep_all(marks, options, since, done);
   sweeps_ = false;
+  if (swept && options.on_progress) (void)options.on_progress(done);
   return swept;
 }
 
