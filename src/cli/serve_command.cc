@@ -24,6 +24,9 @@
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "node/http_server.h"
+#include "node/local_api.h"
+#include "node/local_protocol.h"
+#include "node/remote_store.h"
 #include "node/transfer_manager.h"
 #include "rendezvous/server.h"
 
@@ -80,6 +83,7 @@ class Serving {
   Result<void> start() {
     if (auto listening = listen(); !listening) return listening;
     if (auto joined = join_network(); !joined) return joined;
+    if (auto reachable = serve_commands(); !reachable) return reachable;
     const auto roots = store_->roots();
     if (!roots) return std::unexpected(roots.error());
     for (const store::Root& root : *roots) transfers_->announce_content(root.cid);
@@ -92,6 +96,7 @@ class Serving {
 
   Result<void> run() {
     io_.run();
+    api_.reset();
     transfers_.reset();
     http_.reset();
     // An import cannot be stopped half-way, and may take minutes; the store is made to survive this.
@@ -129,6 +134,9 @@ class Serving {
   Result<void> join_network() {
     auto options = transfer_options(common_);
     if (!options) return std::unexpected(options.error());
+    auto key = load_key(common_);
+    if (!key) return std::unexpected(key.error());
+    options->key = *std::move(key);
     options->gateway.reset();
     auto own = own_rendezvous(http_->endpoint());
     if (!own) return std::unexpected(own.error());
@@ -139,10 +147,21 @@ class Serving {
     return {};
   }
 
+  Result<void> serve_commands() {
+    node::LocalApiOptions options;
+    options.path = repo_folder(common_) / node::kLocalSocket;
+    options.about = {{"http", http_->endpoint().url()}};
+    options.on_pinned = [this](const ContentId& cid) { transfers_->announce_content(cid); };
+    auto api = node::LocalApi::listen(io_, store_, *transfers_, std::move(options));
+    if (!api) return std::unexpected(api.error());
+    api_ = *std::move(api);
+    return {};
+  }
+
   /// On the importer's thread.
   void import_paths() {
     for (const fs::path& path : options_.paths) {
-      auto root = add_path(path, store_.get(), {}, !common_.json);
+      auto root = add_path(path, store_.get(), {.nocopy = options_.nocopy}, !common_.json);
       const bool failed = !root;
       asio::post(io_, [this, path, root = std::move(root)] {
         if (!root) return end(std::unexpected(root.error()));
@@ -201,6 +220,7 @@ class Serving {
   rendezvous::Server rendezvous_;
   std::unique_ptr<node::HttpServer> http_;
   std::unique_ptr<node::TransferManager> transfers_;
+  std::unique_ptr<node::LocalApi> api_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
   std::set<ContentId> printed_;
@@ -226,7 +246,11 @@ Result<void> serve(const CommonOptions& common, const ServeOptions& options) {
   if (auto paths = check_paths(options.paths); !paths) return paths;
   const auto ice_servers = parse_ice_servers(common.ice_servers);
   if (!ice_servers) return std::unexpected(ice_servers.error());
-  const auto store = open_store(common);
+  if (node::LocalClient::connect(repo_folder(common))) {
+    return fail(ErrorCode::kUnavailable, "a node runs on the repo " + repo_folder(common).string() +
+                                             " already: `codio stats` tells of it, or choose another with --repo DIR");
+  }
+  const auto store = open_own_store(common);
   if (!store) return std::unexpected(store.error());
   Serving serving(common, options, *store, *ice_servers);
   if (auto started = serving.start(); !started) return started;
