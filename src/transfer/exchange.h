@@ -304,6 +304,7 @@ class Exchange {
   void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
+  static void note_missed(Peer& peer, const Cid& cid, wire::WantId want);
   void tell_who_missed(const Cid& cid);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
