@@ -103,7 +103,8 @@ const Block& find_block(const ContentId& cid) {
 
 class Host {
  public:
-  explicit Host(Program& program) : program_(program), options_(make_options(program)), exchange_(options_) {}
+  explicit Host(Program& program)
+      : program_(program), options_(make_options(program, must_prove_)), exchange_(options_) {}
 
   void run() {
     for (int steps = 0; steps < 2000 && !program_.at_end(); ++steps) {
@@ -125,11 +126,12 @@ class Host {
     std::map<wire::WantId, std::pair<wire::WantEntry, std::uint32_t>> wanted;  ///< By the engine, and bytes sent of it.
   };
 
-  static ExchangeOptions make_options(Program& program) {
+  static ExchangeOptions make_options(Program& program, bool& must_prove) {
     ExchangeOptions options;
     const std::uint8_t flags = program.byte();
     options.policy = static_cast<Policy>(flags % 4);
     options.has_gateways = (flags & 4) == 0;
+    must_prove = (flags & 32) != 0;
     options.max_frame = (flags & 8) != 0 ? wire::kMinFrame : (flags & 16) != 0 ? wire::kMaxFrame : wire::kDefaultFrame;
     return options;
   }
@@ -144,7 +146,7 @@ class Host {
       case 0:
         if (slot) break;
         slot.emplace(PeerId{++last_peer_});
-        exchange_.handle_peer_connected(now_, slot->id, some_optional_transfer());
+        exchange_.handle_peer_connected(now_, slot->id, some_optional_transfer(), {.must_prove = must_prove_});
         break;
       case 1:
         if (!slot) break;
@@ -206,9 +208,11 @@ class Host {
     switch (program_.byte() % 9) {
       case 0: return deliver(channel, program_.bytes());
       case 1: {
-        const wire::Hello hello{.version = static_cast<std::uint32_t>(program_.byte() % 4),
-                                .max_frame = static_cast<std::uint32_t>(wire::kMinFrame + 1024 * program_.byte()),
-                                .credit = 1024 * program_.number()};
+        const std::uint8_t first = program_.byte();
+        wire::Hello hello{.version = first % 4U,
+                          .max_frame = static_cast<std::uint32_t>(wire::kMinFrame + 1024 * program_.byte()),
+                          .credit = 1024 * program_.number()};
+        if ((first & 4) != 0) hello.proof = wire::Proof{.key = {first}, .signature = {}};
         channel.max_frame = std::min(hello.max_frame, wire::kMaxFrame);
         return grant(channel, hello.credit, hello);
       }
@@ -237,7 +241,7 @@ class Host {
         return grant(channel, limit, wire::Credit{limit});
       }
       default:
-        return deliver(channel, wire::encode(wire::Goodbye{static_cast<wire::GoodbyeCode>(program_.byte() % 4),
+        return deliver(channel, wire::encode(wire::Goodbye{static_cast<wire::GoodbyeCode>(program_.byte() % 5),
                                                            std::string(as_text(program_.bytes()))}));
     }
   }
@@ -354,6 +358,12 @@ class Host {
     }
     check(!exchange_.peer_stats(now_, output.peer));
   }
+  void carry_out(VerifyPeer& output) {
+    check(must_prove_);
+    const bool is_proven = (output.proof.key[0] & 8) != 0;
+    exchange_.handle_verified(now_, output.peer, is_proven);
+    check(exchange_.peer_stats(now_, output.peer).has_value() == is_proven);
+  }
   void carry_out(LoadBlock& output) { loads_.push_back(output); }
   void carry_out(StoreBlock& output) { check(output.block != nullptr); }
   void carry_out(HashBytes& output) {
@@ -408,6 +418,7 @@ class Host {
   }
 
   Program& program_;
+  bool must_prove_ = false;  ///< Every peer.
   ExchangeOptions options_;
   Exchange exchange_;
   Time now_ = Time{} + std::chrono::hours(1);

@@ -65,6 +65,7 @@ Result<void> stat(const CommonOptions& common, const std::string& path);
 Result<void> rm(const CommonOptions& common, const std::string& cid);
 Result<void> car_export(const CommonOptions& common, const CarOptions& options);
 Result<void> car_import(const CommonOptions& common, const CarOptions& options);
+Result<void> id(const CommonOptions& common);
 /// Runs until SIGINT or SIGTERM.
 Result<void> serve(const CommonOptions& common, const ServeOptions& options);
 

@@ -21,6 +21,18 @@ constexpr std::chrono::milliseconds kInterruptCheck{100};
 /// A download comes more slowly than the store writes, and is to take little memory.
 constexpr std::size_t kWriteBuffer = 16 << 20;
 
+/// The repo's folder, which is there then.
+Result<fs::path> make_repo(const CommonOptions& common) {
+  const fs::path folder = repo_folder(common);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return fail(ErrorCode::kIo, "cannot make the repo " + folder.string() + ": " + error.message() +
+                                    "; choose another with --repo DIR");
+  }
+  return folder;
+}
+
 }  // namespace
 
 fs::path repo_folder(const CommonOptions& common) {
@@ -32,16 +44,17 @@ fs::path repo_folder(const CommonOptions& common) {
 
 Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
                                                       const store::BlockStore::Options& options) {
-  const fs::path folder = repo_folder(common);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) {
-    return fail(ErrorCode::kIo, "cannot make the repo " + folder.string() + ": " + error.message() +
-                                    "; choose another with --repo DIR");
-  }
-  auto store = store::BlockStore::open(folder / "blocks", options);
+  const auto folder = make_repo(common);
+  if (!folder) return std::unexpected(folder.error());
+  auto store = store::BlockStore::open(*folder / "blocks", options);
   if (!store) return std::unexpected(store.error());
   return std::shared_ptr<store::BlockStore>(*std::move(store));
+}
+
+Result<identity::Key> load_key(const CommonOptions& common) {
+  const auto folder = make_repo(common);
+  if (!folder) return std::unexpected(folder.error());
+  return identity::Key::load_or_make(*folder / "identity.pem");
 }
 
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts) {
@@ -95,6 +108,9 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
   auto servers = parse_ice_servers(common.ice_servers);
   if (!servers) return std::unexpected(servers.error());
   options.ice_servers = *std::move(servers);
+  auto key = load_key(common);
+  if (!key) return std::unexpected(key.error());
+  options.key = *std::move(key);
   transfer::Limits& limits = options.exchange.limits;
   for (const auto& [text, rate] :
        {std::pair(&common.max_upload, &limits.upload_rate), std::pair(&common.max_download, &limits.download_rate)}) {

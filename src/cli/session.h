@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "cli/options.h"
+#include "identity/identity.h"
 #include "node/content_path.h"
 #include "node/transfer_manager.h"
 
@@ -20,6 +21,9 @@ std::filesystem::path repo_folder(const CommonOptions& common);
 /// Opens the block store of the repo, making it if need be.
 Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
                                                       const store::BlockStore::Options& options = {});
+
+/// The key of the repo's peer, making both if need be. Needs no store, so it works beside a running node.
+Result<identity::Key> load_key(const CommonOptions& common);
 
 /// `URL` or `URL,USERNAME,CREDENTIAL` for each.
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);

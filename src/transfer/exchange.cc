@@ -59,15 +59,18 @@ void Exchange::set_limits(Time now, const Limits& limits) {
 
 // Peers.
 
-void Exchange::handle_peer_connected(Time now, PeerId id, std::optional<TransferId> provides) {
+void Exchange::handle_peer_connected(Time now, PeerId id, std::optional<TransferId> provides,
+                                     const Introduction& introduction) {
   check(id.value != 0 && !peers_.contains(id));
   CreditWindowOptions credit = options_.credit;
   // Under a cap no more comes unasked than need be.
   if (downloads_.rate()) credit.initial = std::min(credit.initial, credit.minimum);
   Peer& peer = peers_.try_emplace(id, now, credit).first->second;
+  peer.must_prove = introduction.must_prove;
   scheduler_.add_peer(now, id, credit.initial);
   downloads_.take(credit.initial);
-  send(id, wire::Hello{.max_frame = options_.max_frame, .credit = peer.receiver.window().limit()});
+  send(id, wire::Hello{
+               .max_frame = options_.max_frame, .credit = peer.receiver.window().limit(), .proof = introduction.proof});
   for (const auto& [transfer, state] : transfers_) {
     if (transfer == provides) {
       scheduler_.set_provides(id, transfer);
@@ -100,6 +103,8 @@ void Exchange::refuse(PeerId id, std::vector<WantId> wants, wire::DontHaveReason
 }
 
 void Exchange::drop_peer(PeerId id, GoodbyeCode code, Error reason) {
+  // Whoever broke the rules need not be the one that is avoided for it.
+  if (peers_.at(id).must_prove) reason.code = ErrorCode::kForged;
   send(id, wire::Goodbye{code, reason.message.substr(0, wire::kMaxReason)});
   output(ClosePeer{id, std::move(reason)});
   forget_peer(id);
@@ -129,6 +134,7 @@ void Exchange::tell_who_missed(const Cid& cid) {
 void Exchange::handle_message(Time now, PeerId id, BytesView message) {
   const auto found = peers_.find(id);
   if (found == peers_.end()) return;
+  check(!found->second.unproven);
   if (message.size() > options_.max_frame) {
     drop_peer(id, GoodbyeCode::kProtocolError, {ErrorCode::kMalformed, "frame larger than agreed"});
     return drive(now);
@@ -159,9 +165,32 @@ void Exchange::handle(Time, PeerId id, const wire::Hello& hello) {
                      {ErrorCode::kUnsupported, "peer speaks protocol version " + std::to_string(hello.version)});
   }
   Peer& peer = peers_.at(id);
+  if (peer.must_prove) {
+    if (!hello.proof) return drop_unproven(id);
+    peer.unproven = hello;
+    return output(VerifyPeer{id, *hello.proof});
+  }
   peer.said_hello = true;
   peer.max_frame = std::min(hello.max_frame, options_.max_frame);
   peer.sender.handle_credit(hello.credit);
+}
+
+void Exchange::handle_verified(Time now, PeerId id, bool is_proven) {
+  const auto found = peers_.find(id);
+  if (found == peers_.end() || !found->second.unproven) return;
+  const wire::Hello hello = *std::exchange(found->second.unproven, std::nullopt);
+  if (is_proven) {
+    found->second.must_prove = false;
+    handle(now, id, hello);
+  } else {
+    drop_unproven(id);
+  }
+  drive(now);
+}
+
+void Exchange::drop_unproven(PeerId id) {
+  drop_peer(id, GoodbyeCode::kNotProven,
+            {ErrorCode::kForged, "the peer did not prove to be who it was said to be: somebody may be in between"});
 }
 
 void Exchange::handle(Time now, PeerId id, const wire::Want& want) {

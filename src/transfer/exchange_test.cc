@@ -27,8 +27,8 @@ class Host {
  public:
   explicit Host(const ExchangeOptions& options = {}) : exchange(options) {}
 
-  void connect(PeerId peer, std::optional<TransferId> provides = {}) {
-    exchange.handle_peer_connected(now, peer, provides);
+  void connect(PeerId peer, std::optional<TransferId> provides = {}, const Introduction& introduction = {}) {
+    exchange.handle_peer_connected(now, peer, provides, introduction);
     drain();
   }
 
@@ -54,6 +54,11 @@ class Host {
 
   void handle_bytes(PeerId peer, BytesView message) {
     exchange.handle_message(now, peer, message);
+    drain();
+  }
+
+  void answer_proof(PeerId peer, bool is_proven) {
+    exchange.handle_verified(now, peer, is_proven);
     drain();
   }
 
@@ -120,6 +125,7 @@ class Host {
 
   std::map<PeerId, std::vector<Bytes>> sent;
   std::vector<ClosePeer> closed;
+  std::vector<VerifyPeer> unproven;
   std::vector<LoadBlock> loads;
   std::vector<AskGateway> asked;
   std::vector<RequestId> cancelled;
@@ -139,6 +145,7 @@ class Host {
     exchange.handle_buffered_amount(now, output.peer, 0);
   }
   void carry_out(ClosePeer& output) { closed.push_back(std::move(output)); }
+  void carry_out(VerifyPeer& output) { unproven.push_back(output); }
   void carry_out(LoadBlock& output) {
     loads.push_back(output);
     if (!answers_loads) return;
@@ -230,6 +237,82 @@ TEST(Exchange, SpeaksWithALaterVersion) {
   Host host;
   host.connect(kA);
   host.handle(kA, wire::Hello{.version = 7, .features = 0xff});
+  EXPECT_TRUE(host.closed.empty());
+}
+
+constexpr wire::Proof kProof{.key = {1}, .signature = {2}};
+
+TEST(Exchange, SaysWhoItIs) {
+  Host host;
+  host.connect(kA, {}, {.proof = kProof});
+  host.connect(kB);
+  EXPECT_EQ(host.sent_to<wire::Hello>(kA).front().proof, kProof);
+  EXPECT_EQ(host.sent_to<wire::Hello>(kB).front().proof, std::nullopt);
+}
+
+TEST(Exchange, APeerCountsOnceItHasProvenWhoItIs) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  host.store = file.blocks;
+  const TransferId transfer = host.download(numbered_cid(7));
+  host.connect(kA, transfer, {.must_prove = true});
+  EXPECT_EQ(host.wanted(kA).size(), 1U) << "no request waits for it";
+  host.handle(kA, wire::Hello{.credit = 1 << 20, .proof = kProof});
+  ASSERT_EQ(host.unproven.size(), 1U);
+  EXPECT_EQ(host.unproven.front().peer, kA);
+  EXPECT_EQ(host.unproven.front().proof, kProof);
+  host.answer_proof(kA, true);
+  host.handle(kA, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}}});
+  EXPECT_TRUE(host.closed.empty());
+  EXPECT_FALSE(host.sent_to<wire::BlockChunk>(kA).empty()) << "the credit of the HELLO is good";
+  host.handle(kA, wire::Hello{.proof = kProof});
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kMalformed) << "a second HELLO is one still";
+}
+
+TEST(Exchange, WhoProvesNothingIsSentAway) {
+  for (const auto& proof : {std::optional<wire::Proof>(), std::optional(kProof)}) {
+    Host host;
+    const TransferId transfer = host.download(numbered_cid(7));
+    host.connect(kA, transfer, {.must_prove = true});
+    host.handle(kA, wire::Hello{.credit = 1 << 20, .proof = proof});
+    EXPECT_EQ(host.unproven.size(), proof ? 1U : 0U);
+    if (proof) host.answer_proof(kA, false);
+    ASSERT_EQ(host.closed.size(), 1U);
+    EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kForged);
+    EXPECT_EQ(host.sent_to<wire::Goodbye>(kA).front().code, wire::GoodbyeCode::kNotProven);
+    EXPECT_FALSE(host.exchange.peer_stats(host.now, kA));
+    host.connect(kB, transfer);
+    EXPECT_EQ(host.wanted(kB).size(), 1U) << "what it was asked is asked of another";
+  }
+}
+
+TEST(Exchange, WhoIsUnprovenBreaksTheProtocolInNobodysName) {
+  for (const Bytes& frame : {wire::encode(wire::Credit{1}), Bytes{2, 0xff}, Bytes(65537), Bytes()}) {
+    Host host;
+    host.connect(kA, {}, {.must_prove = true});
+    host.handle_bytes(kA, frame);
+    ASSERT_EQ(host.closed.size(), 1U);
+    EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kForged);
+  }
+}
+
+TEST(Exchange, AProofThatNobodyAskedForIsIgnored) {
+  Host host;
+  host.connect(kA);
+  host.handle(kA, wire::Hello{.proof = kProof});
+  EXPECT_TRUE(host.unproven.empty());
+  EXPECT_TRUE(host.closed.empty());
+  host.answer_proof(kA, false);
+  EXPECT_TRUE(host.closed.empty());
+}
+
+TEST(Exchange, AnAnswerAboutAPeerThatLeftIsIgnored) {
+  Host host;
+  host.connect(kA, {}, {.must_prove = true});
+  host.handle(kA, wire::Hello{.proof = kProof});
+  host.disconnect(kA);
+  host.answer_proof(kA, true);
+  host.answer_proof(kB, true);
   EXPECT_TRUE(host.closed.empty());
 }
 
