@@ -105,7 +105,7 @@ TEST(Resume, FetchesNothingAgainThatWasKept) {
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole<std::uint64_t>(1, 4);
-    trial.add_providers(peers, file);
+    trial.add_providers(static_cast<int>(peers), file);
     const Outcome& first = trial.download(file);
     trial.swarm.clock.run_until([&] { return first.over(); }, trial.dice.time(milliseconds(50), seconds(10)));
     const Blocks blocks = trial.swarm.blocks(0);
