@@ -63,7 +63,7 @@ TEST(Peers, LossCostsTimeOnly) {
     }
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
-    trial.expect_efficiency(outcome, 0.5);
+    trial.expect_efficiency(outcome, 0.55);
     trial.expect_few_duplicates(outcome);
   });
 }
