@@ -330,7 +330,7 @@ class Exchange {
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(Time now, TransferId id, Output result);
+  void finish(Time now, TransferId id, std::optional<Output> result);
   void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;
