@@ -174,6 +174,7 @@ Result<void> read_archive(const fs::path& path, Import& import, bool show_progre
 
 /// An archive's root and whether all of its blocks are here now; only then it is recorded.
 Result<bool> record_root(store::BlockStore& store, const ContentId& cid, const std::string& name) {
+  (void)touch_all(store, cid);  // Also what was here before; survey() tells how it ends.
   const auto found = survey(store, cid);
   if (!found) return std::unexpected(found.error());
   if (!found->is_whole) return false;
@@ -208,6 +209,8 @@ Result<void> car_export(const CommonOptions& common, const CarOptions& options) 
 Result<void> car_import(const CommonOptions& common, const CarOptions& options) {
   const auto store = open_store(common);
   if (!store) return std::unexpected(store.error());
+  const auto hold = (*store)->hold();
+  if (!hold) return std::unexpected(hold.error());
   Import import(**store);
   if (auto read = read_archive(options.file, import, !common.json); !read) {
     const bool is_of_input = read.error().code != ErrorCode::kIo;

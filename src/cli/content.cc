@@ -50,8 +50,15 @@ Result<store::Root> add_path(const fs::path& path, store::BlockStore* store, con
   node::ImportOptions import;
   import.profile = *profile;
   import.hidden = options.hidden;
+  import.by_reference = options.nocopy;
   import.on_progress = [&](std::uint64_t bytes) { bar.update(bytes); };
   import.on_warning = [](const std::string& message) { spdlog::warn("{}", message); };
+  store::Hold hold;
+  if (store != nullptr) {
+    auto held = store->hold();
+    if (!held) return std::unexpected(held.error());
+    hold = *std::move(held);
+  }
   const auto link = node::import_path(path, store, import);
   if (!link) return std::unexpected(link.error());
   store::Root root{.cid = link->cid, .name = name, .added = seconds_since_1970(), .size = link->cumulative_size};
@@ -84,6 +91,34 @@ Result<Survey> survey(const store::BlockStore& store, const ContentId& root) {
   found.error = traversal.error();
   if (found.error) found.is_whole = false;
   return found;
+}
+
+Result<Reach> touch_all(const store::BlockStore& store, const ContentId& root, const BlockVisitor& on_here,
+                        const BlockVisitor& on_missing) {
+  constexpr std::size_t kBatch = 64;
+  Reach reach;
+  unixfs::Traversal traversal(root, {.path = {}, .scope = unixfs::Scope::kAll});
+  /// Whether it is here, and its links were followed.
+  const auto visit = [&](const ContentId& cid) -> Result<bool> {
+    const auto here = store.touch(cid);
+    if (!here || !*here || cid.codec() == Codec::kRaw) return here;  // The last has no links.
+    const auto block = store.get(cid);
+    if (!block || !*block) return false;
+    if (auto walked = traversal.handle_block(cid, **block); !walked) return std::unexpected(walked.error());
+    return true;
+  };
+  for (auto wants = traversal.poll_wants(kBatch); !wants.empty(); wants = traversal.poll_wants(kBatch)) {
+    for (const ContentId& cid : wants) {
+      const auto here = visit(cid);
+      if (!here) return std::unexpected(here.error());
+      ++(*here ? reach.blocks : reach.missing);
+      const BlockVisitor& tell = *here ? on_here : on_missing;
+      if (!tell) continue;
+      if (auto told = tell(cid); !told) return std::unexpected(told.error());
+    }
+  }
+  if (traversal.error()) return std::unexpected(*traversal.error());
+  return reach;
 }
 
 Result<RangeText> RangeText::parse(const std::string& text) {

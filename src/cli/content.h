@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,6 +36,20 @@ struct Survey {
 
 /// Goes on where blocks are missing. Does not read the files' leaves. An error is the store's.
 Result<Survey> survey(const store::BlockStore& store, const content_id::ContentId& root);
+
+/// What a walk over all below a root met.
+struct Reach {
+  std::uint64_t blocks = 0;   ///< Here. What stands in several places may count more than once.
+  std::uint64_t missing = 0;  ///< Not here, or an inner node that cannot be read: nobody knows what is below.
+};
+
+/// Tells of a block on the walk; an error ends it.
+using BlockVisitor = std::function<Result<void>(const content_id::ContentId&)>;
+
+/// Touches every block below the root, without reading the files' leaves, and tells of each whether it is here or
+/// missing. An error is the store's, the DAG's, or a visitor's.
+Result<Reach> touch_all(const store::BlockStore& store, const content_id::ContentId& root,
+                        const BlockVisitor& on_here = {}, const BlockVisitor& on_missing = {});
 
 /// Bytes of a range as HTTP has it: `A-B` (both inclusive), `A-`, or `-N`, the last N.
 struct RangeText {

@@ -1,6 +1,4 @@
 // add, cat, ls, stat, rm: what a command prints of content, or does to it in the store.
-#include <algorithm>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,6 +7,7 @@
 #include "cli/content.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/pins.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 
@@ -20,42 +19,6 @@ using nlohmann::json;
 
 namespace {
 
-struct Row {
-  std::string cid;
-  std::string name;
-  std::uint64_t size;
-};
-
-/// `CID  SIZE  NAME`, aligned.
-void print_rows(const std::vector<Row>& rows) {
-  std::size_t cid_width = 0;
-  std::size_t size_width = 0;
-  for (const Row& row : rows) {
-    cid_width = std::max(cid_width, row.cid.size());
-    size_width = std::max(size_width, std::to_string(row.size).size());
-  }
-  for (const Row& row : rows) {
-    const std::string size = std::to_string(row.size);
-    print_line(row.cid + std::string(cid_width - row.cid.size() + 2, ' ') + std::string(size_width - size.size(), ' ') +
-               size + "  " + printable(row.name));
-  }
-}
-
-Result<void> list_roots(const CommonOptions& common) {
-  const auto store = open_store(common);
-  if (!store) return std::unexpected(store.error());
-  const auto roots = (*store)->roots();
-  if (!roots) return std::unexpected(roots.error());
-  std::vector<Row> rows;
-  json list = json::array();
-  for (const store::Root& root : *roots) {
-    rows.push_back({root.cid.to_string(), root.name, root.size});
-    list.push_back({{"cid", root.cid.to_string()}, {"name", root.name}, {"size", root.size}, {"added", root.added}});
-  }
-  common.json ? print_json(list) : print_rows(rows);
-  return {};
-}
-
 std::string_view name_of(unixfs::EntityType type) {
   switch (type) {
     case unixfs::EntityType::kFile: return "file";
@@ -63,10 +26,6 @@ std::string_view name_of(unixfs::EntityType type) {
     case unixfs::EntityType::kSymlink: return "symlink";
   }
   return {};
-}
-
-std::string with_unit(std::uint64_t bytes) {
-  return bytes < 1024 ? std::to_string(bytes) + " B" : std::to_string(bytes) + " B (" + human_size(bytes) + ")";
 }
 
 void print_stat(const unixfs::Entity& entity, const Survey& stored) {
@@ -85,30 +44,6 @@ json stat_json(const unixfs::Entity& entity, const Survey& stored) {
   if (entity.type == unixfs::EntityType::kSymlink) object["target"] = entity.symlink_target;
   if (stored.error) object["fault"] = stored.error->message;
   return object;
-}
-
-/// The record of the same content, whichever version its CID is written in.
-Result<store::Root> find_root(const std::vector<store::Root>& roots, const ContentId& cid) {
-  const auto found = std::ranges::find_if(roots, [&](const auto& root) { return root.cid.to_v1() == cid.to_v1(); });
-  if (found != roots.end()) return *found;
-  return fail(ErrorCode::kNotFound,
-              cid.to_string() + " was not added here, so that there is nothing to forget; `codio ls` lists what was");
-}
-
-/// Takes from `blocks` what the other roots reach.
-Result<void> keep_shared(const store::BlockStore& store, const std::vector<store::Root>& roots,
-                         const ContentId& removed, std::map<ContentId, std::uint64_t>& blocks) {
-  for (const store::Root& root : roots) {
-    if (root.cid == removed) continue;
-    const auto kept = survey(store, root.cid);
-    if (!kept) return std::unexpected(kept.error());
-    if (kept->error) {
-      return fail(kept->error->code, "nothing was removed, as it cannot be told which blocks " + root.cid.to_string() +
-                                         " needs: " + kept->error->message);
-    }
-    for (const auto& [key, size] : kept->blocks) blocks.erase(key);
-  }
-  return {};
 }
 
 }  // namespace
@@ -155,7 +90,7 @@ Result<void> cat(const CommonOptions& common, const CatOptions& options) {
 }
 
 Result<void> ls(const CommonOptions& common, const std::string& text) {
-  if (text.empty()) return list_roots(common);
+  if (text.empty()) return pin_ls(common);
   const auto path = node::parse_content_path(text);
   if (!path) return std::unexpected(path.error());
   const auto session = Session::open(common);
@@ -179,7 +114,7 @@ Result<void> stat(const CommonOptions& common, const std::string& text) {
   if (!session) return std::unexpected(session.error());
   const auto entity = (*session)->find(*path);
   if (!entity) return std::unexpected(entity.error());
-  (*session)->leave_network();
+  (void)(*session)->leave_network();  // What was not stored shows below.
   const auto stored = survey((*session)->store(), entity->cid);
   if (!stored) return std::unexpected(stored.error());
   common.json ? print_json(stat_json(*entity, *stored)) : print_stat(*entity, *stored);
@@ -191,26 +126,20 @@ Result<void> rm(const CommonOptions& common, const std::string& text) {
   if (!cid) return std::unexpected(cid.error());
   const auto store = open_store(common);
   if (!store) return std::unexpected(store.error());
-  const auto roots = (*store)->roots();
-  if (!roots) return std::unexpected(roots.error());
-  const auto root = find_root(*roots, *cid);
+  const auto root = find_pin(**store, *cid);
   if (!root) return std::unexpected(root.error());
-  auto doomed = survey(**store, root->cid);
-  if (!doomed) return std::unexpected(doomed.error());
-  if (auto kept = keep_shared(**store, *roots, root->cid, doomed->blocks); !kept) return kept;
-
   // In this order: a kill in between leaves blocks that nobody needs, never a root without its blocks.
   if (auto forgotten = (*store)->remove_root(root->cid); !forgotten) return forgotten;
-  std::uint64_t bytes = 0;
-  for (const auto& [key, size] : doomed->blocks) {
-    if (auto removed = (*store)->remove(key); !removed) return removed;
-    bytes += size;
+  const auto done = (*store)->collect({.below = root->cid});
+  if (!done) {
+    return fail(done.error().code,
+                root->cid.to_string() + " was forgotten, but its blocks are still here: " + done.error().message);
   }
-  const std::size_t count = doomed->blocks.size();
   if (common.json) {
-    print_json({{"cid", root->cid.to_string()}, {"blocks", count}, {"blockBytes", bytes}});
+    print_json({{"cid", root->cid.to_string()}, {"blocks", done->removed}, {"blockBytes", done->removed_bytes}});
   } else {
-    print_line("removed " + root->cid.to_string() + ": " + std::to_string(count) + " blocks, " + with_unit(bytes));
+    print_line("removed " + root->cid.to_string() + ": " + std::to_string(done->removed) + " blocks, " +
+               with_unit(done->removed_bytes));
   }
   return {};
 }

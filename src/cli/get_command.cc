@@ -126,6 +126,8 @@ Result<std::uint64_t> get_file(Session& session, const node::ContentPath& path, 
 /// First all blocks into the store, from everywhere at once, then the files from there.
 Result<std::uint64_t> get_directory(Session& session, const node::ContentPath& path, const ContentId& cid,
                                     const fs::path& into, ProgressBar& bar) {
+  const auto hold = session.store().hold();
+  if (!hold) return std::unexpected(hold.error());
   const auto entries = session.list(path);
   if (!entries) return std::unexpected(entries.error());
   bar.set_total(std::accumulate(entries->begin(), entries->end(), std::uint64_t{0},
@@ -133,6 +135,7 @@ Result<std::uint64_t> get_directory(Session& session, const node::ContentPath& p
   if (auto fetched = session.fetch(path, [&](std::uint64_t bytes) { bar.update(bytes); }); !fetched) {
     return std::unexpected(fetched.error());
   }
+  if (auto stored = session.leave_network(); !stored) return std::unexpected(stored.error());
   Extraction extraction(session.store());
   if (auto extracted = extraction.extract(cid, into); !extracted) return std::unexpected(extracted.error());
   return extraction.size();

@@ -104,10 +104,15 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
   app.add_option("--max-download", common.max_download, "Take at most this much a second from peers and gateways")
       ->type_name("RATE")
       ->check(valid(parse_rate));
-  app.add_option("--upload-slots", common.upload_slots, "Peers served at a time; others wait for their turn")
+  app.add_option("--upload-slots", common.upload_slots,
+                 "Peers served at a time; others wait for their turn (default: " +
+                     std::to_string(transfer::Limits().upload_slots) + ")")
       ->type_name("N")
-      ->capture_default_str()
       ->check(CLI::Range(1, 10'000));
+  app.add_option("--store-limit", common.store_limit,
+                 "Keep at most this much: 500M, 10G, none; what is not pinned goes first, the least used before others")
+      ->type_name("SIZE")
+      ->check(valid(parse_size));
 }
 
 CLI::App* subcommand(CLI::App& app, const char* name, const char* what, const char* examples) {
@@ -121,6 +126,9 @@ struct CommandLine {
   GetOptions get;
   CatOptions cat;
   CarOptions car;
+  PinOptions pin;
+  VerifyOptions verify;
+  bool dry_run = false;
   ServeOptions serve;
   FindOptions find;
   ProvideOptions provide;
@@ -133,10 +141,13 @@ void define_add(CLI::App& app, CommandLine& line) {
                          "  codio add photo.jpg              CID  photo.jpg\n"
                          "  codio add -Q site/               only the CID, for scripts\n"
                          "  codio add --only-hash big.iso    what would its CID be? Stores nothing\n"
+                         "  codio add --nocopy films/        takes no second place on the disk\n"
                          "  codio add --profile unixfs-v0-2015 photo.jpg    as older IPFS programs do: Qm…");
   add->add_option("PATH", line.add.paths, "Files, directories or symlinks")->required()->type_name("");
   add->add_flag("-Q,--quiet", line.add.quiet, "Print only the CID");
   add->add_flag("--only-hash", line.add.only_hash, "Compute the CID and store nothing");
+  add->add_flag("--nocopy", line.add.nocopy,
+                "Store where the files are, not their bytes. A file that changes later is not served any more");
   add->add_flag("--hidden", line.add.hidden, "Also names below a directory that begin with a dot");
   add->add_option("--profile", line.add.profile, "How to cut files into blocks, which decides the CID")
       ->capture_default_str()
@@ -183,6 +194,51 @@ void define_keeping(CLI::App& app, CommandLine& line) {
                         "  codio rm bafybei…    other content that shares blocks stays whole");
   rm->add_option("CID", line.path, "As `codio ls` lists it")->required()->type_name("")->check(valid(parse_cid));
   rm->callback([&line] { line.command = [&line] { return cli::rm(line.common, line.path); }; });
+
+  auto* pin = subcommand(app, "pin", "Keep content with all that it links to; what was added is pinned",
+                         "  codio pin add bafybei…    fetches what is not here, and keeps it\n"
+                         "  codio pin ls              CID  SIZE  NAME\n"
+                         "  codio pin rm bafybei…     keeps it no more; `codio gc` then removes it");
+  pin->require_subcommand(1);
+  auto* pin_add = subcommand(*pin, "add", "Fetch content as `codio get` does, and keep it",
+                             "  codio pin add bafybei…\n"
+                             "  codio pin add --name site --gateway https://ipfs.io/ipfs/ bafybei…");
+  pin_add->add_option("CID", line.pin.cids, "What to keep")->required()->type_name("")->check(valid(parse_cid));
+  pin_add->add_option("--name", line.pin.name, "What `codio pin ls` calls it")->type_name("NAME");
+  pin_add->callback([&line] { line.command = [&line] { return cli::pin_add(line.common, line.pin); }; });
+  auto* pin_rm = subcommand(*pin, "rm", "Keep content no more; its blocks stay until `codio gc`",
+                            "  codio pin rm bafybei… && codio gc");
+  pin_rm->add_option("CID", line.pin.cids, "As `codio pin ls` lists it")
+      ->required()
+      ->type_name("")
+      ->check(valid(parse_cid));
+  pin_rm->callback([&line] { line.command = [&line] { return cli::pin_rm(line.common, line.pin); }; });
+  auto* pin_ls = subcommand(*pin, "ls", "List what is kept",
+                            "  codio pin ls\n"
+                            "  codio pin ls --json | jq -r '.[].cid'");
+  pin_ls->callback([&line] { line.command = [&line] { return cli::pin_ls(line.common); }; });
+
+  auto* gc = subcommand(app, "gc", "Remove the blocks that no pin needs; beside a running node too",
+                        "  codio gc --dry-run    what would go?\n"
+                        "  codio gc              what imports and downloads that run may need stays");
+  gc->add_flag("--dry-run", line.dry_run, "Tell what would go, and remove nothing");
+  gc->callback([&line] { line.command = [&line] { return cli::gc(line.common, line.dry_run); }; });
+
+  auto* verify = subcommand(app, "verify", "Hash every block, and look whether all that is pinned is here",
+                            "  codio verify               lists what is bad or missing; exits with 1 if anything is\n"
+                            "  codio verify bafybei…      only what is below\n"
+                            "  codio verify --repair --rendezvous ws://127.0.0.1:8080/rendezvous    fetch it again");
+  verify->add_option("CID", line.verify.cids, "Only these, pinned or not")->type_name("")->check(valid(parse_cid));
+  verify->add_flag("--repair", line.verify.repair,
+                   "Fetch from peers and gateways what a pin needs, and remove what is bad otherwise");
+  verify->callback([&line] { line.command = [&line] { return cli::verify(line.common, line.verify); }; });
+
+  auto* repo = subcommand(app, "repo", "Tell of the repo, the folder of the blocks", "  codio repo stat");
+  repo->require_subcommand(1);
+  auto* repo_stat = subcommand(*repo, "stat", "Count blocks, bytes, pins, references, and the disk space they take",
+                               "  codio repo stat\n"
+                               "  codio repo stat --json | jq .diskBytes");
+  repo_stat->callback([&line] { line.command = [&line] { return cli::repo_stat(line.common); }; });
 
   auto* car = subcommand(app, "car", "Move content in archives (CAR files)",
                          "  codio car export bafybei… -o site.car\n"
@@ -247,6 +303,7 @@ void define_serve(CLI::App& app, CommandLine& line) {
                            "  codio serve --http 0.0.0.0:80      to the world\n"
                            "  codio serve --http 127.0.0.1:0 --json    for scripts: an event a line, any free port");
   serve->add_option("PATH", line.serve.paths, "Files and directories to add first")->type_name("");
+  serve->add_flag("--nocopy", line.serve.nocopy, "Add them as `codio add --nocopy` does");
   serve->add_option("--http", line.serve.http, "Address to listen on; port 0 takes a free one")
       ->capture_default_str()
       ->type_name("ADDRESS:PORT")
@@ -255,6 +312,23 @@ void define_serve(CLI::App& app, CommandLine& line) {
       ->type_name("DIR")
       ->check(CLI::ExistingDirectory);
   serve->callback([&line] { line.command = [&line] { return cli::serve(line.common, line.serve); }; });
+}
+
+void define_node(CLI::App& app, CommandLine& line) {
+  auto* peers = subcommand(app, "peers", "List the peers that the running node is connected to",
+                           "  codio peers\n"
+                           "  codio peers --json | jq length    how many?");
+  peers->callback([&line] { line.command = [&line] { return cli::peers(line.common); }; });
+  auto* stats = subcommand(app, "stats", "Tell what the running node does: transfers, rates, store, memory, limits",
+                           "  codio stats\n"
+                           "  watch codio stats\n"
+                           "  codio stats --json | jq .uploaded");
+  stats->callback([&line] { line.command = [&line] { return cli::stats(line.common); }; });
+  auto* limits = subcommand(app, "limits", "Show the running node's limits, or change them until it ends",
+                            "  codio limits\n"
+                            "  codio limits --max-upload 2M --upload-slots 16\n"
+                            "  codio limits --max-upload none --store-limit 20G");
+  limits->callback([&line] { line.command = [&line] { return cli::limits(line.common); }; });
 }
 
 void define(CLI::App& app, CommandLine& line) {
@@ -273,6 +347,7 @@ void define(CLI::App& app, CommandLine& line) {
   define_finding(app, line);
   define_id(app, line);
   define_serve(app, line);
+  define_node(app, line);
 }
 
 void print_error(bool json, const Error& error) {

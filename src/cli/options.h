@@ -28,7 +28,8 @@ struct CommonOptions {
   std::vector<std::string> ice_servers;
   std::string max_upload;  ///< As parse_rate() reads; empty: no limit.
   std::string max_download;
-  std::size_t upload_slots = transfer::Limits().upload_slots;
+  std::optional<std::size_t> upload_slots;
+  std::string store_limit;  ///< As parse_size() reads; empty: no limit, or as it is.
 };
 
 struct AddOptions {
@@ -36,6 +37,7 @@ struct AddOptions {
   bool quiet = false;  ///< Print only the root's CID.
   bool only_hash = false;
   bool hidden = false;
+  bool nocopy = false;  ///< Refer to the files' bytes where they are.
   std::string profile = std::string(content_id::unixfs::kUnixfsV1_2025.name);
 };
 
@@ -54,8 +56,19 @@ struct CarOptions {
   std::filesystem::path file;  ///< Of export: empty is the standard output.
 };
 
+struct PinOptions {
+  std::vector<std::string> cids;
+  std::string name;  ///< Of pin add.
+};
+
+struct VerifyOptions {
+  std::vector<std::string> cids;  ///< Empty: everything.
+  bool repair = false;
+};
+
 struct ServeOptions {
   std::vector<std::filesystem::path> paths;
+  bool nocopy = false;
   std::string http = "127.0.0.1:8080";
   std::filesystem::path web_root;  ///< Instead of the embedded browser files.
   /// Announced instead of all roots, if any.
@@ -83,12 +96,24 @@ Result<void> cat(const CommonOptions& common, const CatOptions& options);
 Result<void> ls(const CommonOptions& common, const std::string& path);
 Result<void> stat(const CommonOptions& common, const std::string& path);
 Result<void> rm(const CommonOptions& common, const std::string& cid);
+Result<void> pin_add(const CommonOptions& common, const PinOptions& options);
+Result<void> pin_rm(const CommonOptions& common, const PinOptions& options);
+Result<void> pin_ls(const CommonOptions& common);
+Result<void> gc(const CommonOptions& common, bool dry_run);
+/// An error if anything is bad or missing and was not repaired.
+Result<void> verify(const CommonOptions& common, const VerifyOptions& options);
+Result<void> repo_stat(const CommonOptions& common);
 Result<void> car_export(const CommonOptions& common, const CarOptions& options);
 Result<void> car_import(const CommonOptions& common, const CarOptions& options);
 Result<void> id(const CommonOptions& common);
 Result<void> find(const CommonOptions& common, const FindOptions& options);
 /// Until SIGINT or SIGTERM, or once.
 Result<void> provide(const CommonOptions& common, const ProvideOptions& options);
+/// These three need a running node.
+Result<void> peers(const CommonOptions& common);
+Result<void> stats(const CommonOptions& common);
+/// Changes those that the command line names; prints all.
+Result<void> limits(const CommonOptions& common);
 /// Runs until SIGINT or SIGTERM.
 Result<void> serve(const CommonOptions& common, const ServeOptions& options);
 

@@ -28,6 +28,9 @@
 #include "cli/terminal.h"
 #include "node/dht_finder.h"
 #include "node/http_server.h"
+#include "node/local_api.h"
+#include "node/local_protocol.h"
+#include "node/remote_store.h"
 #include "node/transfer_manager.h"
 #include "rendezvous/server.h"
 
@@ -85,6 +88,7 @@ class Serving {
     if (auto listening = listen(); !listening) return listening;
     if (auto joined = join_network(); !joined) return joined;
     if (auto joined = join_dht(); !joined) return joined;
+    if (auto reachable = serve_commands(); !reachable) return reachable;
     const auto roots = store_->roots();
     if (!roots) return std::unexpected(roots.error());
     if (options_.provided.empty()) {
@@ -100,6 +104,7 @@ class Serving {
 
   Result<void> run() {
     io_.run();
+    api_.reset();
     transfers_.reset();
     http_.reset();
     finder_.reset();
@@ -139,6 +144,9 @@ class Serving {
   Result<void> join_network() {
     auto options = transfer_options(common_);
     if (!options) return std::unexpected(options.error());
+    auto key = load_key(common_);
+    if (!key) return std::unexpected(key.error());
+    options->key = *std::move(key);
     options->gateway.reset();
     auto own = own_rendezvous(http_->endpoint());
     if (!own) return std::unexpected(own.error());
@@ -181,10 +189,24 @@ class Serving {
     spdlog::info("announced {} in the DHT", text);
   }
 
+  Result<void> serve_commands() {
+    node::LocalApiOptions options;
+    options.path = repo_folder(common_) / node::kLocalSocket;
+    options.about = {{"http", http_->endpoint().url()}};
+    options.on_pinned = [this](const ContentId& cid) { announce(cid); };
+    options.on_unpinned = [this](const ContentId& cid) {
+      if (dht_) dht_->withdraw(cid);
+    };
+    auto api = node::LocalApi::listen(io_, store_, *transfers_, std::move(options));
+    if (!api) return std::unexpected(api.error());
+    api_ = *std::move(api);
+    return {};
+  }
+
   /// On the importer's thread.
   void import_paths() {
     for (const fs::path& path : options_.paths) {
-      auto root = add_path(path, store_.get(), {}, !common_.json);
+      auto root = add_path(path, store_.get(), {.nocopy = options_.nocopy}, !common_.json);
       const bool failed = !root;
       asio::post(io_, [this, path, root = std::move(root)] {
         if (!root) return end(std::unexpected(root.error()));
@@ -243,6 +265,7 @@ class Serving {
   rendezvous::Server rendezvous_;
   std::unique_ptr<node::HttpServer> http_;
   std::unique_ptr<node::TransferManager> transfers_;
+  std::unique_ptr<node::LocalApi> api_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
   std::unique_ptr<dht::DhtNode> dht_;
@@ -271,7 +294,11 @@ Result<void> serve(const CommonOptions& common, const ServeOptions& options) {
   if (auto paths = check_paths(options.paths); !paths) return paths;
   const auto ice_servers = parse_ice_servers(common.ice_servers);
   if (!ice_servers) return std::unexpected(ice_servers.error());
-  const auto store = open_store(common);
+  if (node::LocalClient::connect(repo_folder(common))) {
+    return fail(ErrorCode::kUnavailable, "a node runs on the repo " + repo_folder(common).string() +
+                                             " already: `codio stats` tells of it, or choose another with --repo DIR");
+  }
+  const auto store = open_own_store(common);
   if (!store) return std::unexpected(store.error());
   Serving serving(common, options, *store, *ice_servers);
   if (auto started = serving.start(); !started) return started;

@@ -3,11 +3,14 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <spdlog/spdlog.h>
+#include <string_view>
 #include <utility>
 #include <boost/asio/executor_work_guard.hpp>
 
 #include "cli/terminal.h"
+#include "node/remote_store.h"
 #include "node/router_finder.h"
 
 namespace codio::cli {
@@ -34,6 +37,28 @@ Result<fs::path> make_repo(const CommonOptions& common) {
   return folder;
 }
 
+/// A number, a unit of 1024s, one of the suffixes; or `none`.
+Result<std::optional<std::uint64_t>> parse_amount(const std::string& text,
+                                                  std::initializer_list<std::string_view> suffixes) {
+  constexpr std::string_view kUnits = "KMGT";
+  constexpr double kMost = 1e15;
+  if (text == "none") return std::nullopt;
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [after, error] = std::from_chars(text.data(), end, number);
+  std::string_view unit(after, static_cast<std::size_t>(end - after));
+  for (const std::string_view suffix : suffixes) {
+    if (unit.ends_with(suffix)) unit.remove_suffix(suffix.size());
+  }
+  const std::size_t power = unit.empty() ? 0 : kUnits.find(unit.front()) + 1;
+  const bool known = unit.empty() || (unit.size() == 1 && power > 0);
+  const double amount = number * std::pow(1024.0, static_cast<double>(power));
+  if (error != std::errc() || !known || !(amount >= 0) || amount > kMost) {
+    return fail(ErrorCode::kMalformed, "no amount");
+  }
+  return static_cast<std::uint64_t>(amount);
+}
+
 }  // namespace
 
 fs::path repo_folder(const CommonOptions& common) {
@@ -43,10 +68,15 @@ fs::path repo_folder(const CommonOptions& common) {
   return fs::path(home == nullptr ? "." : home) / ".codio";
 }
 
-Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
-                                                      const store::BlockStore::Options& options) {
+Result<std::shared_ptr<store::BlockStore>> open_own_store(const CommonOptions& common,
+                                                          store::BlockStore::Options options) {
   const auto folder = make_repo(common);
   if (!folder) return std::unexpected(folder.error());
+  if (!common.store_limit.empty()) {
+    const auto limit = parse_size(common.store_limit);
+    if (!limit) return std::unexpected(limit.error());
+    options.limit = *limit;
+  }
   auto store = store::BlockStore::open(*folder / "blocks", options);
   if (!store) return std::unexpected(store.error());
   return std::shared_ptr<store::BlockStore>(*std::move(store));
@@ -56,6 +86,23 @@ Result<identity::Key> load_key(const CommonOptions& common) {
   const auto folder = make_repo(common);
   if (!folder) return std::unexpected(folder.error());
   return identity::Key::load_or_make(*folder / "identity.pem");
+}
+
+Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common, store::BlockStore::Options options) {
+  const fs::path folder = repo_folder(common);
+  if (auto node = node::LocalClient::connect(folder)) {
+    if (!common.store_limit.empty()) {
+      return fail(ErrorCode::kUnsupported, "a node runs on the repo " + folder.string() +
+                                               ", and its limit holds: change that with `codio limits --store-limit`");
+    }
+    return std::make_shared<node::RemoteStore>(*std::move(node));
+  }
+  auto store = open_own_store(common, std::move(options));
+  if (!store && store.error().code == ErrorCode::kUnavailable) {
+    return fail(ErrorCode::kUnavailable, "another codio command works on the repo " + folder.string() +
+                                             ": wait for it to end, or choose another with --repo DIR");
+  }
+  return store;
 }
 
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts) {
@@ -79,24 +126,15 @@ Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::
   return servers;
 }
 
+Result<std::optional<std::uint64_t>> parse_size(const std::string& text) {
+  const auto size = parse_amount(text, {"iB", "B"});
+  return size ? size : fail(ErrorCode::kMalformed, "'" + text + "' is no size: bytes such as 500M or 2.5G, or none");
+}
+
 Result<std::optional<std::uint64_t>> parse_rate(const std::string& text) {
-  constexpr std::string_view kUnits = "KMG";
-  constexpr double kMost = 1e15;
-  if (text == "none") return std::nullopt;
-  double number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [after, error] = std::from_chars(text.data(), end, number);
-  std::string_view unit(after, static_cast<std::size_t>(end - after));
-  for (const std::string_view suffix : {"B/s", "/s", "iB", "B"}) {
-    if (unit.ends_with(suffix)) unit.remove_suffix(suffix.size());
-  }
-  const std::size_t power = unit.empty() ? 0 : kUnits.find(unit.front()) + 1;
-  const bool known = unit.empty() || (unit.size() == 1 && power > 0);
-  const double rate = number * std::pow(1024.0, static_cast<double>(power));
-  if (error != std::errc() || !known || !(rate >= 0) || rate > kMost) {
-    return fail(ErrorCode::kMalformed, "'" + text + "' is no rate: bytes a second such as 500K or 2.5M, or none");
-  }
-  return static_cast<std::uint64_t>(rate);
+  const auto rate = parse_amount(text, {"B/s", "/s", "iB", "B"});
+  return rate ? rate
+              : fail(ErrorCode::kMalformed, "'" + text + "' is no rate: bytes a second such as 500K or 2.5M, or none");
 }
 
 Result<node::TransferManagerOptions> transfer_options(const CommonOptions& common) {
@@ -109,9 +147,6 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
   auto servers = parse_ice_servers(common.ice_servers);
   if (!servers) return std::unexpected(servers.error());
   options.ice_servers = *std::move(servers);
-  auto key = load_key(common);
-  if (!key) return std::unexpected(key.error());
-  options.key = *std::move(key);
   transfer::Limits& limits = options.exchange.limits;
   for (const auto& [text, rate] :
        {std::pair(&common.max_upload, &limits.upload_rate), std::pair(&common.max_download, &limits.download_rate)}) {
@@ -120,7 +155,7 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
     if (!parsed) return std::unexpected(parsed.error());
     *rate = *parsed;
   }
-  limits.upload_slots = common.upload_slots;
+  limits.upload_slots = common.upload_slots.value_or(limits.upload_slots);
   if (!common.no_gateway) {
     gateway::GatewayConfig config;
     if (!common.gateways.empty()) {
@@ -152,10 +187,21 @@ Result<std::unique_ptr<Session>> Session::open(const CommonOptions& common) {
     if (!url) return std::unexpected(url.error());
     options->finders.push_back(std::make_shared<node::RouterFinder>(session->io_.get_executor(), *std::move(url)));
   }
+  options->on_not_stored = [raw = session.get()](const Error& error) {
+    const std::lock_guard lock(raw->mutex_);
+    if (!raw->not_stored_) raw->not_stored_ = error;
+  };
+  options->on_not_loaded = [raw = session.get()](const Error& error) { raw->not_loaded_ = error; };
   auto transfers = node::TransferManager::make(session->io_.get_executor(), session->store_, *std::move(options));
   if (!transfers) return std::unexpected(transfers.error());
   session->transfers_ = *std::move(transfers);
   return session;
+}
+
+Result<void> Session::leave_network() {
+  transfers_.reset();
+  const std::lock_guard lock(mutex_);
+  return not_stored_ ? std::unexpected(*not_stored_) : Result<void>();
 }
 
 Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOptions traversal,
@@ -174,11 +220,15 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
   traversal.path = path.names;
   transfer::DownloadOptions options;
   options.traversal = std::move(traversal);
+  not_loaded_.reset();
   io_.restart();  // It stopped when the run before had no more work.
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
   while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
   if (end && !*end && dht_ && dht_->summary()) (*end).error().message += "; " + describe(*dht_->summary());
+  if (end && !*end && not_loaded_) {
+    return fail(end->error().code, end->error().message + "; and here, " + not_loaded_->message);
+  }
   if (end) return *end;
   transfers_->cancel(transfer);
   return check_interrupt();
@@ -235,9 +285,7 @@ Result<void> Session::fetch(const node::ContentPath& path, const std::function<v
     on_progress(received += size);
   };
   const bool stop = false;
-  auto end = run(path, {.path = {}, .scope = unixfs::Scope::kAll}, std::move(events), stop);
-  leave_network();
-  return end;
+  return run(path, {.path = {}, .scope = unixfs::Scope::kAll}, std::move(events), stop);
 }
 
 }  // namespace codio::cli

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,9 +20,12 @@ namespace codio::cli {
 /// The repo's folder: as given, else $CODIO_REPO, else ~/.codio.
 std::filesystem::path repo_folder(const CommonOptions& common);
 
-/// Opens the block store of the repo, making it if need be.
+/// The block store of the repo: the running node's if there is one, else opened or made here.
 Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
-                                                      const store::BlockStore::Options& options = {});
+                                                      store::BlockStore::Options options = {});
+/// Opened or made here, or not at all: for the node itself.
+Result<std::shared_ptr<store::BlockStore>> open_own_store(const CommonOptions& common,
+                                                          store::BlockStore::Options options = {});
 
 /// The key of the repo's peer, making both if need be. Needs no store, so it works beside a running node.
 Result<identity::Key> load_key(const CommonOptions& common);
@@ -29,7 +33,9 @@ Result<identity::Key> load_key(const CommonOptions& common);
 /// `URL` or `URL,USERNAME,CREDENTIAL` for each.
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);
 
-/// Bytes a second: a number, and K, M or G for KiB, MiB or GiB; `none` is nothing.
+/// Bytes: a number, and K, M, G or T for KiB, MiB, GiB or TiB; `none` is nothing.
+Result<std::optional<std::uint64_t>> parse_size(const std::string& text);
+/// Bytes a second: a number, and K, M, G or T; `none` is nothing.
 Result<std::optional<std::uint64_t>> parse_rate(const std::string& text);
 
 /// What a TransferManager needs of the command line.
@@ -55,11 +61,12 @@ class Session {
   Result<void> read(const node::ContentPath& path, content_id::unixfs::ByteRange range,
                     const std::function<Result<void>(BytesView)>& take);
 
-  /// Brings everything below the path into the store, then leaves the network. `on_progress` is told of all the bytes
-  /// so far.
+  /// Brings everything below the path to the store, which has it after leave_network(). `on_progress` is told of all
+  /// the bytes so far.
   Result<void> fetch(const node::ContentPath& path, const std::function<void(std::uint64_t)>& on_progress);
-  /// Waits until everything that was downloaded is in the store, and ends all downloading.
-  void leave_network() { transfers_.reset(); }
+  /// Waits until everything that was downloaded is in the store, and ends all downloading. An error if the store did
+  /// not take something.
+  Result<void> leave_network();
 
   store::BlockStore& store() { return *store_; }
   const Sources& sources() const { return sources_; }
@@ -73,6 +80,9 @@ class Session {
   boost::asio::io_context io_;
   std::shared_ptr<store::BlockStore> store_;
   std::shared_ptr<LazyDhtFinder> dht_;  ///< Null with --no-dht.
+  std::mutex mutex_;
+  std::optional<Error> not_stored_;  ///< Under the mutex: the first failure.
+  std::optional<Error> not_loaded_;  ///< Of the run under way, the last one.
   std::unique_ptr<node::TransferManager> transfers_;
   Sources sources_;
 };

@@ -45,14 +45,46 @@ std::string human_size(std::uint64_t bytes) {
   return text;
 }
 
+std::string with_unit(std::uint64_t bytes) {
+  return bytes < 1024 ? std::to_string(bytes) + " B" : std::to_string(bytes) + " B (" + human_size(bytes) + ")";
+}
+
+void print_rows(const std::vector<Row>& rows) {
+  std::size_t cid_width = 0;
+  std::size_t size_width = 0;
+  for (const Row& row : rows) {
+    cid_width = std::max(cid_width, row.cid.size());
+    size_width = std::max(size_width, std::to_string(row.size).size());
+  }
+  for (const Row& row : rows) {
+    const std::string size = std::to_string(row.size);
+    print_line(row.cid + std::string(cid_width - row.cid.size() + 2, ' ') + std::string(size_width - size.size(), ' ') +
+               size + "  " + printable(row.name));
+  }
+}
+
+StatusLine::~StatusLine() {
+  if (drawn_) std::fputs("\r\033[K", stderr);
+}
+
+void StatusLine::update(const std::string& text) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!shown_ || now - drawn_at_ < std::chrono::milliseconds(100)) return;
+  drawn_ = true;
+  drawn_at_ = now;
+  std::fprintf(stderr, "\r\033[K%s", text.c_str());
+}
+
 ProgressBar::ProgressBar(std::string label, std::uint64_t total, bool wanted)
     : label_(std::move(label)),
       total_(total),
       shown_(wanted && is_watched()),
       begun_at_(std::chrono::steady_clock::now()) {}
 
-ProgressBar::~ProgressBar() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
+ProgressBar::~ProgressBar() { hide(); }
+
+void ProgressBar::hide() {
+  if (std::exchange(drawn_, false)) std::fputs("\r\033[K", stderr);
 }
 
 void ProgressBar::update(std::uint64_t done) {

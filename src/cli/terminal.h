@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/result.h"
 
@@ -25,6 +26,36 @@ bool is_watched();
 /// "1.5 MiB"
 std::string human_size(std::uint64_t bytes);
 
+/// "1536 B (1.5 KiB)"
+std::string with_unit(std::uint64_t bytes);
+
+/// A line of `ls`.
+struct Row {
+  std::string cid;
+  std::string name;
+  std::uint64_t size;
+};
+
+/// `CID  SIZE  NAME`, aligned.
+void print_rows(const std::vector<Row>& rows);
+
+/// A line on the standard error that is written over, if that is a terminal and `wanted`; else nothing. Drawn at most
+/// ten times a second, and cleared at the end.
+class StatusLine {
+ public:
+  explicit StatusLine(bool wanted) : shown_(wanted && is_watched()) {}
+  ~StatusLine();
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+
+  void update(const std::string& text);
+
+ private:
+  bool shown_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point drawn_at_;
+};
+
 /// A progress bar on the standard error, if that is a terminal and `wanted`; else nothing. Drawn at most ten times a
 /// second, and cleared at the end.
 class ProgressBar {
@@ -37,6 +68,8 @@ class ProgressBar {
 
   void set_total(std::uint64_t total) { total_ = total; }
   void update(std::uint64_t done);
+  /// Makes room for a line of output, until the next update().
+  void hide();
 
  private:
   std::string label_;

@@ -127,6 +127,12 @@ http::status status_of(ErrorCode code) {
   }
 }
 
+/// Without the names of the node's own files.
+std::string for_strangers(const Error& error) {
+  const bool is_of_store = error.code == ErrorCode::kIo || error.code == ErrorCode::kMismatch;
+  return is_of_store ? "this node cannot read that" : error.message;
+}
+
 }  // namespace
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
@@ -362,7 +368,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   asio::awaitable<void> answer_roots(beast::tcp_stream& stream, const Request& request) {
     const auto roots = co_await read_store([this] { return store_->roots(); });
     if (!roots) {
-      co_return co_await respond(stream, request, http::status::internal_server_error, roots.error().message);
+      co_return co_await respond(stream, request, http::status::internal_server_error, for_strangers(roots.error()));
     }
     json list = json::array();
     for (const store::Root& root : *roots) {
@@ -391,7 +397,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     }
     const auto block = co_await read_store([this, cid] { return store_->get(cid); });
     if (!block) {
-      co_return co_await respond(stream, request, http::status::internal_server_error, block.error().message);
+      co_return co_await respond(stream, request, http::status::internal_server_error, for_strangers(block.error()));
     }
     if (!*block) {
       co_return co_await respond(stream, request, http::status::not_found,
@@ -425,7 +431,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
                                    "this directory has no index.html; name a file in it");
       }
     }
-    if (!entity) co_return co_await respond(stream, request, status_of(entity.error().code), entity.error().message);
+    if (!entity)
+      co_return co_await respond(stream, request, status_of(entity.error().code), for_strangers(entity.error()));
     if (entity->type == unixfs::EntityType::kSymlink) {
       co_return co_await respond(stream, request, http::status::not_found,
                                  "this is a symlink to " + entity->symlink_target);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <future>
 #include <optional>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -27,6 +28,8 @@ using unixfs::Link;
 constexpr std::size_t kReadSize = 1024 * 1024;
 /// Blocks go to the store in batches of this many bytes.
 constexpr std::size_t kBatchSize = 8 * 1024 * 1024;
+/// What a reference counts for in a batch, in bytes.
+constexpr std::size_t kReferenceSize = 1024;
 
 std::unexpected<Error> cannot_read(const fs::path& path, int error) {
   return fail(ErrorCode::kIo, "cannot read " + path.string() + ": " + std::strerror(error));
@@ -44,6 +47,16 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
 
   bool is_open() const { return descriptor_ >= 0; }
+  /// The size and time of now.
+  store::Reference describe() const {
+    struct stat status{};
+    if (::fstat(descriptor_, &status) != 0) return {};
+    return {.path = {},
+            .offset = 0,
+            .file_size = static_cast<std::uint64_t>(status.st_size),
+            .modified = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000 +
+                        static_cast<std::uint64_t>(status.st_mtim.tv_nsec)};
+  }
   ssize_t read(Bytes& into) const { return ::read(descriptor_, into.data(), into.size()); }
 
  private:
@@ -60,6 +73,11 @@ class Importer {
         writer_(1) {}
 
   Result<Link> import(const fs::path& path) {
+    if (options_.by_reference && !options_.profile.raw_leaves) {
+      return fail(ErrorCode::kUnsupported, "the profile " + std::string(options_.profile.name) +
+                                               " wraps a file's bytes, so that they cannot be referred to: use " +
+                                               std::string(unixfs::kUnixfsV1_2025.name) + ", or store copies");
+    }
     auto link = import_entry(path);
     if (!link) return std::unexpected(link.error());
     if (!*link) return fail(ErrorCode::kUnsupported, path.string() + " is neither a file, a directory nor a symlink");
@@ -69,6 +87,11 @@ class Importer {
   }
 
  private:
+  struct Batch {
+    std::vector<std::pair<content_id::ContentId, SharedBytes>> copies;
+    std::vector<store::BlockStore::ReferenceEntry> references;
+  };
+
   struct Hashing {
     unixfs::PendingBlock block;
     std::future<Digest256> digest;
@@ -95,6 +118,12 @@ class Importer {
     if (!file.is_open()) return cannot_read(path, errno);
     unixfs::FileBuilder builder(options_.profile);
     Bytes buffer(kReadSize);
+    if (options_.by_reference) {
+      std::error_code error;
+      source_ = file.describe();
+      source_->path = fs::absolute(path, error).lexically_normal().string();
+      if (error) return cannot_read(path, error.value());
+    }
     for (;;) {
       const ssize_t size = file.read(buffer);
       if (size < 0 && errno == EINTR) continue;
@@ -106,7 +135,16 @@ class Importer {
       if (auto handled = hash_blocks(builder, 2 * threads_); !handled) return std::unexpected(handled.error());
     }
     builder.finish();
-    return root_of(builder);
+    auto root = root_of(builder);
+    if (const auto source = std::exchange(source_, {})) {
+      const store::Reference after = file.describe();
+      if (after.modified != source->modified || after.file_size != source->file_size ||
+          source->offset != source->file_size) {
+        return fail(ErrorCode::kUnavailable,
+                    path.string() + " was changed while it was added: add it again when it is left alone");
+      }
+    }
+    return root;
   }
 
   Result<std::optional<Link>> import_directory(const fs::path& path) {
@@ -168,21 +206,31 @@ class Importer {
   }
 
   Result<void> keep(const content_id::ContentId& cid, SharedBytes bytes) {
-    if (store_ == nullptr) return {};
-    batch_size_ += bytes->size();
-    batch_.emplace_back(cid, std::move(bytes));
+    // A file's leaves come in their order.
+    if (source_ && cid.codec() == content_id::Codec::kRaw && !bytes->empty()) {
+      batch_.references.push_back({cid, bytes->size(), *source_});
+      source_->offset += bytes->size();
+      batch_size_ += kReferenceSize;
+    } else {
+      batch_size_ += bytes->size();
+      batch_.copies.emplace_back(cid, std::move(bytes));
+    }
+    if (store_ == nullptr) batch_ = {};
     return batch_size_ < kBatchSize ? Result<void>() : write_batch();
   }
 
   /// Writes beside reading and hashing, one batch at a time.
   Result<void> write_batch() {
-    if (batch_.empty()) return {};
+    if (batch_.copies.empty() && batch_.references.empty()) return {};
     if (auto written = await_write(); !written) return written;
-    std::packaged_task<Result<void>()> task([store = store_, batch = std::exchange(batch_, {})] {
+    std::packaged_task<Result<void>()> task([store = store_, batch = std::exchange(batch_, {})]() -> Result<void> {
+      if (!batch.references.empty()) {
+        if (auto put = store->put_references(batch.references); !put) return put;
+      }
       std::vector<store::BlockStore::Entry> entries;
-      entries.reserve(batch.size());
-      for (const auto& [cid, bytes] : batch) entries.push_back({cid, *bytes});
-      return store->put_many(entries);
+      entries.reserve(batch.copies.size());
+      for (const auto& [cid, bytes] : batch.copies) entries.push_back({cid, *bytes});
+      return entries.empty() ? Result<void>() : store->put_many(entries);
     });
     batch_size_ = 0;
     writing_ = task.get_future();
@@ -197,7 +245,8 @@ class Importer {
   std::size_t threads_;
   std::uint64_t read_ = 0;
   std::deque<Hashing> hashing_;
-  std::vector<std::pair<content_id::ContentId, SharedBytes>> batch_;
+  std::optional<store::Reference> source_;  ///< Of a file by reference: where its next leaf is.
+  Batch batch_;
   std::size_t batch_size_ = 0;
   std::future<Result<void>> writing_;
   boost::asio::thread_pool pool_;

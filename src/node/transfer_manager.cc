@@ -120,7 +120,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   TransferId download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events,
                       std::vector<std::string> peers) {
     const TransferId id = exchange_.download(now(), root, std::move(options));
-    downloads_.emplace(id, Download{.root = root, .events = std::move(events), .peers = std::move(peers)});
+    auto hold = store_->hold();
+    if (!hold) log(hold.error().message);
+    downloads_.emplace(id, Download{.root = root,
+                                    .events = std::move(events),
+                                    .hold = hold ? *std::move(hold) : nullptr,
+                                    .peers = std::move(peers)});
     drain_later();
     return id;
   }
@@ -191,6 +196,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   struct Download {
     ContentId root;
     DownloadEvents events;
+    store::Hold hold;  ///< Of what it stores and finds stored.
     /// Who gave to it, by name, as connections go.
     std::map<PeerId, std::string> names = {};
     std::vector<std::string> peers;
@@ -322,7 +328,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void carry_out(transfer::LoadBlock& output) {
     in_background([store = store_, cid = output.cid] { return store->get(cid); },
                   [this, request = output.request](Result<std::optional<SharedBytes>> block) {
-                    if (!block) log(block.error().message);
+                    if (!block) {
+                      log(block.error().message);
+                      if (options_.on_not_loaded) options_.on_not_loaded(block.error());
+                    }
                     exchange_.handle_loaded(now(), request, block && *block ? **std::move(block) : nullptr);
                     drain();
                   });
@@ -330,15 +339,22 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::StoreBlock& output) {
     storing_bytes_ += output.block->size();
-    in_background([store = store_, cid = output.cid, block = output.block] { return store->put(cid, *block); },
-                  [this, size = output.block->size()](const Result<void>& put) {
-                    storing_bytes_ -= size;
-                    if (!put) log(put.error().message);
-                    while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
-                      hash_block(unhashed_.front());
-                      unhashed_.pop_front();
-                    }
-                  });
+    // Until it is stored its download's hold is needed, also if that ends first.
+    in_background(
+        [store = store_, cid = output.cid, block = output.block, holds = holds(),
+         on_not_stored = options_.on_not_stored] {
+          auto put = store->put(cid, *block);
+          if (!put && on_not_stored) on_not_stored(put.error());
+          return put;
+        },
+        [this, size = output.block->size()](const Result<void>& put) {
+          storing_bytes_ -= size;
+          if (!put) log(put.error().message);
+          while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
+            hash_block(unhashed_.front());
+            unhashed_.pop_front();
+          }
+        });
   }
 
   /// A block counts once it is hashed. While the store is behind, that waits, and with it what the engine asks for.
@@ -445,6 +461,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::Finished& output) { end(output.transfer, {}); }
   void carry_out(transfer::Failed& output) { end(output.transfer, std::unexpected(std::move(output.error))); }
+
+  std::vector<store::Hold> holds() const {
+    std::vector<store::Hold> all;
+    for (const auto& [id, download] : downloads_) all.push_back(download.hold);
+    return all;
+  }
 
   void end(TransferId transfer, Result<void> result) {
     const auto download = forget(transfer);

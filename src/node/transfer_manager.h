@@ -47,6 +47,10 @@ struct TransferManagerOptions {
   Duration connect_timeout = std::chrono::seconds(15);
   /// Failures that are survived: of a peer, of the rendezvous, of the store.
   std::function<void(const std::string& message)> on_log;
+  /// A block was received and verified, but the store did not take it. On any thread.
+  std::function<void(const Error&)> on_not_stored;
+  /// The store has a block and cannot give it; it is looked for elsewhere.
+  std::function<void(const Error&)> on_not_loaded;
 };
 
 /// How far one download is.

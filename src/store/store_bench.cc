@@ -6,11 +6,13 @@
 #include <chrono>
 #include <fcntl.h>
 #include <filesystem>
+#include <openssl/sha.h>
 #include <random>
 #include <string>
 #include <unistd.h>
 #include <vector>
 
+#include "content_id/dag_pb.h"
 #include "store/block_store.h"
 
 namespace codio::store {
@@ -23,6 +25,7 @@ using content_id::Digest256;
 constexpr std::size_t kBlockSize = 1 << 20;
 constexpr std::size_t kBlocks = 1024;
 constexpr std::size_t kBatch = 8;
+constexpr std::size_t kManyBlocks = 100'000;
 
 class Folder {
  public:
@@ -117,7 +120,9 @@ void bare_file(benchmark::State& state) {
   count_bytes(state);
 }
 
-void get(benchmark::State& state) {
+/// Reads every block of a store; `then` does something with each.
+template <class Then>
+void read_store(benchmark::State& state, Then then) {
   const Bytes block = random_block();
   const Folder folder;
   auto store = BlockStore::open(folder.path());
@@ -128,16 +133,81 @@ void get(benchmark::State& state) {
     for (std::size_t i = 0; i < kBlocks; ++i) {
       const auto found = (*store)->get(cid_of(i));
       require(state, found);
-      benchmark::DoNotOptimize(found);
+      then(***found);
     }
   }
   count_bytes(state);
+}
+
+void get(benchmark::State& state) {
+  read_store(state, [](const Bytes& block) { benchmark::DoNotOptimize(block.data()); });
+}
+
+void get_and_hash(benchmark::State& state) {
+  read_store(state, [](const Bytes& block) {
+    Digest256 digest;
+    SHA256(block.data(), block.size(), digest.data());
+    benchmark::DoNotOptimize(digest);
+  });
+}
+
+/// What a peer that asks for small blocks costs: all are found, and noted as used.
+void get_small(benchmark::State& state) {
+  constexpr std::size_t kSmall = 4000;
+  const Bytes block = random_block();
+  const Folder folder;
+  auto store = BlockStore::open(folder.path());
+  require(state, store);
+  const BytesView bytes = BytesView(block).first(kSmall);
+  for (std::size_t i = 0; i < kManyBlocks; ++i) require(state, (*store)->put_many({{{cid_of(i), bytes}}}));
+  require(state, (*store)->sync());
+  std::size_t next = 0;
+  for (auto _ : state) {
+    const auto found = (*store)->get(cid_of(next++ % kManyBlocks));
+    require(state, found);
+    benchmark::DoNotOptimize(found);
+  }
+}
+
+/// Finds nothing to remove among many blocks under one root: marks and looks at all of them.
+void collect(benchmark::State& state) {
+  const Folder folder;
+  auto store = BlockStore::open(folder.path());
+  require(state, store);
+  const Bytes block(100);
+  std::size_t number = 0;
+  std::vector<ContentId> nodes;
+  constexpr std::size_t kWidth = 1000;
+  for (std::size_t i = 0; i < kManyBlocks / kWidth; ++i) {
+    std::vector<content_id::DagPbLink> links;
+    std::vector<ContentId> cids;
+    std::vector<BlockStore::Entry> entries;
+    for (std::size_t j = 0; j < kWidth; ++j) cids.push_back(cid_of(number++));
+    for (const ContentId& cid : cids) {
+      links.push_back({.cid = cid, .name = {}, .size = 1});
+      entries.push_back({cid, block});
+    }
+    require(state, (*store)->put_many(entries));
+    const Bytes node = content_id::encode_dag_pb(links, {});
+    nodes.push_back(ContentId::v1(Codec::kDagPb, cid_of(1'000'000 + i).multihash()));
+    require(state, (*store)->put(nodes.back(), node));
+    require(state, (*store)->add_root({.cid = nodes.back(), .name = {}}));
+  }
+  for (auto _ : state) {
+    const auto done = (*store)->collect({});
+    require(state, done);
+    if (done && done->removed != 0) state.SkipWithError("it removed something");
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kManyBlocks));
 }
 
 BENCHMARK(bare_file)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(3);
 BENCHMARK(put_many)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(3);
 BENCHMARK(put)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(3);
 BENCHMARK(get)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(3);
+BENCHMARK(get_and_hash)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(3);
+BENCHMARK(get_small)->UseRealTime()->Iterations(200'000);
+BENCHMARK(collect)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(3);
 
 }  // namespace
 }  // namespace codio::store

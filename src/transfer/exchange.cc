@@ -116,6 +116,14 @@ void Exchange::send(PeerId id, const wire::Message& message) {
   output(SendMessage{id, std::move(frame)});
 }
 
+/// Of too many the oldest is forgotten.
+void Exchange::note_missed(Peer& peer, const Cid& cid, WantId want) {
+  peer.missed.insert_or_assign(cid, want);
+  if (peer.missed.size() <= kMaxLacked) return;
+  peer.missed.erase(std::min_element(peer.missed.begin(), peer.missed.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; }));
+}
+
 /// Those whom we told that it is not here: now it is.
 void Exchange::tell_who_missed(const Cid& cid) {
   for (auto& [id, peer] : peers_) {
@@ -315,7 +323,7 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
     }
     if (lacks) {
       send(load->peer, wire::DontHave{.ids = {load->want}});
-      if (peer->second.missed.size() < kMaxLacked) peer->second.missed.insert_or_assign(load->cid, load->want);
+      note_missed(peer->second, load->cid, load->want);
     }
     return drive(now);
   }

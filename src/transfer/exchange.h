@@ -323,13 +323,14 @@ class Exchange {
   void drop_unproven(PeerId id);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
+  static void note_missed(Peer& peer, const Cid& cid, wire::WantId want);
   void tell_who_missed(const Cid& cid);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(Time now, TransferId id, Output result);
+  void finish(Time now, TransferId id, std::optional<Output> result);
   void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;

@@ -41,7 +41,7 @@ TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options
 
 void Exchange::cancel(Time now, TransferId transfer) {
   if (!transfers_.contains(transfer)) return;
-  finish(now, transfer, SetWakeup{wakeup_});
+  finish(now, transfer, std::nullopt);
   drive(now);
 }
 
@@ -152,8 +152,8 @@ void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
   transfer->second.has_news = true;
 }
 
-/// Takes the transfer out of everything that knows it; `result` is the last that is heard of it.
-void Exchange::finish(Time now, TransferId id, Output result) {
+/// Takes the transfer out of everything that knows it; `result` is the last that is heard of it, if anything.
+void Exchange::finish(Time now, TransferId id, std::optional<Output> result) {
   for (const auto& cancelled : scheduler_.remove_transfer(now, id)) cancel_request(cancelled.cid, cancelled.peer, id);
   for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
   for (auto& [peer_id, peer] : peers_) {
@@ -161,7 +161,7 @@ void Exchange::finish(Time now, TransferId id, Output result) {
   }
   transfers_.erase(id);
   if (transfers_.empty()) gateway_errors_.clear();
-  output(std::move(result));
+  if (result) output(*std::move(result));
 }
 
 void Exchange::fail_transfer(Time now, TransferId id, Error error) { finish(now, id, Failed{id, std::move(error)}); }

@@ -17,7 +17,6 @@ constexpr std::size_t kLargestPipeline = 128;
 /// What the pipeline holds beyond one round trip: hides the reader's hashing and a browser's busy event loop.
 constexpr double kPipelineMargin = 0.25;
 constexpr Duration kSampleTime = milliseconds(100);
-constexpr Duration kMemory = milliseconds(230);
 /// What is not expected from one that may have gone, if there is another.
 constexpr double kSuspicion = 2;
 /// And from one that has not given a byte yet.
@@ -31,9 +30,6 @@ constexpr Duration kLongestSilence = seconds(5);
 /// A gateway may have gone when it could have sent a block and this much more of it.
 constexpr double kOverdue = 1.5;
 
-/// Of a sample against all before it: the longer it took the more it tells.
-double weight_of(Duration elapsed) { return to_seconds(elapsed) / to_seconds(elapsed + kMemory); }
-
 }  // namespace
 
 void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
@@ -41,8 +37,7 @@ void Scheduler::add_sample(Time now, Source& source, std::uint64_t size) {
   const Duration elapsed = now - *source.sample_begin;
   if (elapsed < kSampleTime) return;
   const double sample = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
-  const double weight = weight_of(elapsed);
-  source.rate = source.rate == 0 ? sample : (1 - weight) * source.rate + weight * sample;
+  smooth(source.rate, sample);
   source.sample_bytes = 0;
   source.sample_begin = now;
 }
@@ -53,8 +48,7 @@ double Scheduler::rate_of(Time now, const Source& source) const {
   if (source.asked.empty() || elapsed < 3 * kSampleTime) return source.rate;
   // What has not come lately counts before the sample ends.
   const double lately = static_cast<double>(source.sample_bytes) / to_seconds(elapsed);
-  const double weight = weight_of(elapsed);
-  return std::min(source.rate, (1 - weight) * source.rate + weight * lately);
+  return std::min(source.rate, (source.rate + lately) / 2);
 }
 
 bool Scheduler::is_slow(const Source& source) const {

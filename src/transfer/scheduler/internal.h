@@ -25,4 +25,7 @@ inline double to_seconds(Duration duration) { return std::chrono::duration<doubl
 
 inline std::optional<PeerId> to_peer(PeerId id) { return id == kGateway ? std::nullopt : std::optional(id); }
 
+/// Of what is measured again and again, the later counts more.
+inline void smooth(double& rate, double sample) { rate = rate == 0 ? sample : 0.7 * rate + 0.3 * sample; }
+
 }  // namespace codio::transfer

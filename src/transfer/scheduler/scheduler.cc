@@ -256,8 +256,7 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
       // A small one tells of its delay only.
       if (size >= kSmallestSample) {
         const Seconds had = std::max(share_of(now, *request), to_seconds(milliseconds(1)));
-        const double sample = static_cast<double>(size) / had;
-        gateway.rate = gateway.rate == 0 ? sample : 0.7 * gateway.rate + 0.3 * sample;
+        smooth(gateway.rate, static_cast<double>(size) / had);
       }
     }
   }

@@ -4,19 +4,24 @@
 // | tracked for   | what                           | why                                                            |
 // |---------------|--------------------------------|----------------------------------------------------------------|
 // | each block    | its place in its download      | soonest first, inner nodes before leaves; downloads take turns |
+// |               | a place in an order of our own | who download the same should ask for different blocks          |
 // |               | sources asked, what came of it | when it is due; late if another would halve that               |
-// |               | sources that lack it           | not asked again; the rarest goes first if order is free        |
+// |               | sources that lack it           | not asked before they have it; the rarest goes first           |
+// |               | whether it is an inner node    | all below waits for it: asked of one idle source after another |
 // | each source   | rate and round trip            | holds rate × (round trip + margin); gets what it brings first  |
 // |               | blocks asked, in order         | it serves them so: what lies before a block delays it          |
 // |               | its credit                     | what lies within it is on its way and comes anyway             |
 // |               | last byte, longest silence     | silent while it owes: a gateway helps, then others             |
 // |               | whether it ever gave a byte    | whoever has not gets one block to show                         |
+// |               | whether it ever lacked a block | then it downloads too, and our own order is worth something    |
 // |               | transfers that it provides     | only providers of a root are asked for what is below           |
+// | the gateway   | each request's share of it     | it sends all at once and whole: what has come can be guessed   |
 // | each transfer | providers being connected      | a gateway waits for them up to the deadline, once              |
 // |               | whether its order matters      | a file that is only kept is fetched rarest block first         |
 // |               | whether all of it is asked for | then nobody gets a block that another would bring sooner       |
 // |               | whether its reader waits       | its block is asked again even if it is on its way              |
-// | all           | duplicate bytes                | idle sources help others at the end, within a budget           |
+// | all           | duplicate bytes, and what may  | idle sources help others at the end, within a budget           |
+// |               | still come twice               |                                                                |
 // clang-format on
 //
 // The gateway is one more source: with Policy::kFastest like any other, with kP2pFirst when no peer that is fast enough
