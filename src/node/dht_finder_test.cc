@@ -1,6 +1,7 @@
 // Providers in a DHT on the loopback interface, and downloads from them.
 #include "node/dht_finder.h"
 
+#include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
@@ -9,6 +10,8 @@
 
 #include "dht/testing.h"
 #include "node/http_server.h"
+#include "node/router_finder.h"
+#include "node/routing_records.h"
 #include "node/testing.h"
 #include "node/transfer_manager.h"
 
@@ -225,6 +228,95 @@ TEST_F(DhtDownloadTest, SurvivesAProviderThatGivesNothing) {
   announce(cid, node.http->endpoint().port);
   const auto sources = download(cid, content);
   EXPECT_FALSE(sources.contains(empty.http->endpoint().url() + "/ipfs/"));
+}
+
+TEST_F(DhtDownloadTest, FindsALiarOutAndAsksAnother) {
+  const Bytes content = random_bytes(4, 200'000);
+  ServingNode& liar = serve();
+  ServingNode& node = serve();
+  const ContentId cid = put_file(*node.store, content);
+  ASSERT_TRUE(liar.store->put(cid, random_bytes(5, 200'000)));
+  announce(cid, liar.http->endpoint().port);
+  announce(cid, node.http->endpoint().port);
+  const auto sources = download(cid, content);
+  EXPECT_FALSE(sources.contains(liar.http->endpoint().url() + "/ipfs/"));
+}
+
+class RouterTest : public DhtFinderTest {
+ protected:
+  gateway::HttpAnswer get(ServingNode& node, const std::string& target, const std::string& accept) {
+    std::promise<Result<gateway::HttpAnswer>> promise;
+    auto answer = promise.get_future();
+    http_.get({.url = node.http->endpoint().url() + target, .accept = accept},
+              [&](Result<gateway::HttpAnswer> result) { promise.set_value(std::move(result)); });
+    EXPECT_TRUE(network_.run_until([&] { return answer.wait_for(0s) == std::future_status::ready; }));
+    auto result = answer.get();
+    EXPECT_TRUE(result) << (result ? "" : result.error().message);
+    return result.value_or(gateway::HttpAnswer());
+  }
+
+  Found ask(const std::string& router, const ContentId& cid) {
+    RouterFinder finder(network_.io().get_executor(), *parse_router_url(router));
+    Found found;
+    finder.find(
+        cid, 30s, [&](const Provider& provider) { found.providers.push_back(provider); },
+        [&](const FindSummary& summary) { found.summary = summary; });
+    EXPECT_TRUE(network_.run_until([&] { return found.summary.has_value(); }));
+    return found;
+  }
+
+  gateway::HttpClient http_;
+};
+
+TEST_F(RouterTest, ANodeNamesItselfAndWhatItsDhtNames) {
+  ServingNode& node = serve();
+  ServingNode& other = serve();
+  const ContentId cid = put_file(*node.store, random_bytes(1, 1000));
+  announce(cid, other.http->endpoint().port);
+  const auto finder = make_finder();
+  node.http->set_finder(finder.get());
+  const Found found = ask(node.http->endpoint().url(), cid);
+  ASSERT_THAT(found.providers, SizeIs(2));
+  EXPECT_THAT(found.providers[0].gateways, testing::ElementsAre(node.http->endpoint().url() + "/ipfs/"));
+  EXPECT_THAT(found.providers[1].gateways, testing::ElementsAre(other.http->endpoint().url() + "/ipfs/"));
+  EXPECT_EQ(found.providers[1].peer, libp2p_id(other.key.peer_id()));
+  node.http.reset();
+}
+
+TEST_F(RouterTest, AnswersInTheFormThatIsAccepted) {
+  ServingNode& node = serve();
+  const std::string target = "/routing/v1/providers/" + put_file(*node.store, random_bytes(1, 1000)).to_string();
+  const auto document = get(node, target, "application/json");
+  EXPECT_EQ(document.content_type, "application/json");
+  EXPECT_THAT(*parse_routing_answer(document.content_type, as_text(document.body)), SizeIs(1));
+  const auto lines = get(node, target, "application/x-ndjson, application/json");
+  EXPECT_EQ(lines.content_type, "application/x-ndjson");
+  EXPECT_THAT(*parse_routing_answer(lines.content_type, as_text(lines.body)), SizeIs(1));
+  const auto filtered = get(node, target + "?filter-protocols=transport-bitswap", "application/json");
+  EXPECT_EQ(as_text(filtered.body), R"({"Providers":[]})");
+}
+
+TEST_F(RouterTest, AnswersThatNobodyProvidesAndRefusesWhatIsNoCid) {
+  ServingNode& node = serve();
+  const auto none = get(node, "/routing/v1/providers/" + cid_.to_string(), "application/json");
+  EXPECT_EQ(none.status, 200);
+  EXPECT_EQ(as_text(none.body), R"({"Providers":[]})");
+  EXPECT_EQ(get(node, "/routing/v1/providers/nonsense", "application/json").status, 422);
+}
+
+TEST_F(RouterTest, SaysWhichRouterIsNoHelp) {
+  const std::string url = "http://127.0.0.1:" + std::to_string(closed_port());
+  const Found found = ask(url, cid_);
+  EXPECT_THAT(found.providers, IsEmpty());
+  EXPECT_THAT(found.summary->trouble, HasSubstr(url));
+}
+
+TEST(RouterUrl, IsReadWithOrWithoutASlash) {
+  EXPECT_EQ(parse_router_url("https://delegated-ipfs.dev/"), "https://delegated-ipfs.dev");
+  EXPECT_EQ(parse_router_url("http://127.0.0.1:8080/base"), "http://127.0.0.1:8080/base");
+  for (const char* text : {"", "delegated-ipfs.dev/x y", "ftp://host", "https://host/?a=b", "https://user@host"}) {
+    EXPECT_FALSE(parse_router_url(text)) << text;
+  }
 }
 
 }  // namespace
