@@ -103,6 +103,10 @@ class Announcement {
 Result<void> provide(const CommonOptions& common, const ProvideOptions& options) {
   const auto endpoint = node::Endpoint::parse(options.http);
   if (!endpoint) return std::unexpected(endpoint.error());
+  if (options.once && endpoint->port == 0) {
+    return fail(ErrorCode::kMalformed,
+                "--once announces the port of a server that runs: say which, --http ADDRESS:PORT");
+  }
   const auto cids = read_whole(common, options.cids);
   if (!cids) return std::unexpected(cids.error());
   auto dht = dht_options(common, *endpoint);

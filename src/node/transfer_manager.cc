@@ -266,8 +266,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (const auto http = http_peers_.find(output.peer); http != http_peers_.end()) {
       log("asks " + http->second->gateway() + " no more: " + output.reason.message);
       ban({std::nullopt, http->second->gateway()}, options_.ban);
-      http_peers_.erase(http);
-      return;
+      return drop_http(output.peer);
     }
     const auto connection = connections_.find(output.peer);
     if (connection == connections_.end()) return;
@@ -478,7 +477,14 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     auto download = downloads_.extract(transfer);
     if (download.empty()) return std::nullopt;
     stop_searches(download.mapped());
-    for (const std::size_t client : download.mapped().visits) leave_if_unused(client);
+    if (!download.mapped().visits.empty()) {
+      // Later: it may be one of these that is telling something now.
+      boost::asio::post(executor_, [weak = weak_from_this(), visits = download.mapped().visits] {
+        const auto self = weak.lock();
+        if (!self || self->stopped_) return;
+        for (const std::size_t client : visits) self->leave_if_unused(client);
+      });
+    }
     return std::move(download.mapped());
   }
 
@@ -504,6 +510,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         const bool is_visited = client >= options_.rendezvous.size();
         if (clients_[client] && (!is_visited || download->visits.contains(client))) search(output.transfer, client);
       }
+      download->pending -= static_cast<std::uint32_t>(download->searches.size());
       stop_searches(*download);
       for (const auto& finder : options_.finders) search(output.transfer, *finder);
     }
@@ -559,6 +566,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (download.providers >= options_.max_providers || http_peers_.size() >= options_.max_connections) return;
     ++download.providers;
     const PeerId id{++last_peer_};
+    http_owners_.emplace(id, transfer);
     http_peers_.emplace(id,
                         std::make_unique<HttpPeer>(
                             executor_, *http_, url, public_only,
@@ -574,8 +582,15 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void close_http(PeerId id, const Error& reason) {
     log(reason.message);
     exchange_.handle_peer_disconnected(now(), id);
-    http_peers_.erase(id);
+    drop_http(id);
     drain_later();
+  }
+
+  /// Another may take its place.
+  void drop_http(PeerId id) {
+    http_peers_.erase(id);
+    const auto owner = http_owners_.extract(id);
+    if (Download* download = find_download(owner.mapped())) --download->providers;
   }
 
   /// The client for the rendezvous, connected for the download if it was not; nothing if that is malformed or one too
@@ -598,7 +613,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void leave_if_unused(std::size_t client) {
     const bool is_used =
         std::ranges::any_of(downloads_, [client](const auto& entry) { return entry.second.visits.contains(client); });
-    if (is_used) return;
+    if (is_used || !clients_[client]) return;
     // What is open needs it no more.
     std::vector<PeerId> unfinished;
     for (const auto& [id, connection] : connections_) {
@@ -832,6 +847,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   std::map<PeerId, std::unique_ptr<Connection>> connections_;
   std::unique_ptr<gateway::HttpClient> http_;
   std::map<PeerId, std::unique_ptr<HttpPeer>> http_peers_;
+  std::map<PeerId, TransferId> http_owners_;  ///< The download that each was found for.
   std::uint32_t last_peer_ = 0;
   std::map<TransferId, Download> downloads_;
   std::map<RequestId, gateway::FetchId> fetches_;
