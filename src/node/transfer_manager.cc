@@ -590,7 +590,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void drop_http(PeerId id) {
     http_peers_.erase(id);
     const auto owner = http_owners_.extract(id);
-    if (Download* download = find_download(owner.mapped())) --download->providers;
+    Download* download = find_download(owner.mapped());
+    if (download != nullptr && download->providers > 0) --download->providers;  // A new search counts from 0.
   }
 
   /// The client for the rendezvous, connected for the download if it was not; nothing if that is malformed or one too
@@ -649,7 +650,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       Download* waiting = find_download(transfer);
       if (waiting == nullptr) return;
       --waiting->pending;
-      if (!connected) --waiting->providers;
+      if (!connected && waiting->providers > 0) --waiting->providers;
       report_pending(transfer);
       drain_later();
     });
