@@ -14,11 +14,10 @@ using OnEnd = std::function<void(Result<HttpAnswer>)>;
 
 class Transfer : public CurlTransfer {
  public:
-  Transfer(HttpRequest request, OnEnd on_end)
-      : Transfer(make_headers(request), std::move(request), std::move(on_end)) {}
+  Transfer(const HttpRequest& request, OnEnd on_end) : Transfer(make_headers(request), request, std::move(on_end)) {}
 
  private:
-  Transfer(CurlHeaders headers, HttpRequest request, OnEnd on_end)
+  Transfer(CurlHeaders headers, const HttpRequest& request, OnEnd on_end)
       : CurlTransfer(request.url,
                      {.timeout = request.timeout,
                       .connect_timeout = request.connect_timeout,
@@ -27,7 +26,7 @@ class Transfer : public CurlTransfer {
                       .ca_file = request.ca_file},
                      headers.get()),
         headers_(std::move(headers)),
-        request_(std::move(request)),
+        request_(request),
         on_end_(std::move(on_end)) {}
 
   static CurlHeaders make_headers(const HttpRequest& request) {

@@ -336,9 +336,10 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (options_.finder != nullptr) {
       stream.expires_after(options_.routing_deadline + kWriteTimeout);
-      co_await find_providers(*cid, [&](const Provider& provider) {
+      const ProviderFinder::OnFound on_found = [&](const Provider& provider) {
         if (!provider.gateways.empty()) add(provider.peer, provider.gateways.front());
-      });
+      };
+      co_await find_providers(*cid, on_found);
     }
     records =
         filter_records(std::move(records), target.parameter("filter-addrs"), target.parameter("filter-protocols"));
@@ -355,11 +356,11 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   /// Returns when the search ends, or at the deadline.
-  asio::awaitable<void> find_providers(content_id::ContentId cid, std::function<void(const Provider&)> on_found) {
+  asio::awaitable<void> find_providers(const content_id::ContentId& cid, const ProviderFinder::OnFound& on_found) {
     asio::steady_timer ended(io_, options_.routing_deadline);
     ProviderFinder& finder = *options_.finder;
-    const FindId find = finder.find(cid, options_.routing_deadline, std::move(on_found),
-                                    [&ended](const FindSummary&) { ended.cancel(); });
+    const FindId find =
+        finder.find(cid, options_.routing_deadline, on_found, [&ended](const FindSummary&) { ended.cancel(); });
     boost::system::error_code ignored;
     co_await ended.async_wait(asio::redirect_error(use_awaitable, ignored));
     finder.cancel(find);
