@@ -31,7 +31,7 @@ for (const browser of ['chromium', 'firefox']) {
     await join(seeder, options);
     assert.equal(await upload(seeder, 7, bytes.length), cid);
     const early = await openTab(browser, node.http);
-    await join(early, options);
+    await join(early, { ...options, seed: false });
     const honest = await download(early, cid);
     assert.equal(honest.hash, sha256(bytes), honest.error);
     const [seederId] = Object.keys(honest.peers);
