@@ -43,7 +43,7 @@ for (const browser of ['chromium', 'firefox']) {
     const impostor = () => page.evaluate(() => window.impostor);
     const { uploaded } = await stats(seeder);
     const viewer = await openTab(browser, node.http);
-    await join(viewer, { ...options, gateways: [gateway.url] });
+    await join(viewer, { ...options, gateways: [gateway.url], seed: false });
     const got = await download(viewer, cid);
     assert.equal(got.hash, sha256(bytes), got.error);
     assert.deepEqual(Object.keys(got.sources), ['gateway']);
