@@ -1,6 +1,7 @@
 // Drives an engine with two peers that do as they like, a gateway, a store, and a reader that stops and goes on. The
 // input is a program: each step is an operation byte and its operands. Whatever happens, the engine says only what its
-// protocol allows, sends no byte beyond the credit, and in the end holds on to nothing.
+// protocol allows, sends no byte beyond the credit, hands out the right bytes and no more than the reader allows, and
+// in the end holds on to nothing.
 #include <algorithm>
 #include <cstdint>
 #include <deque>
@@ -97,13 +98,25 @@ const std::vector<Block>& pool() {
   return blocks;
 }
 
+/// What a download of the block's content gives; empty for a directory.
+Bytes content_of(const ContentId& cid) {
+  const auto& blocks = pool();
+  const auto index = static_cast<std::size_t>(
+      std::ranges::find_if(blocks, [&](const Block& block) { return block.cid == cid; }) - blocks.begin());
+  if (index < 10) return *blocks[index].bytes;
+  Bytes whole;
+  for (std::size_t i = 0; i < 10 && index == 10; ++i) append(whole, *blocks[i].bytes);
+  return whole;
+}
+
 const Block& find_block(const ContentId& cid) {
   return *std::ranges::find_if(pool(), [&](const Block& block) { return block.cid == cid; });
 }
 
 class Host {
  public:
-  explicit Host(Program& program) : program_(program), options_(make_options(program)), exchange_(options_) {}
+  explicit Host(Program& program)
+      : program_(program), options_(make_options(program, must_prove_)), exchange_(options_) {}
 
   void run() {
     for (int steps = 0; steps < 2000 && !program_.at_end(); ++steps) {
@@ -114,6 +127,15 @@ class Host {
   }
 
  private:
+  /// A download, as its reader sees it.
+  struct Reader {
+    Bytes content;
+    bool is_file = false;  ///< Then Finished means that all of it came.
+    std::uint64_t received = 0;
+    std::uint64_t unconsumed = 0;
+    std::uint64_t limit = 0;
+  };
+
   /// A peer's channel, as the peer sees it.
   struct Channel {
     PeerId id;
@@ -125,11 +147,12 @@ class Host {
     std::map<wire::WantId, std::pair<wire::WantEntry, std::uint32_t>> wanted;  ///< By the engine, and bytes sent of it.
   };
 
-  static ExchangeOptions make_options(Program& program) {
+  static ExchangeOptions make_options(Program& program, bool& must_prove) {
     ExchangeOptions options;
     const std::uint8_t flags = program.byte();
     options.policy = static_cast<Policy>(flags % 4);
     options.has_gateways = (flags & 4) == 0;
+    must_prove = (flags & 32) != 0;
     options.max_frame = (flags & 8) != 0 ? wire::kMinFrame : (flags & 16) != 0 ? wire::kMaxFrame : wire::kDefaultFrame;
     return options;
   }
@@ -144,7 +167,7 @@ class Host {
       case 0:
         if (slot) break;
         slot.emplace(PeerId{++last_peer_});
-        exchange_.handle_peer_connected(now_, slot->id, some_optional_transfer());
+        exchange_.handle_peer_connected(now_, slot->id, some_optional_transfer(), {.must_prove = must_prove_});
         break;
       case 1:
         if (!slot) break;
@@ -180,18 +203,43 @@ class Host {
   }
 
   void command() {
-    switch (program_.byte() % 4) {
+    switch (program_.byte() % 5) {
       case 0: {
         if (exchange_.transfer_count() >= 4) break;
         DownloadOptions options;
         options.unconsumed = program_.number();
         options.traversal.scope = static_cast<content_id::unixfs::Scope>(program_.byte() % 3);
-        if (program_.byte() % 4 == 0) options.traversal.path = {"file"};
-        last_transfer_ = exchange_.download(now_, some_block().cid, std::move(options)).value;
+        ContentId root = some_block().cid;
+        Reader reader{.limit = options.unconsumed};
+        if (options.traversal.scope == content_id::unixfs::Scope::kBytes) reader.content = content_of(root);
+        reader.is_file = !reader.content.empty();
+        if (program_.byte() % 4 == 0) {
+          options.traversal.path = {"file"};
+          reader.is_file = reader.is_file || root == pool()[11].cid;
+          if (root == pool()[11].cid) reader.content = content_of(pool()[10].cid);
+        }
+        reader.is_file = reader.is_file && options.traversal.scope == content_id::unixfs::Scope::kBytes;
+        last_transfer_ = exchange_.download(now_, root, std::move(options)).value;
+        readers_.emplace(TransferId{last_transfer_}, std::move(reader));
         break;
       }
       case 1: exchange_.cancel(now_, some_transfer()); break;
-      default: exchange_.consume(now_, some_transfer(), program_.number());
+      case 4: {
+        Limits limits;
+        if (program_.byte() % 2 == 0) limits.upload_rate = 1024 * program_.number();
+        if (program_.byte() % 2 == 0) limits.download_rate = 1024 * program_.number();
+        limits.upload_slots = program_.byte() % 3;
+        exchange_.set_limits(now_, limits);
+        break;
+      }
+      default: {
+        const TransferId transfer = some_transfer();
+        const std::uint64_t bytes = program_.number();
+        if (const auto reader = readers_.find(transfer); reader != readers_.end()) {
+          reader->second.unconsumed -= std::min(bytes, reader->second.unconsumed);
+        }
+        exchange_.consume(now_, transfer, bytes);
+      }
     }
   }
 
@@ -206,9 +254,11 @@ class Host {
     switch (program_.byte() % 9) {
       case 0: return deliver(channel, program_.bytes());
       case 1: {
-        const wire::Hello hello{.version = static_cast<std::uint32_t>(program_.byte() % 4),
-                                .max_frame = static_cast<std::uint32_t>(wire::kMinFrame + 1024 * program_.byte()),
-                                .credit = 1024 * program_.number()};
+        const std::uint8_t first = program_.byte();
+        wire::Hello hello{.version = first % 4U,
+                          .max_frame = static_cast<std::uint32_t>(wire::kMinFrame + 1024 * program_.byte()),
+                          .credit = 1024 * program_.number()};
+        if ((first & 4) != 0) hello.proof = wire::Proof{.key = {first}, .signature = {}};
         channel.max_frame = std::min(hello.max_frame, wire::kMaxFrame);
         return grant(channel, hello.credit, hello);
       }
@@ -237,7 +287,7 @@ class Host {
         return grant(channel, limit, wire::Credit{limit});
       }
       default:
-        return deliver(channel, wire::encode(wire::Goodbye{static_cast<wire::GoodbyeCode>(program_.byte() % 4),
+        return deliver(channel, wire::encode(wire::Goodbye{static_cast<wire::GoodbyeCode>(program_.byte() % 5),
                                                            std::string(as_text(program_.bytes()))}));
     }
   }
@@ -302,7 +352,11 @@ class Host {
     for (std::size_t i = 0; i < pool().size(); ++i) {
       if (*pool()[i].bytes == *hash->bytes) return exchange_.handle_hashed(now_, hash->request, numbered_digest(i));
     }
-    exchange_.handle_hashed(now_, hash->request, program_.bytes());
+    // Nobody knows bytes that have the digest of others.
+    const BytesView other = program_.bytes();
+    Bytes digest(other.begin(), other.end());
+    if (digest.size() == Digest256().size()) digest.back() = 1;
+    exchange_.handle_hashed(now_, hash->request, digest);
   }
 
   void answer_gateway() {
@@ -354,6 +408,12 @@ class Host {
     }
     check(!exchange_.peer_stats(now_, output.peer));
   }
+  void carry_out(VerifyPeer& output) {
+    check(must_prove_);
+    const bool is_proven = (output.proof.key[0] & 8) != 0;
+    exchange_.handle_verified(now_, output.peer, is_proven);
+    check(exchange_.peer_stats(now_, output.peer).has_value() == is_proven);
+  }
   void carry_out(LoadBlock& output) { loads_.push_back(output); }
   void carry_out(StoreBlock& output) { check(output.block != nullptr); }
   void carry_out(HashBytes& output) {
@@ -365,17 +425,34 @@ class Host {
     asked_.emplace(output.request, output.cid);
   }
   void carry_out(CancelGateway& output) { check(asked_.erase(output.request) == 1); }
-  void carry_out(SetWakeup&) {}
+  void carry_out(SetWakeup& output) { check(!output.at || *output.at >= now_); }
   void carry_out(FindProviders&) { check(options_.policy != Policy::kGatewayOnly); }
   void carry_out(EntityFound& output) { check_running(output.transfer); }
   void carry_out(Data& output) {
     check_running(output.transfer);
     check(output.segment.begin + output.segment.size <= output.segment.block->size());
+    Reader& reader = readers_.at(output.transfer);
+    check(reader.unconsumed < reader.limit);
+    const BytesView bytes = output.segment.view();
+    check(bytes.size() <= reader.content.size() - reader.received);
+    check(std::ranges::equal(bytes, BytesView(reader.content).subspan(reader.received, bytes.size())));
+    reader.received += bytes.size();
+    reader.unconsumed += bytes.size();
   }
   void carry_out(EntryFound& output) { check_running(output.transfer); }
   void carry_out(BlockReceived& output) { check_running(output.transfer); }
-  void carry_out(ProgressMade& output) { check_running(output.progress.transfer); }
-  void carry_out(Finished& output) { finish(output.transfer); }
+  void carry_out(ProgressMade& output) {
+    const Progress& progress = output.progress;
+    check_running(progress.transfer);
+    check(progress.received == readers_.at(progress.transfer).received);
+    check(!progress.total || progress.received <= *progress.total);
+    check(progress.verified == progress.from_store + progress.from_peers + progress.from_gateways);
+  }
+  void carry_out(Finished& output) {
+    const Reader& reader = readers_.at(output.transfer);
+    check(!reader.is_file || reader.received == reader.content.size());
+    finish(output.transfer);
+  }
   void carry_out(Failed& output) { finish(output.transfer); }
 
   void check_running(TransferId transfer) { check(transfer.value != 0 && !over_.contains(transfer)); }
@@ -402,12 +479,14 @@ class Host {
     while (!loads_.empty()) answer_load();
     while (!hashes_.empty()) answer_hash();
     drain();
+    check(exchange_.memory() == 0);
     now_ += std::chrono::hours(1);
     exchange_.handle_wakeup(now_);
     check(!exchange_.poll_output());
   }
 
   Program& program_;
+  bool must_prove_ = false;  ///< Every peer.
   ExchangeOptions options_;
   Exchange exchange_;
   Time now_ = Time{} + std::chrono::hours(1);
@@ -416,6 +495,7 @@ class Host {
   std::deque<HashBytes> hashes_;
   std::map<RequestId, ContentId> asked_;
   std::set<TransferId> over_;
+  std::map<TransferId, Reader> readers_;
   std::uint32_t last_peer_ = 0;
   std::uint32_t last_transfer_ = 0;
 };

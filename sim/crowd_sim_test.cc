@@ -55,8 +55,8 @@ TEST(Crowd, DownloadersShareOneSeedersUplinkFairly) {
   on_every_seed([&](std::uint64_t seed) {
     constexpr double kUplink = 500e3;
     Trial trial(seed);
-    const std::uint32_t seeder = trial.add_provider(
-        file, {.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 5e6}, {.uplink = kUplink});
+    const std::uint32_t seeder =
+        trial.add_provider(file, {.delay = some_delay(trial.dice), .rate = 5e6}, {.uplink = kUplink});
     const auto count = trial.dice.whole<std::uint32_t>(2, 5);
     std::vector<const Outcome*> outcomes{&trial.download(file)};
     for (std::uint32_t i = 1; i < count; ++i)
@@ -95,7 +95,7 @@ std::optional<CrowdResult> run_crowd(std::uint64_t seed, std::size_t count, Dura
   const PeerOptions options{.exchange = no_gateways(), .uplink = kCrowdUplink};
   Trial trial(seed, options);
   Swarm& swarm = trial.swarm;
-  const LinkOptions link{.delay = trial.dice.spread(milliseconds(1), milliseconds(100)), .rate = 2e6};
+  const LinkOptions link{.delay = some_delay(trial.dice), .rate = 2e6};
   const std::uint32_t seeder = trial.add_provider(file, link, options);
 
   struct Member {
@@ -139,15 +139,16 @@ TEST(Crowd, OnesWhoComeLaterAreServedByThoseWhoCameBefore) {
   on_every_seed([&](std::uint64_t seed) {
     const auto result = run_crowd(seed, 6, seconds(2), seconds(8));
     if (!result) return;
-    EXPECT_LE(result->share_of_seeder, 0.75);
+    EXPECT_LE(result->share_of_seeder, 0.55);
   });
 }
 
-TEST(Crowd, AFlashCrowdIsNoSlowerThanTheSeederAlone) {
+TEST(Crowd, AFlashCrowdServesItself) {
   on_every_seed([&](std::uint64_t seed) {
     const auto result = run_crowd(seed, 6, milliseconds(10), milliseconds(500));
     if (!result) return;
-    EXPECT_GE(result->speed, 0.9);
+    EXPECT_GE(result->speed, 1.5);
+    EXPECT_LE(result->share_of_seeder, 0.65);
   });
 }
 
@@ -163,7 +164,7 @@ std::string trace_of_everything(std::uint64_t seed, const File& file, const File
   for (int i = 0; i < 8; ++i) {
     LinkOptions link = some_link(dice);
     link.loss = dice.real(0, 0.05);
-    PeerOptions options{.store_delay = dice.spread(milliseconds(1), milliseconds(100))};
+    PeerOptions options{.store_delay = some_delay(dice)};
     const bool rogue = dice.chance(0.4);
     if (rogue) options.conduct = static_cast<Conduct>(dice.whole(1, static_cast<int>(Conduct::kGarbled)));
     const std::uint32_t peer = trial.add_peer(options, all);

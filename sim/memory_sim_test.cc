@@ -36,7 +36,7 @@ TEST(Memory, DoesNotGrowWithTheFile) {
     for (const std::size_t blocks : {24, 96}) {
       const File& file = file_of(blocks);
       Trial trial(seed);
-      for (int i = 0; i < 4; ++i) trial.add_provider(file, some_link(trial.dice));
+      trial.add_providers(4, file);
       const Outcome& outcome = trial.download(file, small_window());
       if (!trial.expect_whole(file, outcome)) return;
       expect_bounded(trial, bound(kWindow, kUnconsumed, kChunk, 4));
@@ -63,7 +63,7 @@ TEST(Memory, AReaderThatPausesCostsItsWindow) {
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 4);
-    for (int i = 0; i < peers; ++i) trial.add_provider(file, some_link(trial.dice));
+    trial.add_providers(peers, file);
     const Outcome& outcome = trial.download(file, small_window());
     trial.swarm.clock.run_until([&] { return outcome.over(); }, trial.dice.time(milliseconds(0), seconds(4)));
     const auto kept = [&] {
@@ -105,7 +105,7 @@ TEST(Resume, FetchesNothingAgainThatWasKept) {
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole<std::uint64_t>(1, 4);
-    for (std::uint64_t i = 0; i < peers; ++i) trial.add_provider(file, some_link(trial.dice));
+    trial.add_providers(static_cast<int>(peers), file);
     const Outcome& first = trial.download(file);
     trial.swarm.clock.run_until([&] { return first.over(); }, trial.dice.time(milliseconds(50), seconds(10)));
     const Blocks blocks = trial.swarm.blocks(0);
@@ -168,7 +168,7 @@ TEST(Streams, ARangeBringsOnlyItsBlocks) {
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
     const auto peers = trial.dice.whole(1, 3);
-    for (int i = 0; i < peers; ++i) trial.add_provider(file, some_link(trial.dice));
+    trial.add_providers(peers, file);
     const auto begin = trial.dice.whole<std::uint64_t>(0, file.bytes.size() - 1);
     const auto size = static_cast<std::uint64_t>(trial.dice.spread(1.0, 32.0 * kChunk));
     const std::uint64_t end = std::min<std::uint64_t>(begin + size, file.bytes.size());

@@ -55,14 +55,14 @@ void Trial::expect_efficiency(const Outcome& outcome, double bar) {
   EXPECT_GE(efficiency, bar) << "in " << to_seconds(*outcome.finished - *outcome.connected) << " s";
 }
 
-void Trial::expect_few_duplicates(const Outcome& outcome, double bar_before_end, double bar) {
+void Trial::expect_few_duplicates(const Outcome& outcome) {
   swarm.clock.run_until([] { return false; }, kSettling);
   const double in_all = share_of(swarm.exchange(0).totals().duplicates, outcome.bytes.size());
   const double before_end = share_of(outcome.duplicates_before_end.value_or(0), outcome.bytes.size());
   figure("duplicates", in_all);
   const double blocks = kDuplicateBlocks * kChunk / static_cast<double>(outcome.bytes.size());
-  EXPECT_LE(before_end, std::max(bar_before_end, blocks));
-  EXPECT_LE(in_all, std::max(bar, blocks));
+  EXPECT_LE(before_end, std::max(kDuplicatesBeforeEnd, blocks));
+  EXPECT_LE(in_all, std::max(kDuplicates, blocks));
 }
 
 void Trial::expect_little_waste(const Outcome& outcome) {

@@ -28,10 +28,11 @@ inline const File& file_of(std::size_t blocks, std::uint64_t number = 0) {
   return shared_file(blocks * kChunk, kChunk, number);
 }
 
+inline Duration some_delay(Dice& dice) { return dice.spread(milliseconds(1), milliseconds(100)); }
+
 /// A browser's line at home, one among many.
-inline LinkOptions some_link(Dice& dice) {
-  return {.delay = dice.spread(std::chrono::milliseconds(1), std::chrono::milliseconds(100)),
-          .rate = dice.spread(150e3, 400e3)};
+inline LinkOptions some_link(Dice& dice, double slowest = 150e3, double fastest = 400e3) {
+  return {.delay = some_delay(dice), .rate = dice.spread(slowest, fastest)};
 }
 
 inline transfer::ExchangeOptions no_gateways() { return {.has_gateways = false}; }
@@ -86,6 +87,11 @@ class Trial {
     return peer;
   }
 
+  /// As many, each over some_link().
+  void add_providers(int count, const File& file) {
+    for (int i = 0; i < count; ++i) add_provider(file, some_link(dice));
+  }
+
   Outcome& download(const File& file, transfer::DownloadOptions options = {}) {
     return swarm.download(0, file.root, std::move(options));
   }
@@ -95,8 +101,7 @@ class Trial {
   /// Of what the honest providers could have sent to peer 0 until now. To be called when the download has just ended.
   void expect_efficiency(const Outcome& outcome, double bar);
   /// Waits for what is still on its way, then counts what came to peer 0 and was not needed.
-  void expect_few_duplicates(const Outcome& outcome, double bar_before_end = kDuplicatesBeforeEnd,
-                             double bar = kDuplicates);
+  void expect_few_duplicates(const Outcome& outcome);
   /// The same from the host's view, and of what honest peers sent only: lies are no fault of the scheduler. One block
   /// of a small download is allowed.
   void expect_little_waste(const Outcome& outcome);

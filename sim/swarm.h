@@ -152,6 +152,7 @@ class Swarm {
   void drain(std::uint32_t index);
   void carry_out(std::uint32_t index, transfer::SendMessage& output);
   void carry_out(std::uint32_t index, transfer::ClosePeer& output);
+  void carry_out(std::uint32_t, transfer::VerifyPeer&) {}  // Nobody here has a key.
   void carry_out(std::uint32_t index, transfer::LoadBlock& output);
   void carry_out(std::uint32_t index, transfer::StoreBlock& output);
   void carry_out(std::uint32_t index, transfer::HashBytes& output);

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { openTab } from '../../tests/e2e/support/browsers.mjs';
+import { openProfile } from '../../tests/e2e/support/browsers.mjs';
 import { rate } from './report.mjs';
 
 const program = process.env.CODIO_RAW_PEER ?? fileURLToPath(new URL('../../build/bench/raw_peer', import.meta.url));
@@ -93,7 +93,7 @@ function nativeEnd({ role, total, step, message, window }) {
 }
 
 async function browserEnd(kind, url, thread, how) {
-  const page = await openTab(kind, url);
+  const page = await openProfile(kind, url);
   await page.evaluate(
     ([source, where, given]) => {
       const drive = eval(`(${source})`);

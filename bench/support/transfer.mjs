@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { openTab } from '../../tests/e2e/support/browsers.mjs';
+import { openProfile } from '../../tests/e2e/support/browsers.mjs';
 import { download, join, pseudoRandom, upload } from '../../tests/e2e/support/cdn.mjs';
 import { program, startNode } from '../../tests/e2e/support/node.mjs';
 
@@ -49,7 +49,7 @@ export const getNatively = (node, cid) =>
 
 /** A download by a new tab. */
 export async function fetchInTab(browser, node, cid) {
-  const viewer = await openTab(browser, node.http);
+  const viewer = await openProfile(browser, node.http);
   await join(viewer, { gateways: [] });
   const got = await download(viewer, cid);
   await close(viewer);
@@ -63,7 +63,7 @@ export async function fetchInTab(browser, node, cid) {
  */
 export async function transfer(from, to, size) {
   const node = await startNode(from === 'native' ? { 'film.bin': freshBytes(size) } : {});
-  const seeder = from === 'native' ? undefined : await openTab(from, node.http);
+  const seeder = from === 'native' ? undefined : await openProfile(from, node.http);
   if (seeder) await join(seeder);
   const cid = seeder ? await upload(seeder, ++seed, size) : node.roots[0].cid;
   const got = to === 'native' ? await fetchNatively(node, cid) : await fetchInTab(to, node, cid);

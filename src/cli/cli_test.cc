@@ -42,6 +42,16 @@ TEST_F(Cli, GetsAFileOfADirectoryAndSaysWhereItsBytesCameFrom) {
   EXPECT_EQ(read_file(copy), some_bytes(3'000'000, 1));
 }
 
+TEST_F(Cli, IdIsThatOfTheKeyInTheRepo) {
+  const json first = json::parse(run([&] { return id(common_); }));
+  EXPECT_TRUE(identity::key_of(first.at("peer").get<std::string>()));
+  EXPECT_EQ(identity::Key::load_or_make(common_.repo / "identity.pem").value().peer_id(), first.at("peer"));
+  common_.json = false;
+  EXPECT_EQ(run([&] { return id(common_); }), first.at("peer").get<std::string>() + "\n");
+  common_.repo = folder_ / "another";
+  EXPECT_NE(run([&] { return id(common_); }), first.at("peer").get<std::string>() + "\n");
+}
+
 TEST_F(Cli, AddsHiddenNamesOnlyIfAsked) {
   const fs::path site = make_site();
   const std::string cid = add(site, {.hidden = true});

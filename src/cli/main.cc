@@ -238,6 +238,13 @@ void define_keeping(CLI::App& app, CommandLine& line) {
   car_import->callback([&line] { line.command = [&line] { return cli::car_import(line.common, line.car); }; });
 }
 
+void define_id(CLI::App& app, CommandLine& line) {
+  auto* id = subcommand(app, "id", "Print this peer's id, which its key in the repo makes",
+                        "  codio id\n"
+                        "  codio --repo /srv/codio id --json");
+  id->callback([&line] { line.command = [&line] { return cli::id(line.common); }; });
+}
+
 void define_serve(CLI::App& app, CommandLine& line) {
   auto* serve = subcommand(app, "serve", "Serve what was added, to browsers and to other peers, until Ctrl-C",
                            "  codio serve site/                  then open http://127.0.0.1:8080\n"
@@ -285,6 +292,7 @@ void define(CLI::App& app, CommandLine& line) {
   define_add(app, line);
   define_reading(app, line);
   define_keeping(app, line);
+  define_id(app, line);
   define_serve(app, line);
   define_node(app, line);
 }

@@ -85,6 +85,7 @@ Result<void> verify(const CommonOptions& common, const VerifyOptions& options);
 Result<void> repo_stat(const CommonOptions& common);
 Result<void> car_export(const CommonOptions& common, const CarOptions& options);
 Result<void> car_import(const CommonOptions& common, const CarOptions& options);
+Result<void> id(const CommonOptions& common);
 /// These three need a running node.
 Result<void> peers(const CommonOptions& common);
 Result<void> stats(const CommonOptions& common);

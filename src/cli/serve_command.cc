@@ -113,11 +113,20 @@ class Serving {
     options.web_files = node::WebFiles(options_.web_root);
     options.gateways = gateways_for_clients(common_);
     options.ice_servers = ice_servers_;
+    auto key = load_key(common_);
+    if (!key) return std::unexpected(key.error());
+    const std::string peer = key->peer_id();
+    options.key = *std::move(key);
     auto http = node::HttpServer::listen(io_, store_, rendezvous_, std::move(options));
     if (!http) return std::unexpected(http.error());
     http_ = *std::move(http);
     const std::string url = http_->endpoint().url();
-    common_.json ? print_json({{"event", "listening"}, {"http", url}}) : print_line("listening on " + url);
+    if (common_.json) {
+      print_json({{"event", "listening"}, {"http", url}, {"peer", peer}});
+    } else {
+      print_line("listening on " + url);
+      print_line("peer id " + peer);
+    }
     return {};
   }
 
@@ -125,6 +134,9 @@ class Serving {
   Result<void> join_network() {
     auto options = transfer_options(common_);
     if (!options) return std::unexpected(options.error());
+    auto key = load_key(common_);
+    if (!key) return std::unexpected(key.error());
+    options->key = *std::move(key);
     options->gateway.reset();
     auto own = own_rendezvous(http_->endpoint());
     if (!own) return std::unexpected(own.error());
@@ -184,7 +196,7 @@ class Serving {
 
   void report_when_ready() {
     if (!common_.json || ending_) return;
-    if (!transfers_->id().empty()) return print_json({{"event", "ready"}});
+    if (transfers_->is_connected()) return print_json({{"event", "ready"}});
     timer_.expires_after(kReadyCheck);
     timer_.async_wait([this](const boost::system::error_code& error) {
       if (!error) report_when_ready();

@@ -24,6 +24,18 @@ constexpr std::chrono::milliseconds kInterruptCheck{100};
 /// A download comes more slowly than the store writes, and is to take little memory.
 constexpr std::size_t kWriteBuffer = 16 << 20;
 
+/// The repo's folder, which is there then.
+Result<fs::path> make_repo(const CommonOptions& common) {
+  const fs::path folder = repo_folder(common);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return fail(ErrorCode::kIo, "cannot make the repo " + folder.string() + ": " + error.message() +
+                                    "; choose another with --repo DIR");
+  }
+  return folder;
+}
+
 /// A number, a unit of 1024s, one of the suffixes; or `none`.
 Result<std::optional<std::uint64_t>> parse_amount(const std::string& text,
                                                   std::initializer_list<std::string_view> suffixes) {
@@ -57,21 +69,22 @@ fs::path repo_folder(const CommonOptions& common) {
 
 Result<std::shared_ptr<store::BlockStore>> open_own_store(const CommonOptions& common,
                                                           store::BlockStore::Options options) {
-  const fs::path folder = repo_folder(common);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) {
-    return fail(ErrorCode::kIo, "cannot make the repo " + folder.string() + ": " + error.message() +
-                                    "; choose another with --repo DIR");
-  }
+  const auto folder = make_repo(common);
+  if (!folder) return std::unexpected(folder.error());
   if (!common.store_limit.empty()) {
     const auto limit = parse_size(common.store_limit);
     if (!limit) return std::unexpected(limit.error());
     options.limit = *limit;
   }
-  auto store = store::BlockStore::open(folder / "blocks", options);
+  auto store = store::BlockStore::open(*folder / "blocks", options);
   if (!store) return std::unexpected(store.error());
   return std::shared_ptr<store::BlockStore>(*std::move(store));
+}
+
+Result<identity::Key> load_key(const CommonOptions& common) {
+  const auto folder = make_repo(common);
+  if (!folder) return std::unexpected(folder.error());
+  return identity::Key::load_or_make(*folder / "identity.pem");
 }
 
 Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common, store::BlockStore::Options options) {

@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "cli/options.h"
+#include "identity/identity.h"
 #include "node/content_path.h"
 #include "node/transfer_manager.h"
 
@@ -24,6 +25,9 @@ Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& commo
 /// Opened or made here, or not at all: for the node itself.
 Result<std::shared_ptr<store::BlockStore>> open_own_store(const CommonOptions& common,
                                                           store::BlockStore::Options options = {});
+
+/// The key of the repo's peer, making both if need be. Needs no store, so it works beside a running node.
+Result<identity::Key> load_key(const CommonOptions& common);
 
 /// `URL` or `URL,USERNAME,CREDENTIAL` for each.
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);

@@ -15,6 +15,7 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::kTimeout: return "timeout";
     case ErrorCode::kCancelled: return "cancelled";
     case ErrorCode::kIo: return "io";
+    case ErrorCode::kForged: return "forged";
   }
   check(false);
   return {};

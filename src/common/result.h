@@ -22,6 +22,7 @@ enum class ErrorCode : std::uint8_t {
   kTimeout,      ///< Nothing came in time.
   kCancelled,    ///< The caller took the request back.
   kIo,           ///< The operating system or the store refused.
+  kForged,       ///< It does not come from whom it names: a signature does not check.
 };
 
 /// The code's name in kebab-case, as printed and as `--json` and JavaScript carry it: "not-found".

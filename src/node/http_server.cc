@@ -1,6 +1,7 @@
 #include "node/http_server.h"
 
 #include <charconv>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <boost/asio/awaitable.hpp>
@@ -18,7 +19,9 @@
 #include <boost/beast/http.hpp>
 
 #include "node/content_path.h"
+#include "node/descriptor.h"
 #include "node/store_walk.h"
+#include "transfer/wire/messages.h"
 
 namespace codio::node {
 
@@ -260,8 +263,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (target.path.starts_with("/ipfs/")) co_return co_await answer_content(stream, request, target, "/ipfs/");
     if (target.path.starts_with("/codio/")) co_return co_await answer_content(stream, request, target, "/codio/");
-    if (target.path == "/.well-known/codio")
-      co_return co_await respond_json(stream, request, descriptor(), Readers::kAllOrigins);
+    if (target.path == "/.well-known/codio") co_return co_await answer_descriptor(stream, request, target);
     if (target.path == "/api/roots") co_return co_await answer_roots(stream, request);
     const auto file = options_.web_files.find(target.path);
     if (!file) co_return co_await respond(stream, request, http::status::not_found, "there is no " + target.path);
@@ -273,7 +275,16 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     if (request.method() == http::verb::get) co_await asio::async_write(stream, asio::buffer(**file), use_awaitable);
   }
 
-  json descriptor() const {
+  asio::awaitable<void> answer_descriptor(beast::tcp_stream& stream, const Request& request, const Target& target) {
+    const std::string_view challenge = target.parameter("challenge");
+    if (!challenge.empty() && !is_challenge(challenge)) {
+      co_return co_await respond(stream, request, http::status::bad_request,
+                                 "a challenge is 1 to 64 characters A-Z a-z 0-9 _ -");
+    }
+    co_await respond_json(stream, request, descriptor(challenge), Readers::kAllOrigins);
+  }
+
+  json descriptor(std::string_view challenge) const {
     json servers = json::array();
     for (const auto& server : options_.ice_servers) {
       json one{{"urls", server.urls}};
@@ -283,7 +294,18 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     }
     json gateways = json::array({"/ipfs/"});
     for (const auto& gateway : options_.gateways) gateways.push_back(gateway);
-    return {{"version", 1}, {"rendezvous", {"/rendezvous"}}, {"gateways", gateways}, {"iceServers", servers}};
+    json descriptor{{"version", 1}, {"rendezvous", {"/rendezvous"}}, {"gateways", gateways}, {"iceServers", servers}};
+    if (options_.key) {
+      const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+      auto [statement, signature] = sign_statement(*options_.key, {.peer = {},
+                                                                   .rendezvous = {"/rendezvous"},
+                                                                   .gateways = {"/ipfs/"},
+                                                                   .versions = {transfer::wire::kVersion},
+                                                                   .expires = now + kStatementLifetime,
+                                                                   .challenge = std::string(challenge)});
+      descriptor["signed"] = {{"statement", std::move(statement)}, {"signature", std::move(signature)}};
+    }
+    return descriptor;
   }
 
   asio::awaitable<void> answer_roots(beast::tcp_stream& stream, const Request& request) {

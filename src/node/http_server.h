@@ -3,11 +3,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 #include <boost/asio/io_context.hpp>
 
 #include "common/result.h"
+#include "identity/identity.h"
 #include "node/web_files.h"
 #include "rendezvous/server.h"
 #include "store/block_store.h"
@@ -30,13 +32,15 @@ struct HttpServerOptions {
   /// Of docs/protocol.md §1, besides this node's own.
   std::vector<std::string> gateways;
   std::vector<rendezvous::IceServer> ice_servers;
+  /// Signs the descriptor; nothing: it is not signed.
+  std::optional<identity::Key> key;
   std::size_t max_connections = 4096;
 };
 
 /// | path                  | what                                                                             |
 /// |-----------------------|----------------------------------------------------------------------------------|
 /// | /rendezvous           | docs/protocol.md §2                                                              |
-/// | /.well-known/codio    | docs/protocol.md §1                                                              |
+/// | /.well-known/codio    | docs/protocol.md §1; signed for `?challenge=`                                    |
 /// | /ipfs/CID[/path]      | a block with `?format=raw` or its media type; else a file, with ranges           |
 /// | /codio/CID[/path]     | the same file                                                                    |
 /// | /api/roots            | the store's roots, as JSON                                                       |

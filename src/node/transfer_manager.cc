@@ -1,6 +1,7 @@
 #include "node/transfer_manager.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <random>
@@ -13,6 +14,7 @@
 
 #include "content_id/unixfs/builder.h"
 #include "node/hash.h"
+#include "webrtc/fingerprint.h"
 
 namespace codio::node {
 
@@ -23,10 +25,12 @@ using transfer::TransferId;
 
 namespace {
 
-/// Peers that sent bad bytes and are not connected to again.
+/// Peers that sent bad bytes or proved nothing, and are not connected to again.
 constexpr std::size_t kMaxBanned = 4096;
 /// Block data that may wait to be stored, in bytes.
 constexpr std::uint64_t kMaxStoring = 32 << 20;
+/// How long a rendezvous is not believed about a peer that did not prove who it was: docs/protocol.md §4.
+constexpr Duration kDistrust = std::chrono::minutes(10);
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
 
@@ -62,6 +66,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         store_(std::move(store)),
         options_(std::move(options)),
         gateway_(std::move(gateway)),
+        key_(options_.key ? *options_.key : identity::Key::generate()),
         exchange_(options_.exchange),
         wakeup_(executor_),
         pool_(std::max(2U, std::thread::hardware_concurrency())) {}
@@ -74,8 +79,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
             .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.connect_timeout)},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
     for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
-      clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i)));
-      ids_.emplace_back();
+      rendezvous::Client::Options options;
+      options.key = key_;
+      clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i),
+                                                              std::move(options)));
     }
   }
 
@@ -100,7 +107,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   boost::asio::any_io_executor executor() const { return executor_; }
-  std::string id() const { return ids_.empty() ? "" : ids_.front(); }
+  const std::string& id() const { return key_.peer_id(); }
+  bool is_connected() const { return !clients_.empty() && clients_.front()->is_connected(); }
   const transfer::Totals& totals() const { return exchange_.totals(); }
 
   void announce(const ContentId& root) {
@@ -175,6 +183,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::string peer;
     std::string session;
     std::unique_ptr<webrtc::PeerConnection> channel;
+    std::optional<webrtc::Fingerprint> local;  ///< As the descriptions say, one each.
+    std::optional<webrtc::Fingerprint> remote;
     bool is_open = false;
     std::vector<std::pair<std::optional<TransferId>, OnConnected>> waiting;
   };
@@ -244,21 +254,57 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void carry_out(transfer::ClosePeer& output) {
     const auto connection = connections_.find(output.peer);
     if (connection == connections_.end()) return;
+    const std::size_t client = connection->second->client;
     const std::string& peer = connection->second->peer;
-    log("closed the connection to peer " + peer + ": " + output.reason.message);
-    const bool lied = output.reason.code == ErrorCode::kMismatch || output.reason.code == ErrorCode::kMalformed;
-    if (lied) ban(peer);
+    log("closed the connection to peer " + peer + " of " + clients_[client]->url().text + ": " + output.reason.message);
+    switch (output.reason.code) {
+      case ErrorCode::kMismatch:
+      case ErrorCode::kMalformed: ban({std::nullopt, peer}, options_.ban); break;
+      case ErrorCode::kForged: ban({client, peer}, kDistrust); break;
+      default: break;
+    }
     connections_.erase(output.peer);
   }
 
-  void ban(const std::string& peer) {
+  /// Who is not connected to: through that rendezvous, or none at all.
+  using Banned = std::pair<std::optional<std::size_t>, std::string>;
+
+  void ban(Banned who, Duration how_long) {
     std::erase_if(banned_, [](const auto& entry) { return entry.second <= now(); });
-    if (banned_.size() < kMaxBanned) banned_.insert_or_assign(peer, now() + options_.ban);
+    if (banned_.size() < kMaxBanned) banned_.insert_or_assign(std::move(who), now() + how_long);
   }
 
-  bool is_banned(const std::string& peer) const {
-    const auto found = banned_.find(peer);
-    return found != banned_.end() && found->second > now();
+  bool is_banned(std::size_t client, const std::string& peer) const {
+    return std::ranges::any_of(std::array{Banned{std::nullopt, peer}, Banned{client, peer}}, [this](const Banned& who) {
+      const auto found = banned_.find(who);
+      return found != banned_.end() && found->second > now();
+    });
+  }
+
+  void carry_out(transfer::VerifyPeer& output) {
+    const auto connection = connections_.find(output.peer);
+    if (connection == connections_.end()) return;
+    exchange_.handle_verified(now(), output.peer, is_proven(*connection->second, output.proof));
+  }
+
+  /// What a HELLO is signed over.
+  static Bytes fingerprints(const webrtc::Fingerprint& sender, const webrtc::Fingerprint& receiver) {
+    Bytes both(sender.begin(), sender.end());
+    append(both, receiver);
+    return both;
+  }
+
+  static bool is_proven(const Connection& connection, const transfer::wire::Proof& proof) {
+    return identity::key_of(connection.peer) == proof.key &&
+           identity::verify(proof.key, identity::Purpose::kHello, fingerprints(*connection.remote, *connection.local),
+                            proof.signature);
+  }
+
+  transfer::Introduction introduction(const Connection& connection) const {
+    return {.proof = transfer::wire::Proof{.key = key_.public_key(),
+                                           .signature = key_.sign(identity::Purpose::kHello,
+                                                                  fingerprints(*connection.local, *connection.remote))},
+            .must_prove = identity::key_of(connection.peer).has_value()};
   }
 
   void carry_out(transfer::LoadBlock& output) {
@@ -444,7 +490,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void try_provider(TransferId transfer, std::size_t client, const std::string& peer) {
     Download& download = downloads_.at(transfer);
-    if (peer == ids_[client] || is_banned(peer) || download.providers >= options_.max_providers) return;
+    if (peer == id() || is_banned(client, peer) || download.providers >= options_.max_providers) return;
     ++download.providers;
     ++download.pending;
     connect(client, peer, transfer, [this, transfer, peer](const Result<void>& connected) {
@@ -468,17 +514,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   rendezvous::ClientEvents client_events(std::size_t client) {
     return {
-        .on_connected = [this, client](const rendezvous::Welcome& welcome) { ids_[client] = welcome.peer; },
-        .on_disconnected =
-            [this, client](const Error& error) {
-              ids_[client].clear();
-              log(error.message);
-            },
+        .on_connected = {},
+        .on_disconnected = [this](const Error& error) { log(error.message); },
         .on_offer = [this, client](rendezvous::Offer offer) { handle_offer(client, std::move(offer)); },
         .on_answer =
             [this, client](rendezvous::Answer answer) {
               if (Connection* connection = find_session(client, answer.peer, answer.session)) {
-                connection->channel->handle_remote_description("answer", std::move(answer.sdp));
+                describe_remote(*connection, "answer", std::move(answer.sdp));
               }
             },
         .on_candidate =
@@ -500,6 +542,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void connect(std::size_t client, const std::string& peer, std::optional<TransferId> transfer,
                OnConnected on_connected) {
+    if (is_banned(client, peer)) {
+      return on_connected(fail(ErrorCode::kUnavailable, "it sent bad bytes, or did not prove who it is, before"));
+    }
     for (auto& [id, connection] : connections_) {
       if (connection->client != client || connection->peer != peer) continue;
       if (!connection->is_open) {
@@ -519,13 +564,21 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void handle_offer(std::size_t client, rendezvous::Offer offer) {
     // A quarter of the connections is kept for those that we begin.
-    if (connections_.size() >= options_.max_connections / 4 * 3 || is_banned(offer.peer)) return;
+    if (connections_.size() >= options_.max_connections / 4 * 3 || is_banned(client, offer.peer)) return;
     if (find_session(client, offer.peer, offer.session) != nullptr) return;
     const auto of_peer = std::count_if(connections_.begin(), connections_.end(),
                                        [&](const auto& entry) { return entry.second->peer == offer.peer; });
     if (of_peer >= kMaxConnectionsOfPeer) return;
-    add_connection(client, offer.peer, offer.session, false)
-        .channel->handle_remote_description("offer", std::move(offer.sdp));
+    describe_remote(add_connection(client, offer.peer, offer.session, false), "offer", std::move(offer.sdp));
+  }
+
+  /// Only the first description counts: it says whose certificate is expected.
+  void describe_remote(Connection& connection, std::string_view type, std::string sdp) {
+    if (connection.remote) return;
+    const auto fingerprint = webrtc::fingerprint_of(sdp);
+    if (!fingerprint) return close(id_of(connection), fingerprint.error());
+    connection.remote = *fingerprint;
+    connection.channel->handle_remote_description(type, std::move(sdp));
   }
 
   Connection& add_connection(std::size_t client, const std::string& peer, const std::string& session, bool is_offerer) {
@@ -546,7 +599,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
                                               const std::string& session, bool is_offerer) {
     return {
         .on_local_description =
-            [this, client, peer, session, is_offerer](std::string sdp) {
+            [this, id, client, peer, session, is_offerer](std::string sdp) {
+              const auto fingerprint = webrtc::fingerprint_of(sdp);
+              if (!fingerprint) return close(id, fingerprint.error());
+              connections_.at(id)->local = *fingerprint;
               if (is_offerer) {
                 clients_[client]->send(rendezvous::Offer{peer, session, std::move(sdp)});
               } else {
@@ -579,7 +635,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     Connection& connection = *found->second;
     connection.is_open = true;
     auto waiting = std::exchange(connection.waiting, {});
-    exchange_.handle_peer_connected(now(), id, waiting.empty() ? std::nullopt : waiting.front().first);
+    exchange_.handle_peer_connected(now(), id, waiting.empty() ? std::nullopt : waiting.front().first,
+                                    introduction(connection));
     for (auto& [transfer, on_connected] : waiting) {
       if (transfer) exchange_.handle_peer_provides(now(), id, *transfer);
       on_connected({});
@@ -616,17 +673,17 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   std::shared_ptr<store::BlockStore> store_;
   TransferManagerOptions options_;
   std::unique_ptr<gateway::Gateway> gateway_;
+  const identity::Key key_;
   transfer::Exchange exchange_;
   boost::asio::steady_timer wakeup_;
   boost::asio::thread_pool pool_;
   std::unique_ptr<webrtc::PeerConnectionFactory> connections_factory_;
   std::vector<std::unique_ptr<rendezvous::Client>> clients_;
-  std::vector<std::string> ids_;  ///< Ours, at each rendezvous.
   std::map<PeerId, std::unique_ptr<Connection>> connections_;
   std::uint32_t last_peer_ = 0;
   std::map<TransferId, Download> downloads_;
   std::map<RequestId, gateway::FetchId> fetches_;
-  std::map<std::string, Time> banned_;  ///< Until when.
+  std::map<Banned, Time> banned_;  ///< Until when.
   std::uint64_t storing_bytes_ = 0;
   std::deque<transfer::HashBytes> unhashed_;
   bool drain_posted_ = false;
@@ -652,6 +709,7 @@ TransferManager::TransferManager(std::shared_ptr<Impl> impl) : impl_(std::move(i
 TransferManager::~TransferManager() { impl_->stop(); }
 
 std::string TransferManager::id() const { return impl_->id(); }
+bool TransferManager::is_connected() const { return impl_->is_connected(); }
 void TransferManager::announce_content(const ContentId& root) { impl_->announce(root); }
 
 TransferId TransferManager::download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events) {

@@ -13,6 +13,7 @@
 #include "common/result.h"
 #include "content_id/cid.h"
 #include "gateway/gateway.h"
+#include "identity/identity.h"
 #include "rendezvous/client.h"
 #include "store/block_store.h"
 #include "transfer/exchange.h"
@@ -22,6 +23,8 @@ namespace codio::node {
 
 struct TransferManagerOptions {
   transfer::ExchangeOptions exchange;
+  /// Who this peer is; nothing: somebody new, as long as it runs.
+  std::optional<identity::Key> key;
   /// Where peers are found and signalled; none: no peers.
   std::vector<rendezvous::ServerUrl> rendezvous;
   std::vector<webrtc::IceServer> ice_servers;
@@ -31,8 +34,7 @@ struct TransferManagerOptions {
   std::optional<gateway::GatewayConfig> gateway;
   /// Peers that may be connected at a time, in both directions.
   std::size_t max_connections = 256;
-  /// Peers that sent bad bytes are not connected to for this long. Their ids are the rendezvous' and seldom live
-  /// longer.
+  /// Peers that sent bad bytes are not connected to for this long. A stranger makes another key in no time.
   Duration ban = std::chrono::hours(1);
   /// Providers of one download that are connected to.
   std::size_t max_providers = 8;
@@ -49,7 +51,7 @@ struct TransferManagerOptions {
 struct TransferProgress {
   content_id::ContentId root;
   transfer::Progress progress;
-  /// The rendezvous' ids of progress.peers, in their order.
+  /// The ids of progress.peers, in their order.
   std::vector<std::string> peers;
 };
 
@@ -59,7 +61,7 @@ struct DownloadEvents {
   /// The file's bytes in order; the engine goes on when it returns.
   std::function<void(const content_id::unixfs::Segment&)> on_data;
   std::function<void(const content_id::unixfs::DirectoryEntry&)> on_entry;
-  /// A verified block counted. `peer` is the rendezvous' id of a peer, empty for the other sources.
+  /// A verified block counted. `peer` is the id of a peer, empty for the other sources.
   std::function<void(transfer::SourceKind source, const std::string& peer, std::uint64_t size)> on_received;
   /// Several times a second while bytes come, and once before a successful end.
   std::function<void(const TransferProgress&)> on_progress;
@@ -69,7 +71,7 @@ struct DownloadEvents {
 
 /// A connected peer.
 struct PeerInfo {
-  std::string id;  ///< The rendezvous' id.
+  std::string id;
   transfer::PeerStats stats;
 };
 
@@ -86,8 +88,10 @@ class TransferManager {
                                                        TransferManagerOptions options);
   ~TransferManager();
 
-  /// This peer's id at the first rendezvous; empty while not connected there.
+  /// This peer's id, which its key makes.
   std::string id() const;
+  /// Whether the first rendezvous knows it now.
+  bool is_connected() const;
   /// Offers the content below the root to whoever looks for it. Its blocks must be in the store.
   void announce_content(const content_id::ContentId& root);
 

@@ -2,94 +2,25 @@
 // wrong.
 #include "node/transfer_manager.h"
 
-#include <condition_variable>
-#include <filesystem>
 #include <fstream>
+#include <future>
 #include <gtest/gtest.h>
 #include <iterator>
-#include <mutex>
-#include <random>
-#include <stdlib.h>
 #include <thread>
 #include <utility>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 
 #include "content_id/car.h"
 #include "content_id/unixfs/builder.h"
 #include "node/hash.h"
 #include "node/http_server.h"
+#include "node/testing.h"
 
 namespace codio::node {
 namespace {
 
-namespace fs = std::filesystem;
 using content_id::ContentId;
 
 constexpr std::size_t kMiB = 1024 * 1024;
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "codio-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-Bytes random_bytes(std::uint32_t seed, std::size_t size) {
-  std::mt19937 random(seed);
-  Bytes bytes(size);
-  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
-  return bytes;
-}
-
-/// Puts the file's blocks into the store.
-ContentId put_file(store::BlockStore& store, BytesView bytes) {
-  content_id::unixfs::FileBuilder builder(content_id::unixfs::kUnixfsV0_2015);
-  builder.append(bytes);
-  builder.finish();
-  while (const auto block = builder.poll_block()) {
-    const ContentId cid = builder.handle_digest(block->id, sha256(*block->bytes));
-    EXPECT_TRUE(store.put(cid, *block->bytes));
-  }
-  return builder.root()->cid;
-}
-
-/// A thread that runs an io_context, and calls on it that wait.
-class Loop {
- public:
-  Loop() : work_(boost::asio::make_work_guard(io_)), thread_([this] { io_.run(); }) {}
-  ~Loop() {
-    work_.reset();
-    io_.stop();
-    thread_.join();
-  }
-  Loop(const Loop&) = delete;
-  Loop& operator=(const Loop&) = delete;
-
-  boost::asio::io_context& io() { return io_; }
-
-  template <class Call>
-  auto run(Call call) {
-    std::packaged_task<std::invoke_result_t<Call>()> task(std::move(call));
-    auto future = task.get_future();
-    boost::asio::post(io_, [&task] { task(); });
-    return future.get();
-  }
-
- private:
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  std::thread thread_;
-};
 
 class TransferManagerTest : public testing::Test {
  protected:
@@ -127,7 +58,7 @@ class TransferManagerTest : public testing::Test {
     options.gateway = std::move(gateway);
     loop_.run(
         [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
-    while (id(peer).empty()) std::this_thread::yield();
+    while (!loop_.run([&] { return peer.transfers->is_connected(); })) std::this_thread::yield();
     return peer;
   }
 

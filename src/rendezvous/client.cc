@@ -185,7 +185,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
       : executor_(std::move(executor)),
         url_(std::move(url)),
         events_(std::move(events)),
-        options_(options),
+        options_(std::move(options)),
         timer_(executor_),
         resolver_(executor_),
         random_(std::random_device{}()) {}
@@ -243,7 +243,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     write_next();
   }
 
-  bool is_connected() const { return is_connected_; }
+  bool is_connected() const { return is_joined_; }
   const ServerUrl& url() const { return url_; }
 
  private:
@@ -265,6 +265,8 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
       if (self->is_stopped_) co_return;
 
       if (std::chrono::steady_clock::now() - began > kGoodConnection) delay = self->options_.first_delay;
+      // Two programs with one key would turn each other out without end.
+      if (std::exchange(self->is_replaced_, false)) delay = self->options_.last_delay;
       std::uniform_int_distribution<std::int64_t> jitter(delay.count() / 2, delay.count());
       self->timer_.expires_after(std::chrono::milliseconds(jitter(self->random_)));
       delay = std::min(delay * 2, self->options_.last_delay);
@@ -309,6 +311,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     beast::flat_buffer buffer;
     while (!is_stopped_) {
       if (const error_code ended = co_await socket->read(buffer)) {
+        is_replaced_ = socket->reason().code == static_cast<std::uint16_t>(CloseCode::kReplaced);
         co_return failure("connection",
                           ended == websocket::error::closed ? close_cause(socket->reason()) : ended.message());
       }
@@ -349,11 +352,17 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
 
   void enter(const Welcome& welcome) {
     is_connected_ = true;
+    Join join;
+    if (options_.key) {
+      const auto signature = options_.key->sign(identity::Purpose::kJoin, welcome.challenge);
+      join = {options_.key->peer_id(), Bytes(signature.begin(), signature.end())};
+    }
+    send(join);
     to_withdraw_.clear();
     for (const auto& [key, cid] : announced_) to_announce_.insert(key);
     flush();
     for (const auto& [id, pending] : finds_) send(Find{id, pending.cid});
-    if (events_.on_connected) events_.on_connected(welcome);
+    welcome_ = welcome;
   }
 
   void forget_connection() {
@@ -364,12 +373,18 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
       asio::post(executor_, [socket = std::exchange(socket_, nullptr)] {});
     }
     is_connected_ = false;
+    is_joined_ = false;
     is_writing_ = false;
     unsent_.clear();
     unsent_bytes_ = 0;
   }
 
   void handle(const Welcome& /*message*/) { warn(ErrorCode::kMalformed, "ignored a second welcome"); }
+  void handle(Joined& message) {
+    if (std::exchange(is_joined_, true)) return;
+    welcome_.peer = std::move(message.peer);
+    if (events_.on_connected) events_.on_connected(welcome_);
+  }
   void handle(Providers& message) { finish_find(message.id, std::move(message.peers)); }
   void handle(Offer& message) {
     if (events_.on_offer) events_.on_offer(std::move(message));
@@ -459,9 +474,12 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   std::map<std::uint64_t, PendingFind> finds_;
 
   std::shared_ptr<Socket> socket_;
-  bool is_connected_ = false;
+  bool is_connected_ = false;  // What is sent now arrives after the join.
+  bool is_joined_ = false;
+  Welcome welcome_;
   bool has_timed_out_ = false;
   bool is_stopped_ = false;
+  bool is_replaced_ = false;
   std::string last_failure_ = "not connected yet";
   std::deque<std::string> unsent_;
   std::size_t unsent_bytes_ = 0;
@@ -469,7 +487,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
 };
 
 Client::Client(asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options)
-    : impl_(std::make_shared<Impl>(std::move(executor), std::move(url), std::move(events), options)) {
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(url), std::move(events), std::move(options))) {
   impl_->start();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 
 #include "common/result.h"
 #include "content_id/cid.h"
+#include "identity/identity.h"
 #include "rendezvous/messages.h"
 
 namespace codio::rendezvous {
@@ -31,7 +33,8 @@ struct ServerUrl {
 /// What a client tells its owner, on its executor; never from inside a call into the client, nor after its destructor
 /// began. Any may be empty.
 struct ClientEvents {
-  /// The server said welcome. The peer id is a new one; sessions of an earlier connection are void.
+  /// Others can reach the client. Without a key it is by another id than before; sessions of an earlier connection are
+  /// void.
   std::function<void(const Welcome&)> on_connected;
   /// The connection ended, or could not be made; the error names the server and the cause. Another try follows by
   /// itself.
@@ -51,6 +54,7 @@ struct ClientEvents {
 class Client {
  public:
   struct Options {
+    std::optional<identity::Key> key;                   ///< Who the client is; nothing: somebody without a key.
     std::chrono::milliseconds connect_timeout{10'000};  ///< From the first try to the server's welcome.
     std::chrono::milliseconds find_timeout{10'000};     ///< Includes waiting for the connection.
     /// Between tries: doubles from the first to the last, times a random half to whole, so that the clients of a server
@@ -83,6 +87,7 @@ class Client {
   void send(Answer message);
   void send(Candidate message);
 
+  /// As on_connected and on_disconnected tell.
   bool is_connected() const;
   const ServerUrl& url() const;
 

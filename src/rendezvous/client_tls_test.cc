@@ -105,7 +105,8 @@ class TlsServer {
       response.set(http::field::sec_websocket_protocol, "codio-rendezvous.1");
     }));
     socket.accept(error);
-    socket.write(asio::buffer(to_json(ServerMessage{Welcome{"alice", {}, 1}})), error);
+    socket.write(asio::buffer(to_json(ServerMessage{Welcome{"alice", {}, 1, {}}})), error);
+    socket.write(asio::buffer(to_json(ServerMessage{Joined{"alice"}})), error);
     beast::flat_buffer buffer;
     while (!error) socket.read(buffer, error);
   }

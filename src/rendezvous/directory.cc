@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "identity/identity.h"
 
 namespace codio::rendezvous {
 namespace {
@@ -14,19 +15,18 @@ bool is_loopback(std::string_view address) { return address.starts_with("127.") 
 
 Directory::Directory(Options options) : options_(std::move(options)) {}
 
-Result<ConnectionId> Directory::connect(std::string_view address, std::string peer_id) {
+Result<ConnectionId> Directory::connect(std::string_view address, std::string name, const Challenge& challenge) {
   auto& count = addresses_[std::string(address)];
   if (count >= (is_loopback(address) ? options_.max_per_loopback : options_.max_per_address)) {
     return fail(ErrorCode::kUnavailable, "too many connections from " + std::string(address));
   }
   const ConnectionId id{++last_id_};
-  const bool is_new = peers_.emplace(peer_id, id).second;
-  check(is_new);
   ++count;
   Connection& connection = connections_[id];
-  connection.peer_id = std::move(peer_id);
+  connection.peer_id = std::move(name);
   connection.address = address;
-  send(id, Welcome{connection.peer_id, options_.ice_servers, options_.max_announced});
+  connection.challenge = challenge;
+  send(id, Welcome{connection.peer_id, options_.ice_servers, options_.max_announced, challenge});
   return id;
 }
 
@@ -43,7 +43,7 @@ void Directory::disconnect(ConnectionId id) {
   }
   const auto address = addresses_.find(connection.address);
   if (--address->second == 0) addresses_.erase(address);
-  peers_.erase(connection.peer_id);
+  if (connection.has_joined) peers_.erase(connection.peer_id);
   connections_.erase(found);
 }
 
@@ -61,6 +61,9 @@ void Directory::handle_message(Time now, ConnectionId id, std::string_view text)
   }
   auto message = parse_client_message(text);
   if (!message) return send(id, std::move(message.error()));
+  if (!connection.has_joined && !std::holds_alternative<Join>(*message)) {
+    return refuse(id, refusal::kNotJoined, "the first message of a client is join");
+  }
   std::visit([&](const auto& one) { handle(now, id, connection, one); }, *message);
 }
 
@@ -76,6 +79,27 @@ std::optional<Output> Directory::poll_output() {
 std::optional<Time> Directory::next_wakeup() const {
   if (sessions_by_age_.empty()) return std::nullopt;
   return sessions_by_age_.front().last_used + options_.session_timeout;
+}
+
+void Directory::handle(Time /*now*/, ConnectionId id, Connection& connection, const Join& message) {
+  if (connection.has_joined) return refuse(id, refusal::kMalformed, "this connection has joined already");
+  if (!message.peer.empty()) {
+    const auto key = identity::key_of(message.peer);
+    if (!key || !identity::verify(*key, identity::Purpose::kJoin, connection.challenge, message.signature)) {
+      const std::string why = message.peer + " did not sign the challenge of this connection";
+      refuse(id, refusal::kForged, why);
+      return close(id, CloseCode::kPolicy, why);
+    }
+    connection.peer_id = message.peer;
+    // A dead connection of its own must not keep a peer out.
+    if (const auto other = peers_.find(message.peer); other != peers_.end()) {
+      close(other->second, CloseCode::kReplaced, "another connection joined as this peer");
+    }
+  }
+  connection.has_joined = true;
+  const bool is_new = peers_.emplace(connection.peer_id, id).second;
+  check(is_new);
+  send(id, Joined{connection.peer_id});
 }
 
 void Directory::handle(Time /*now*/, ConnectionId id, Connection& connection, const Announce& message) {

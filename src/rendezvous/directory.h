@@ -30,9 +30,6 @@ struct ConnectionTag;
 /// Names a connection to the host. Never used twice.
 using ConnectionId = Id<ConnectionTag, std::uint64_t>;
 
-/// Close codes of RFC 6455 §7.4.1 that the protocol uses.
-enum class CloseCode : std::uint16_t { kGoingAway = 1001, kUnknownData = 1003, kPolicy = 1008, kTooBig = 1009 };
-
 /// Passes one text message on to a client.
 struct Send {
   ConnectionId connection;
@@ -66,9 +63,10 @@ class Directory {
 
   explicit Directory(Options options);
 
-  /// A client at `address`, text that is equal for clients that share a limit, came; `peer_id` is random and not in
-  /// use. kUnavailable if there are too many of the address.
-  Result<ConnectionId> connect(std::string_view address, std::string peer_id);
+  /// A client at `address`, text that is equal for clients that share a limit, came. `name` is what it is called if it
+  /// has no key, `challenge` what it has to sign if it has one; both are random and not in use. kUnavailable if there
+  /// are too many of the address.
+  Result<ConnectionId> connect(std::string_view address, std::string name, const Challenge& challenge);
   /// A client went. Unknown ids are ignored: it may have been closed from here.
   void disconnect(ConnectionId id);
   void handle_message(Time now, ConnectionId id, std::string_view text);
@@ -90,8 +88,10 @@ class Directory {
   using Index = std::map<std::string, Provided>;  // By content_key. Ordered: clients could make a hash table collide.
 
   struct Connection {
-    std::string peer_id;
+    std::string peer_id;  // Until it joined, what it is called if it has no key.
     std::string address;
+    Challenge challenge;
+    bool has_joined = false;
     std::unordered_map<Index::value_type*, std::size_t> announced;  // And the position in Provided::connections.
     std::size_t sessions = 0;                                       // That it offered.
     Time bucket_full_at;                                            // The rate limit's bucket, as the time it is full.
@@ -105,6 +105,7 @@ class Directory {
   };
   using Sessions = std::list<Session>;  // The longest unused first.
 
+  void handle(Time now, ConnectionId id, Connection& connection, const Join& message);
   void handle(Time now, ConnectionId id, Connection& connection, const Announce& message);
   void handle(Time now, ConnectionId id, Connection& connection, const Withdraw& message);
   void handle(Time now, ConnectionId id, Connection& connection, const Find& message);
@@ -126,7 +127,7 @@ class Directory {
   Options options_;
   std::uint64_t last_id_ = 0;
   std::map<ConnectionId, Connection> connections_;
-  std::map<std::string, ConnectionId> peers_;  // By peer id.
+  std::map<std::string, ConnectionId> peers_;  // That have joined, by peer id.
   std::map<std::string, std::size_t> addresses_;
   Index index_;
   std::size_t announced_ = 0;

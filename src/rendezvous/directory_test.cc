@@ -7,6 +7,8 @@
 #include <set>
 #include <utility>
 
+#include "identity/identity.h"
+
 namespace codio::rendezvous {
 namespace {
 
@@ -32,16 +34,31 @@ std::vector<ContentId> numbered_cids(std::uint32_t begin, std::uint32_t end) {
   return cids;
 }
 
+constexpr Challenge kChallenge{1, 2, 3};
+
 // A directory, a clock, and what it sent, by peer.
 class DirectoryTest : public testing::Test {
  protected:
   explicit DirectoryTest(Directory::Options options = {}) : directory_(std::move(options)) {}
 
   ConnectionId connect(const std::string& peer, std::string_view address = "192.0.2.1") {
-    const auto id = directory_.connect(address, peer);
-    EXPECT_TRUE(id.has_value());
+    const ConnectionId id = meet(peer, address);
+    say(id, Join{});
     take();
+    now_ += std::chrono::milliseconds(20);  // For the bucket to be full again.
+    return id;
+  }
+
+  // Connects one that has not joined.
+  ConnectionId meet(const std::string& name, std::string_view address = "192.0.2.1") {
+    const auto id = directory_.connect(address, name, kChallenge);
+    EXPECT_TRUE(id.has_value());
     return *id;
+  }
+
+  static Join join_as(const identity::Key& key, const Challenge& challenge = kChallenge) {
+    const auto signature = key.sign(identity::Purpose::kJoin, challenge);
+    return {key.peer_id(), Bytes(signature.begin(), signature.end())};
   }
 
   void say(ConnectionId id, const ClientMessage& message) { directory_.handle_message(now_, id, to_json(message)); }
@@ -90,14 +107,123 @@ class DirectoryTest : public testing::Test {
 
 TEST_F(DirectoryTest, WelcomesWithTheIdTheLimitsAndTheIceServers) {
   Directory directory(Directory::Options{.ice_servers = {{{"stun:stun.example.net"}, "", ""}}});
-  const auto id = directory.connect("192.0.2.1", "alice");
+  const auto id = directory.connect("192.0.2.1", "alice", kChallenge);
   ASSERT_TRUE(id.has_value());
   const auto output = directory.poll_output();
   ASSERT_TRUE(output.has_value());
   EXPECT_EQ(std::get<Send>(*output).connection, *id);
   EXPECT_EQ(std::get<Send>(*output).text,
-            R"({"iceServers":[{"urls":["stun:stun.example.net"]}],"maxAnnounced":16384,"peer":"alice",)"
+            R"({"challenge":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",)"
+            R"("iceServers":[{"urls":["stun:stun.example.net"]}],"maxAnnounced":16384,"peer":"alice",)"
             R"("type":"welcome","version":1})");
+}
+
+TEST_F(DirectoryTest, KnowsAPeerByTheKeyThatItShows) {
+  const auto key = identity::Key::generate();
+  const auto alice = meet("a-name");
+  const auto bob = connect("bob");
+  take();
+  say(alice, join_as(key));
+  EXPECT_EQ(heard_one<Joined>(alice).peer, key.peer_id());
+  say(alice, Announce{{numbered_cid(1)}});
+  EXPECT_THAT(take(), IsEmpty());
+  EXPECT_THAT(find(bob, numbered_cid(1)), ElementsAre(key.peer_id()));
+  say(bob, Offer{key.peer_id(), "s1", "sdp"});
+  EXPECT_EQ(heard_one<Offer>(alice), (Offer{"bob", "s1", "sdp"}));
+  say(alice, Answer{"bob", "s1", "sdp"});
+  EXPECT_EQ(heard_one<Answer>(bob), (Answer{key.peer_id(), "s1", "sdp"}));
+  say(bob, Offer{"a-name", "s2", "sdp"});
+  EXPECT_EQ(heard_one<Unreachable>(bob).peer, "a-name") << "it goes by its key only";
+}
+
+TEST_F(DirectoryTest, HearsNothingBeforeTheJoin) {
+  const auto alice = meet("alice");
+  const auto bob = connect("bob");
+  take();
+  for (const ClientMessage& message :
+       {ClientMessage(Announce{{numbered_cid(1)}}), ClientMessage(Withdraw{}), ClientMessage(Find{1, numbered_cid(1)}),
+        ClientMessage(Offer{"bob", "s", ""}), ClientMessage(Answer{"bob", "s", ""}),
+        ClientMessage(Candidate{"bob", "s", "", ""})}) {
+    say(alice, message);
+    EXPECT_EQ(refusal_of(alice), "not-joined");
+  }
+  EXPECT_EQ(directory_.announced(), 0U);
+  EXPECT_EQ(directory_.sessions(), 0U);
+  say(bob, Offer{"alice", "s", ""});
+  EXPECT_EQ(heard_one<Unreachable>(bob).peer, "alice");
+  say(alice, Join{});
+  EXPECT_EQ(heard_one<Joined>(alice).peer, "alice");
+  say(bob, Offer{"alice", "s", ""});
+  EXPECT_EQ(heard_one<Offer>(alice).peer, "bob");
+}
+
+TEST_F(DirectoryTest, ClosesWhoeverForgesAJoin) {
+  const auto key = identity::Key::generate();
+  const auto victim = meet("victim");
+  say(victim, join_as(key));
+  Join of_another = join_as(identity::Key::generate());
+  of_another.peer = key.peer_id();
+  Join for_hello = join_as(key);
+  const auto hello = key.sign(identity::Purpose::kHello, kChallenge);
+  for_hello.signature.assign(hello.begin(), hello.end());
+  const Join replayed = join_as(key, Challenge{3, 2, 1});
+  for (const Join& forged : {of_another, for_hello, replayed}) {
+    const auto mallory = meet("mallory");
+    take();
+    say(mallory, forged);
+    const auto outputs = take();
+    ASSERT_THAT(outputs, SizeIs(2));
+    EXPECT_THAT(std::get<Send>(outputs[0]).text, HasSubstr("\"forged\""));
+    EXPECT_EQ(std::get<Close>(outputs[1]).connection, mallory);
+    EXPECT_EQ(std::get<Close>(outputs[1]).code, CloseCode::kPolicy);
+  }
+  EXPECT_EQ(directory_.connections(), 1U);
+  say(connect("bob"), Offer{key.peer_id(), "s", ""});
+  EXPECT_EQ(heard_one<Offer>(victim).peer, "bob") << "its owner is connected still";
+}
+
+TEST_F(DirectoryTest, RefusesAJoinThatIsMalformedOrTheSecond) {
+  const auto alice = meet("alice");
+  take();
+  const std::string key = identity::Key::generate().peer_id();
+  const std::string signature(86, 'A');
+  for (const std::string& members :
+       {"\"peer\":\"" + key + "\"", "\"signature\":\"" + signature + "\"",
+        "\"peer\":\"" + key + "\",\"signature\":\"" + signature.substr(1) + "\"",
+        "\"peer\":\"" + key + "\",\"signature\":\"" + signature + "AA\"", "\"peer\":\"" + key + "\",\"signature\":7",
+        "\"peer\":\"bob\",\"signature\":\"" + signature + "\"",
+        "\"peer\":\"" + key.substr(1) + "\",\"signature\":\"" + signature + "\"",
+        "\"peer\":\"" + key.substr(1) + "B\",\"signature\":\"" + signature + "\"",
+        "\"peer\":7,\"signature\":\"" + signature + "\""}) {
+    say_text(alice, "{\"type\":\"join\"," + members + "}");
+    EXPECT_EQ(refusal_of(alice), "malformed") << members;
+  }
+  say(alice, Join{});
+  EXPECT_EQ(heard_one<Joined>(alice).peer, "alice");
+  say(alice, Join{});
+  EXPECT_EQ(refusal_of(alice), "malformed");
+  say(alice, join_as(identity::Key::generate()));
+  EXPECT_EQ(refusal_of(alice), "malformed");
+}
+
+TEST_F(DirectoryTest, LetsThePeerThatComesBackReplaceItself) {
+  const auto key = identity::Key::generate();
+  const auto old = meet("old");
+  say(old, join_as(key));
+  say(old, Announce{{numbered_cid(1)}});
+  const auto fresh = meet("fresh");
+  take();
+  say(fresh, join_as(key));
+  const auto outputs = take();
+  ASSERT_THAT(outputs, SizeIs(2));
+  EXPECT_EQ(std::get<Close>(outputs[0]).connection, old);
+  EXPECT_EQ(std::get<Close>(outputs[0]).code, CloseCode::kReplaced);
+  EXPECT_EQ(directory_.connections(), 1U);
+  EXPECT_EQ(directory_.announced(), 0U);
+  directory_.disconnect(old);
+  const auto bob = connect("bob");
+  say(bob, Offer{key.peer_id(), "s", ""});
+  EXPECT_EQ(heard_one<Offer>(fresh).peer, "bob");
 }
 
 TEST_F(DirectoryTest, FindsThoseWhoAnnouncedButNotTheAsker) {
@@ -281,8 +407,9 @@ TEST_F(DirectoryTest, LimitsWhatOneConnectionAnnounces) {
 
 TEST_F(DirectoryTest, LimitsWhatAllAnnounce) {
   Directory directory(Directory::Options{.max_announced_all = 3});
-  const auto alice = *directory.connect("192.0.2.1", "alice");
-  const auto bob = *directory.connect("192.0.2.2", "bob");
+  const auto alice = *directory.connect("192.0.2.1", "alice", kChallenge);
+  const auto bob = *directory.connect("192.0.2.2", "bob", kChallenge);
+  for (const auto id : {alice, bob}) directory.handle_message(now_, id, to_json(ClientMessage{Join{}}));
   directory.handle_message(now_, alice, to_json(ClientMessage{Announce{numbered_cids(0, 2)}}));
   directory.handle_message(now_, bob, to_json(ClientMessage{Announce{numbered_cids(0, 2)}}));
   EXPECT_EQ(directory.announced(), 3U);
@@ -293,7 +420,7 @@ TEST_F(DirectoryTest, LimitsWhatAllAnnounce) {
 TEST_F(DirectoryTest, LimitsConnectionsOfAnAddress) {
   ConnectionId last;
   for (int i = 0; i < 256; ++i) last = connect("a" + std::to_string(i), "192.0.2.1");
-  const auto refused = directory_.connect("192.0.2.1", "one-more");
+  const auto refused = directory_.connect("192.0.2.1", "one-more", kChallenge);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
   EXPECT_THAT(refused.error().message, HasSubstr("192.0.2.1"));
@@ -304,7 +431,7 @@ TEST_F(DirectoryTest, LimitsConnectionsOfAnAddress) {
 
 TEST_F(DirectoryTest, LetsLoopbackHaveMore) {
   for (int i = 0; i < 4096; ++i) connect("a" + std::to_string(i), "127.0.0.1");
-  EXPECT_FALSE(directory_.connect("127.0.0.1", "one-more").has_value());
+  EXPECT_FALSE(directory_.connect("127.0.0.1", "one-more", kChallenge).has_value());
 }
 
 TEST_F(DirectoryTest, LimitsTheRateAndClosesWhoGoesOn) {
@@ -476,10 +603,12 @@ TEST(ParseServerMessage, RefusesAnotherVersionAndWhatIsUnknown) {
 
 TEST(ParseServerMessage, TakesIceServersInEitherFormAndLeavesOutOthers) {
   const auto message = parse_server_message(
-      R"({"type":"welcome","version":1,"peer":"a","maxAnnounced":1,"iceServers":[
+      R"({"type":"welcome","version":1,"peer":"a","maxAnnounced":1,
+          "challenge":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","iceServers":[
           {"urls":"stun:one"},{"urls":["turn:two"],"username":"u","credential":"c"},{"urls":7},"x"]})");
   ASSERT_TRUE(message.has_value());
-  EXPECT_EQ(std::get<Welcome>(*message), (Welcome{"a", {{{"stun:one"}, "", ""}, {{"turn:two"}, "u", "c"}}, 1}));
+  EXPECT_EQ(std::get<Welcome>(*message),
+            (Welcome{"a", {{{"stun:one"}, "", ""}, {{"turn:two"}, "u", "c"}}, 1, kChallenge}));
 }
 
 }  // namespace

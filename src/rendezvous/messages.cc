@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "identity/identity.h"
+
 namespace codio::rendezvous {
 namespace {
 
@@ -150,7 +152,12 @@ Result<Welcome> parse_welcome(const json& object) {
   if (!peer) return std::unexpected(peer.error());
   auto max_announced = number_member(object, "maxAnnounced");
   if (!max_announced) return std::unexpected(max_announced.error());
-  Welcome welcome{*std::move(peer), {}, *max_announced};
+  Welcome welcome{*std::move(peer), {}, *max_announced, {}};
+  const auto challenge = identity::from_base64url(text_member(object, "challenge").value_or(""));
+  if (!challenge || challenge->size() != welcome.challenge.size()) {
+    return fail(ErrorCode::kMalformed, "challenge must be the base64url of 32 bytes");
+  }
+  std::ranges::copy(*challenge, welcome.challenge.begin());
   if (const json* servers = member(object, "iceServers"); servers != nullptr && servers->is_array()) {
     for (const json& value : *servers) {
       auto server = parse_ice_server(value);
@@ -158,6 +165,12 @@ Result<Welcome> parse_welcome(const json& object) {
     }
   }
   return welcome;
+}
+
+Result<Joined> parse_joined(const json& object) {
+  auto peer = name_member(object, "peer");
+  if (!peer) return std::unexpected(peer.error());
+  return Joined{*std::move(peer)};
 }
 
 Result<Providers> parse_providers(const json& object) {
@@ -214,6 +227,20 @@ Result<Message> as(Result<One> parsed) {
   return *std::move(parsed);
 }
 
+Result<Join> parse_join(const json& object) {
+  if (!object.contains("peer") && !object.contains("signature")) return Join{};
+  auto peer = text_member(object, "peer");
+  if (!peer || !identity::key_of(*peer)) {
+    return fail(ErrorCode::kMalformed, "peer must be an Ed25519 key as 43 characters of base64url");
+  }
+  const auto text = text_member(object, "signature");
+  auto signature = text ? identity::from_base64url(*text) : std::nullopt;
+  if (!signature || signature->size() != identity::Signature().size()) {
+    return fail(ErrorCode::kMalformed, "signature must be the base64url of 64 bytes");
+  }
+  return Join{*std::move(peer), *std::move(signature)};
+}
+
 Result<Find> parse_find(const json& object) {
   auto id = number_member(object, "id");
   if (!id) return std::unexpected(id.error());
@@ -231,6 +258,7 @@ Result<Message> parse_cids(const json& object) {
 
 Result<ClientMessage> parse_client_envelope(const Envelope& envelope) {
   const auto& [type, object] = envelope;
+  if (type == "join") return as<ClientMessage>(parse_join(object));
   if (type == "announce") return as<ClientMessage>(parse_cids<Announce>(object));
   if (type == "withdraw") return as<ClientMessage>(parse_cids<Withdraw>(object));
   if (type == "find") return as<ClientMessage>(parse_find(object));
@@ -275,6 +303,14 @@ json ice_server(const IceServer& server) {
 }
 
 struct ClientJson {
+  json operator()(const Join& m) const {
+    json object = {{"type", "join"}};
+    if (!m.peer.empty()) {
+      object["peer"] = m.peer;
+      object["signature"] = identity::to_base64url(m.signature);
+    }
+    return object;
+  }
   json operator()(const Announce& m) const { return {{"type", "announce"}, {"cids", cid_texts(m.cids)}}; }
   json operator()(const Withdraw& m) const { return {{"type", "withdraw"}, {"cids", cid_texts(m.cids)}}; }
   json operator()(const Find& m) const { return {{"type", "find"}, {"id", m.id}, {"cid", m.cid.to_string()}}; }
@@ -290,9 +326,11 @@ struct ServerJson {
     return {{"type", "welcome"},
             {"version", kVersion},
             {"peer", m.peer},
+            {"challenge", identity::to_base64url(m.challenge)},
             {"iceServers", std::move(servers)},
             {"maxAnnounced", m.max_announced}};
   }
+  json operator()(const Joined& m) const { return {{"type", "joined"}, {"peer", m.peer}}; }
   json operator()(const Providers& m) const {
     return {{"type", "providers"}, {"id", m.id}, {"cid", m.cid.to_string()}, {"peers", m.peers}};
   }
@@ -332,6 +370,7 @@ Result<ServerMessage> parse_server_message(std::string_view text) {
   if (!envelope) return std::unexpected(std::move(envelope.error()));
   const auto& [type, object] = *envelope;
   if (type == "welcome") return as<ServerMessage>(parse_welcome(object));
+  if (type == "joined") return as<ServerMessage>(parse_joined(object));
   if (type == "providers") return as<ServerMessage>(parse_providers(object));
   if (type == "offer") return as<ServerMessage>(parse_description<Offer>(object, "from"));
   if (type == "answer") return as<ServerMessage>(parse_description<Answer>(object, "from"));

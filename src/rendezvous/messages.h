@@ -1,6 +1,7 @@
 // The messages of rendezvous, docs/protocol.md §2: typed structs and their JSON.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -10,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/bytes.h"
 #include "common/result.h"
 #include "content_id/cid.h"
 
@@ -20,6 +22,18 @@ inline constexpr std::uint64_t kVersion = 1;
 inline constexpr std::size_t kMaxMessage = 64 * 1024;  ///< Bytes of JSON.
 inline constexpr std::size_t kMaxCids = 256;           ///< In one `announce` or `withdraw`.
 inline constexpr std::size_t kMaxProviders = 32;       ///< In one `providers`.
+
+/// Close codes of RFC 6455 §7.4.1 that the protocol uses, and one of its own.
+enum class CloseCode : std::uint16_t {
+  kGoingAway = 1001,
+  kUnknownData = 1003,
+  kPolicy = 1008,
+  kTooBig = 1009,
+  kReplaced = 4001,
+};
+
+/// What a client signs to show who it is: random, and another one for each connection.
+using Challenge = std::array<std::uint8_t, 32>;
 
 /// A STUN or TURN server, as WebRTC's RTCIceServer.
 struct IceServer {
@@ -57,6 +71,12 @@ struct Candidate {
   bool operator==(const Candidate&) const = default;
 };
 
+/// Who the client is; both empty: somebody without a key.
+struct Join {
+  std::string peer;
+  Bytes signature;  ///< 64 bytes.
+};
+
 struct Announce {
   std::vector<content_id::ContentId> cids;
 };
@@ -74,8 +94,16 @@ struct Welcome {
   std::string peer;
   std::vector<IceServer> ice_servers;
   std::uint64_t max_announced = 0;
+  Challenge challenge{};
 
   bool operator==(const Welcome&) const = default;
+};
+
+/// The answer to a join: from now on others find and reach the client.
+struct Joined {
+  std::string peer;
+
+  bool operator==(const Joined&) const = default;
 };
 
 struct Providers {
@@ -107,10 +135,12 @@ inline constexpr std::string_view kTooMany = "too-many";
 inline constexpr std::string_view kRateLimited = "rate-limited";
 inline constexpr std::string_view kUnknownType = "unknown-type";
 inline constexpr std::string_view kNoSession = "no-session";
+inline constexpr std::string_view kNotJoined = "not-joined";
+inline constexpr std::string_view kForged = "forged";
 }  // namespace refusal
 
-using ClientMessage = std::variant<Announce, Withdraw, Find, Offer, Answer, Candidate>;
-using ServerMessage = std::variant<Welcome, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
+using ClientMessage = std::variant<Join, Announce, Withdraw, Find, Offer, Answer, Candidate>;
+using ServerMessage = std::variant<Welcome, Joined, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
 
 /// Reads what a client sent; the error is what the server has to answer. Peer ids and sessions in the result are
 /// well-formed, CID lists within kMaxCids.

@@ -51,6 +51,12 @@ std::string random_peer_id() {
   return id;
 }
 
+Challenge random_challenge() {
+  Challenge challenge;
+  check(RAND_bytes(challenge.data(), challenge.size()) == 1);
+  return challenge;
+}
+
 // What the connection limit counts. An IPv6 user has a whole /64.
 std::string limited_address(const asio::ip::address& client) {
   if (client.is_v4() || client.is_loopback()) return client.to_string();
@@ -102,7 +108,7 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
                        "The rendezvous is a WebSocket with the subprotocol " + std::string(kSubprotocol) + ".");
     }
     if (closed_) return turn_down(http::status::service_unavailable, "The rendezvous is shutting down.");
-    const auto id = directory_.connect(limited_address(client), random_peer_id());
+    const auto id = directory_.connect(limited_address(client), random_peer_id(), random_challenge());
     if (!id) return turn_down(http::status::too_many_requests, "The rendezvous has " + id.error().message + ".");
 
     stream.expires_never();

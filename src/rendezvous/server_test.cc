@@ -173,6 +173,36 @@ TEST_F(ServerTest, LetsTwoClientsFindEachOtherAndTalk) {
   EXPECT_THAT(bob.unreachable, ElementsAre(Unreachable{"nobody", "s2"}));
 }
 
+TEST_F(ServerTest, KnowsAClientByItsKeyWhenItComesBack) {
+  const auto key = identity::Key::generate();
+  Host host(io_, 0);
+  Peer bob(io_, url(host.port()));
+  for (int i = 0; i < 2; ++i) {
+    Peer alice(io_, url(host.port()), {.key = key});
+    alice.client.announce(numbered_cid(1));
+    EXPECT_THAT(find(bob, numbered_cid(1)), ElementsAre(key.peer_id()));
+    bob.client.send(Offer{key.peer_id(), "s1", "the offer"});
+    ASSERT_TRUE(run_until([&] { return !alice.offers.empty(); }));
+  }
+}
+
+TEST_F(ServerTest, TheLaterOfTwoClientsWithOneKeyStays) {
+  const auto key = identity::Key::generate();
+  Host host(io_, 0);
+  Peer bob(io_, url(host.port()));
+  Peer older(io_, url(host.port()), {.key = key, .first_delay = 1ms, .last_delay = std::chrono::hours(1)});
+  older.client.announce(numbered_cid(1));
+  find(bob, numbered_cid(1));
+  Peer later(io_, url(host.port()), {.key = key});
+  later.client.announce(numbered_cid(2));
+  ASSERT_TRUE(run_until([&] { return !older.disconnections.empty(); }));
+  EXPECT_THAT(older.disconnections[0].message, HasSubstr("4001: another connection joined as this peer"));
+  EXPECT_THAT(find(bob, numbered_cid(2)), ElementsAre(key.peer_id()));
+  EXPECT_TRUE(later.client.is_connected());
+  EXPECT_TRUE(later.disconnections.empty());
+  EXPECT_EQ(older.welcomes.size(), 1U) << "it waits before it comes back";
+}
+
 TEST_F(ServerTest, DoesNotPassAnAnswerWithoutAnOffer) {
   Host host(io_, 0);
   Peer alice(io_, url(host.port()));
@@ -378,6 +408,7 @@ TEST_F(HostileClient, IsClosedWhenItDoesNotRead) {
     client.open();
     const auto welcome = parse_server_message(client.read());
     const std::string to_itself = std::get<Welcome>(welcome.value()).peer;
+    client.write(to_json(ClientMessage{Join{}}));
     const std::string offer = to_json(ClientMessage{Offer{to_itself, "s1", std::string(60'000, 'x')}});
     error_code error;
     for (int i = 0; i < 500 && !error; ++i) {

@@ -33,10 +33,16 @@ struct SendMessage {
 };
 
 /// Close the channel after what was sent. The peer is forgotten already. With kMalformed or kMismatch the host should
-/// not connect to it again.
+/// not connect to it again; with kForged not for a while to whomever the same rendezvous calls by that id.
 struct ClosePeer {
   PeerId peer;
   Error reason;
+};
+
+/// Does this prove who the peer is? Answer handle_verified(), and give no message of the peer before.
+struct VerifyPeer {
+  PeerId peer;
+  wire::Proof proof;
 };
 
 /// Look the block up locally; answer handle_loaded().
@@ -125,9 +131,17 @@ struct Failed {
   Error error;
 };
 
-using Output =
-    std::variant<SendMessage, ClosePeer, LoadBlock, StoreBlock, HashBytes, AskGateway, CancelGateway, SetWakeup,
-                 FindProviders, EntityFound, Data, EntryFound, BlockReceived, ProgressMade, Finished, Failed>;
+using Output = std::variant<SendMessage, ClosePeer, VerifyPeer, LoadBlock, StoreBlock, HashBytes, AskGateway,
+                            CancelGateway, SetWakeup, FindProviders, EntityFound, Data, EntryFound, BlockReceived,
+                            ProgressMade, Finished, Failed>;
+
+/// Who meets at the opening of a channel: docs/protocol.md §4.
+struct Introduction {
+  /// Ours; nothing: we are anonymous.
+  std::optional<wire::Proof> proof = {};
+  /// The peer was found under the id of a key, and has to prove it.
+  bool must_prove = false;
+};
 
 /// Bytes since the exchange began.
 struct Totals {
@@ -183,7 +197,8 @@ class Exchange {
 
   // Peers.
   /// A channel opened. `provides`: the transfer for whose root the peer was found.
-  void handle_peer_connected(Time now, PeerId peer, std::optional<TransferId> provides);
+  void handle_peer_connected(Time now, PeerId peer, std::optional<TransferId> provides,
+                             const Introduction& introduction = {});
   /// A connected peer was found to provide the transfer's root.
   void handle_peer_provides(Time now, PeerId peer, TransferId transfer);
   void handle_peer_disconnected(Time now, PeerId peer);
@@ -193,6 +208,7 @@ class Exchange {
   void handle_buffered_amount(Time now, PeerId peer, std::size_t bytes);
 
   // Answers.
+  void handle_verified(Time now, PeerId peer, bool is_proven);
   void handle_loaded(Time now, RequestId request, SharedBytes block_or_null);
   void handle_hashed(Time now, RequestId request, BytesView digest);
   void handle_gateway_block(Time now, RequestId request, const SharedBytes& block);
@@ -214,12 +230,16 @@ class Exchange {
     Receiver receiver;
     Sender sender;
     bool said_hello = false;
+    bool must_prove = false;
+    std::optional<wire::Hello> unproven;  ///< Counts once it is.
     std::uint32_t max_frame = wire::kDefaultFrame;
     std::vector<wire::WantEntry> wants;            ///< To go out in the next WANT.
     std::vector<wire::WantId> cancels;             ///< In the next CANCEL.
     std::map<wire::WantId, TransferId> questions;  ///< WANT have, and for which transfer.
     /// Cancelled wants whose bytes may still come, and for which transfer they were.
     std::map<wire::WantId, TransferId> late;
+    std::map<wire::WantId, Receiver::OpenWant> lacked;  ///< Answered DONT_HAVE: a HAVE may follow.
+    std::map<Cid, wire::WantId> missed;                 ///< What we answered so.
     std::uint64_t downloaded = 0;
     RateMeter download_rate;
     RateMeter upload_rate;
@@ -252,6 +272,7 @@ class Exchange {
   struct LoadForPeer {
     PeerId peer;
     wire::WantId want;
+    Cid cid;
     wire::WantKind kind;
   };
   struct Hashing {
@@ -264,6 +285,7 @@ class Exchange {
   };
   using Request = std::variant<LoadForDownload, LoadForPeer, Hashing, Asking>;
 
+  /// Nothing if the request was cancelled meanwhile.
   template <class Kind>
   std::optional<Kind> take_request(RequestId request);
   RequestId add_request(Request request);
@@ -298,15 +320,18 @@ class Exchange {
 
   void send(PeerId id, const wire::Message& message);
   void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
+  void drop_unproven(PeerId id);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
+  static void note_missed(Peer& peer, const Cid& cid, wire::WantId want);
+  void tell_who_missed(const Cid& cid);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(TransferId id, Output result);
-  void fail_transfer(TransferId id, Error error);
+  void finish(Time now, TransferId id, std::optional<Output> result);
+  void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;
   Scheduler scheduler_;
@@ -328,5 +353,14 @@ class Exchange {
   std::uint64_t hashing_bytes_ = 0;
   Totals totals_;
 };
+
+template <class Kind>
+std::optional<Kind> Exchange::take_request(RequestId request) {
+  const auto found = requests_.find(request);
+  if (found == requests_.end() || !std::holds_alternative<Kind>(found->second)) return std::nullopt;
+  Kind taken = std::move(std::get<Kind>(found->second));
+  requests_.erase(found);
+  return taken;
+}
 
 }  // namespace codio::transfer

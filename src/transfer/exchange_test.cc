@@ -27,8 +27,8 @@ class Host {
  public:
   explicit Host(const ExchangeOptions& options = {}) : exchange(options) {}
 
-  void connect(PeerId peer, std::optional<TransferId> provides = {}) {
-    exchange.handle_peer_connected(now, peer, provides);
+  void connect(PeerId peer, std::optional<TransferId> provides = {}, const Introduction& introduction = {}) {
+    exchange.handle_peer_connected(now, peer, provides, introduction);
     drain();
   }
 
@@ -54,6 +54,11 @@ class Host {
 
   void handle_bytes(PeerId peer, BytesView message) {
     exchange.handle_message(now, peer, message);
+    drain();
+  }
+
+  void answer_proof(PeerId peer, bool is_proven) {
+    exchange.handle_verified(now, peer, is_proven);
     drain();
   }
 
@@ -120,6 +125,7 @@ class Host {
 
   std::map<PeerId, std::vector<Bytes>> sent;
   std::vector<ClosePeer> closed;
+  std::vector<VerifyPeer> unproven;
   std::vector<LoadBlock> loads;
   std::vector<AskGateway> asked;
   std::vector<RequestId> cancelled;
@@ -139,6 +145,7 @@ class Host {
     exchange.handle_buffered_amount(now, output.peer, 0);
   }
   void carry_out(ClosePeer& output) { closed.push_back(std::move(output)); }
+  void carry_out(VerifyPeer& output) { unproven.push_back(output); }
   void carry_out(LoadBlock& output) {
     loads.push_back(output);
     if (!answers_loads) return;
@@ -230,6 +237,82 @@ TEST(Exchange, SpeaksWithALaterVersion) {
   Host host;
   host.connect(kA);
   host.handle(kA, wire::Hello{.version = 7, .features = 0xff});
+  EXPECT_TRUE(host.closed.empty());
+}
+
+constexpr wire::Proof kProof{.key = {1}, .signature = {2}};
+
+TEST(Exchange, SaysWhoItIs) {
+  Host host;
+  host.connect(kA, {}, {.proof = kProof});
+  host.connect(kB);
+  EXPECT_EQ(host.sent_to<wire::Hello>(kA).front().proof, kProof);
+  EXPECT_EQ(host.sent_to<wire::Hello>(kB).front().proof, std::nullopt);
+}
+
+TEST(Exchange, APeerCountsOnceItHasProvenWhoItIs) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  host.store = file.blocks;
+  const TransferId transfer = host.download(numbered_cid(7));
+  host.connect(kA, transfer, {.must_prove = true});
+  EXPECT_EQ(host.wanted(kA).size(), 1U) << "no request waits for it";
+  host.handle(kA, wire::Hello{.credit = 1 << 20, .proof = kProof});
+  ASSERT_EQ(host.unproven.size(), 1U);
+  EXPECT_EQ(host.unproven.front().peer, kA);
+  EXPECT_EQ(host.unproven.front().proof, kProof);
+  host.answer_proof(kA, true);
+  host.handle(kA, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}}});
+  EXPECT_TRUE(host.closed.empty());
+  EXPECT_FALSE(host.sent_to<wire::BlockChunk>(kA).empty()) << "the credit of the HELLO is good";
+  host.handle(kA, wire::Hello{.proof = kProof});
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kMalformed) << "a second HELLO is one still";
+}
+
+TEST(Exchange, WhoProvesNothingIsSentAway) {
+  for (const auto& proof : {std::optional<wire::Proof>(), std::optional(kProof)}) {
+    Host host;
+    const TransferId transfer = host.download(numbered_cid(7));
+    host.connect(kA, transfer, {.must_prove = true});
+    host.handle(kA, wire::Hello{.credit = 1 << 20, .proof = proof});
+    EXPECT_EQ(host.unproven.size(), proof ? 1U : 0U);
+    if (proof) host.answer_proof(kA, false);
+    ASSERT_EQ(host.closed.size(), 1U);
+    EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kForged);
+    EXPECT_EQ(host.sent_to<wire::Goodbye>(kA).front().code, wire::GoodbyeCode::kNotProven);
+    EXPECT_FALSE(host.exchange.peer_stats(host.now, kA));
+    host.connect(kB, transfer);
+    EXPECT_EQ(host.wanted(kB).size(), 1U) << "what it was asked is asked of another";
+  }
+}
+
+TEST(Exchange, WhoIsUnprovenBreaksTheProtocolInNobodysName) {
+  for (const Bytes& frame : {wire::encode(wire::Credit{1}), Bytes{2, 0xff}, Bytes(65537), Bytes()}) {
+    Host host;
+    host.connect(kA, {}, {.must_prove = true});
+    host.handle_bytes(kA, frame);
+    ASSERT_EQ(host.closed.size(), 1U);
+    EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kForged);
+  }
+}
+
+TEST(Exchange, AProofThatNobodyAskedForIsIgnored) {
+  Host host;
+  host.connect(kA);
+  host.handle(kA, wire::Hello{.proof = kProof});
+  EXPECT_TRUE(host.unproven.empty());
+  EXPECT_TRUE(host.closed.empty());
+  host.answer_proof(kA, false);
+  EXPECT_TRUE(host.closed.empty());
+}
+
+TEST(Exchange, AnAnswerAboutAPeerThatLeftIsIgnored) {
+  Host host;
+  host.connect(kA, {}, {.must_prove = true});
+  host.handle(kA, wire::Hello{.proof = kProof});
+  host.disconnect(kA);
+  host.answer_proof(kA, true);
+  host.answer_proof(kB, true);
   EXPECT_TRUE(host.closed.empty());
 }
 
@@ -500,6 +583,69 @@ TEST(Exchange, APeerThatCameForAnotherReasonIsAskedOnceForTheRoot) {
   EXPECT_EQ(host.finished, std::vector{transfer});
 }
 
+TEST(Exchange, WhoeverMissedABlockHearsOfItWhenItComes) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  host.meet(kB);
+  host.handle(kB, wire::Want{{{WantId{1}, file.root, WantKind::kBlock},
+                              {WantId{2}, numbered_cid(7), WantKind::kBlock},
+                              {WantId{3}, numbered_cid(8), WantKind::kHave}}});
+  EXPECT_EQ(host.sent_to<wire::DontHave>(kB).size(), 3U);
+  EXPECT_TRUE(host.sent_to<wire::Have>(kB).empty());
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.give(kA, host.wanted(kA).front().id, file.bytes);
+  const auto told = host.sent_to<wire::Have>(kB);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told.front().ids, std::vector{WantId{1}});
+  host.handle(kB, wire::Want{{{WantId{4}, file.root, WantKind::kBlock}}});
+  ASSERT_EQ(host.sent_to<wire::BlockChunk>(kB).size(), 1U);
+  EXPECT_EQ(host.sent_to<wire::BlockChunk>(kB).front().id, WantId{4});
+}
+
+TEST(Exchange, AHaveThatFollowsDontHaveIsAskedFor) {
+  Host host({.policy = Policy::kP2pOnly});
+  const Content file = make_file(1, 2, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA);
+  host.end_search(transfer);
+  const WantId question = host.wanted(kA, WantKind::kHave).front().id;
+  host.meet(kB, transfer);
+  host.handle(kA, wire::DontHave{.ids = {question}});
+  host.handle(kA, wire::Have{{question}});
+  host.disconnect(kB);
+  ASSERT_EQ(host.wanted(kA).size(), 1U) << "it provides the root now";
+  host.give(kA, host.wanted(kA).front().id, *file.blocks.at(file.root));
+  ASSERT_EQ(host.wanted(kA).size(), 3U);
+  const wire::WantEntry lacked = host.wanted(kA)[1];
+  host.meet(PeerId{3}, transfer);
+  host.handle(kA, wire::DontHave{.ids = {lacked.id}});
+  host.disconnect(PeerId{3});
+  EXPECT_TRUE(host.failed.size() == 1) << "nobody has it";
+}
+
+TEST(Exchange, WhatAPeerLackedIsAskedOfItAgainWhenItHasIt) {
+  Host host({.policy = Policy::kP2pOnly});
+  const Content file = make_file(1, 2, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.meet(kB, transfer);
+  host.give(kA, host.wanted(kA).front().id, *file.blocks.at(file.root));
+  const wire::WantEntry lacked = host.wanted(kA)[1];
+  host.handle(kA, wire::DontHave{.ids = {lacked.id}});
+  host.wait(seconds(1));
+  const std::size_t before = host.wanted(kA).size();
+  host.handle(kA, wire::Have{{lacked.id}});
+  host.disconnect(kB);
+  const auto wanted = host.wanted(kA);
+  ASSERT_GT(wanted.size(), before);
+  EXPECT_TRUE(std::any_of(wanted.begin() + static_cast<std::ptrdiff_t>(before), wanted.end(),
+                          [&](const wire::WantEntry& entry) { return entry.cid == lacked.cid; }));
+  EXPECT_TRUE(host.closed.empty());
+  host.handle(kA, wire::Have{{lacked.id}});
+  EXPECT_TRUE(host.closed.empty()) << "said again, it says nothing";
+}
+
 TEST(Exchange, NoPeerIsAskedWhileTheStoreMayHaveTheRoot) {
   Host host;
   host.answers_loads = false;
@@ -616,6 +762,164 @@ TEST(Exchange, AReaderMayPauseForLongerThanTheStallTimeout) {
   }
   EXPECT_TRUE(host.failed.empty()) << host.failed.front().error.message;
   EXPECT_EQ(host.data[transfer], file.bytes);
+}
+
+// Peers that do nothing, progress, limits.
+
+TEST(Exchange, APeerThatDoesNothingIsForgottenAfterAWhile) {
+  Host host;
+  host.meet(kA);
+  host.wait(ExchangeOptions().idle_timeout - seconds(1));
+  EXPECT_TRUE(host.closed.empty());
+  host.wait(ExchangeOptions().idle_timeout);
+  ASSERT_EQ(host.closed.size(), 1U);
+  EXPECT_EQ(host.closed.front().peer, kA);
+  EXPECT_EQ(host.closed.front().reason.code, ErrorCode::kUnavailable) << "it may come back";
+  ASSERT_EQ(host.sent_to<wire::Goodbye>(kA).size(), 1U);
+  EXPECT_EQ(host.sent_to<wire::Goodbye>(kA).front().code, wire::GoodbyeCode::kLeaving);
+}
+
+TEST(Exchange, APeerThatIsAskedOrAsksIsNotForgotten) {
+  Host host({.policy = Policy::kP2pOnly, .stall_timeout = std::chrono::hours(1)});
+  const TransferId transfer = host.download(numbered_cid(1));
+  host.meet(kA, transfer);
+  host.meet(kB);
+  for (std::uint32_t i = 1; i <= 10; ++i) {
+    host.wait(ExchangeOptions().idle_timeout / 2);
+    host.handle(kB, wire::Want{{{WantId{i}, numbered_cid(2), WantKind::kHave}}});
+  }
+  EXPECT_TRUE(host.closed.empty());
+}
+
+TEST(Exchange, ProgressSaysWhatCameAndFromWhom) {
+  Host host;
+  const Content file = make_file(1, 4, 1000);
+  const Bytes& root = *file.blocks.at(file.root);
+  host.store.emplace(raw_cid(BytesView(file.bytes).first(1000)),
+                     share(Bytes(file.bytes.begin(), file.bytes.begin() + 1000)));
+  const TransferId transfer = host.download(file.root);
+  host.end_search(transfer);
+  const auto before = host.exchange.progress(host.now, transfer);
+  ASSERT_TRUE(before);
+  EXPECT_FALSE(before->total);
+  EXPECT_FALSE(before->remaining);
+  host.meet(kA, transfer);
+  host.now += seconds(1);
+  host.give(kA, host.wanted(kA).front().id, root);
+  host.now += seconds(1);
+  const auto wanted = host.wanted(kA);
+  ASSERT_EQ(wanted.size(), 4U) << "the root and three leaves; one is here";
+  host.give(kA, wanted[1].id, BytesView(file.bytes).subspan(1000, 1000));
+  const auto after = host.exchange.progress(host.now, transfer);
+  ASSERT_TRUE(after);
+  EXPECT_EQ(after->total, 4000U);
+  EXPECT_EQ(after->received, 2000U);
+  EXPECT_EQ(after->verified, root.size() + 2000);
+  EXPECT_EQ(after->from_store, 1000U);
+  EXPECT_EQ(after->from_peers, root.size() + 1000);
+  EXPECT_EQ(after->from_gateways, 0U);
+  EXPECT_EQ(after->duplicates, 0U);
+  EXPECT_DOUBLE_EQ(after->average_rate, static_cast<double>(root.size() + 1000) / 2);
+  EXPECT_GT(after->rate, 0);
+  ASSERT_TRUE(after->remaining);
+  EXPECT_GT(*after->remaining, Duration(0));
+  ASSERT_EQ(after->peers.size(), 1U);
+  EXPECT_EQ(after->peers.front().peer, kA);
+  EXPECT_EQ(after->peers.front().bytes, root.size() + 1000);
+  EXPECT_GT(after->peers.front().rate, 0);
+
+  for (std::size_t i = 2; i < 4; ++i) host.give(kA, wanted[i].id, BytesView(file.bytes).subspan(i * 1000, 1000));
+  EXPECT_EQ(host.finished, std::vector{transfer});
+  ASSERT_FALSE(host.progress.empty());
+  EXPECT_EQ(host.progress.back().received, 4000U) << "told once more before the end";
+  EXPECT_EQ(host.progress.back().remaining, Duration(0));
+  EXPECT_FALSE(host.exchange.progress(host.now, transfer));
+}
+
+TEST(Exchange, ABlockThatDoesNotMatchCountsAsADuplicate) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.give(kA, host.wanted(kA).front().id, numbered_bytes(9, 1000));
+  EXPECT_EQ(host.exchange.progress(host.now, transfer)->duplicates, 1000U);
+  EXPECT_EQ(host.exchange.totals().duplicates, 1000U);
+}
+
+/// Block data that went to the peer.
+std::uint64_t uploaded(const Host& host, PeerId peer) {
+  std::uint64_t sum = 0;
+  for (const auto& chunk : host.sent_to<wire::BlockChunk>(peer)) sum += chunk.bytes.size();
+  return sum;
+}
+
+TEST(Exchange, UploadsKeepToTheirRateAndTheRateMayChange) {
+  Host host({.limits = {.upload_rate = 100'000}});
+  const Content file = make_file(1, 1, 1'000'000);
+  host.store = file.blocks;
+  host.meet(kA);
+  host.handle(kA, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}}});
+  host.wait(seconds(4));
+  EXPECT_GE(uploaded(host, kA), 340'000U);
+  EXPECT_LE(uploaded(host, kA), 400'000U);
+  host.exchange.set_limits(host.now, {.upload_rate = 200'000});
+  host.wait(seconds(2));
+  EXPECT_GE(uploaded(host, kA), 700'000U);
+  EXPECT_LE(uploaded(host, kA), 800'000U);
+  host.exchange.set_limits(host.now, {});
+  host.drain();
+  EXPECT_EQ(uploaded(host, kA), 1'000'000U);
+}
+
+TEST(Exchange, AnUploadRateOfZeroRefusesWhatIsWantedAndWhatWillBe) {
+  Host host({.limits = {.upload_rate = 100'000}});
+  const Content file = make_file(1, 1, 1'000'000);
+  host.store = file.blocks;
+  host.meet(kA);
+  host.handle(kA, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}}});
+  host.exchange.set_limits(host.now, {.upload_rate = 0});
+  host.drain();
+  host.handle(kA, wire::Want{{{WantId{2}, file.root, WantKind::kBlock}, {WantId{3}, file.root, WantKind::kHave}}});
+  std::vector<WantId> refused;
+  for (const auto& answer : host.sent_to<wire::DontHave>(kA)) {
+    EXPECT_EQ(answer.reason, wire::DontHaveReason::kRefused);
+    refused.insert(refused.end(), answer.ids.begin(), answer.ids.end());
+  }
+  EXPECT_EQ(refused, (std::vector{WantId{1}, WantId{2}, WantId{3}}));
+  const std::uint64_t before = uploaded(host, kA);
+  host.wait(seconds(5));
+  EXPECT_EQ(uploaded(host, kA), before);
+}
+
+TEST(Exchange, DownloadsGrantNoMoreThanTheirRate) {
+  Host host({.policy = Policy::kP2pOnly, .limits = {.download_rate = 50'000}});
+  const Content file = make_file(1, 20, 100'000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.give(kA, host.wanted(kA).front().id, *file.blocks.at(file.root));
+  const Time begin = host.now;
+  std::uint64_t sent = file.blocks.at(file.root)->size();
+  const std::uint64_t at_first = sent;
+  std::size_t next = 1;
+  std::uint32_t offset = 0;
+  // Sends at once whatever it may.
+  while (host.now < begin + seconds(20)) {
+    std::uint64_t limit = host.sent_to<wire::Hello>(kA).front().credit;
+    for (const auto& credit : host.sent_to<wire::Credit>(kA)) limit = std::max(limit, credit.limit);
+    const auto wanted = host.wanted(kA);
+    while (sent < limit && next < wanted.size()) {
+      const Bytes& block = *file.blocks.at(wanted[next].cid);
+      const std::uint64_t size = std::min<std::uint64_t>({limit - sent, block.size() - offset, 16'000});
+      host.handle(kA, wire::BlockChunk{wanted[next].id, offset, static_cast<std::uint32_t>(block.size()),
+                                       BytesView(block).subspan(offset, size)});
+      sent += size;
+      offset += static_cast<std::uint32_t>(size);
+      if (offset == block.size()) offset = 0, ++next;
+    }
+    host.wait(milliseconds(100));
+  }
+  EXPECT_GE(sent - at_first, 20 * 50'000 * 8 / 10);
+  EXPECT_LE(sent - at_first, 20 * 50'000 + 64 * 1024);
 }
 
 TEST(Exchange, ListsADirectory) {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "common/check.h"
@@ -71,6 +72,11 @@ struct Fill {
   void operator()(const transfer::ClosePeer& output) const {
     set(OutputKind::kClosePeer, output.peer.value);
     set_error(output.reason);
+  }
+  void operator()(const transfer::VerifyPeer& output) const {
+    static_assert(sizeof(output.proof) == 96 && std::has_unique_object_representations_v<transfer::wire::Proof>);
+    set(OutputKind::kVerifyPeer, output.peer.value);
+    set_bytes({output.proof.key.data(), sizeof(output.proof)});
   }
   void operator()(const transfer::LoadBlock& output) const {
     set(OutputKind::kLoad, output.request.value);
@@ -237,9 +243,16 @@ void exchange_providers(Exchange* exchange, double now, std::uint32_t transfer, 
   exchange->engine.handle_providers(to_time(now), TransferId{transfer}, pending);
 }
 
-void exchange_peer_connected(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer) {
+void exchange_peer_connected(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer,
+                             const std::uint8_t* proof, std::uint32_t must_prove) {
   const auto provides = transfer == 0 ? std::nullopt : std::optional(TransferId{transfer});
-  exchange->engine.handle_peer_connected(to_time(now), PeerId{peer}, provides);
+  transfer::Introduction introduction{.must_prove = must_prove != 0};
+  if (proof != nullptr) std::memcpy(&introduction.proof.emplace(), proof, sizeof(transfer::wire::Proof));
+  exchange->engine.handle_peer_connected(to_time(now), PeerId{peer}, provides, introduction);
+}
+
+void exchange_verified(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t is_proven) {
+  exchange->engine.handle_verified(to_time(now), PeerId{peer}, is_proven != 0);
 }
 
 void exchange_peer_provides(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer) {

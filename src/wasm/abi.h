@@ -18,7 +18,7 @@ enum class OutputKind : std::uint32_t {
   kNone = 0,
   kSend = 1,       ///< Send `bytes` to peer `id` as one message.
   kClosePeer = 2,  ///< Close peer `id` after what was sent; `code` is the ErrorCode, `text` why. Do not come back if it
-                   ///< is kMismatch or kMalformed.
+                   ///< is kMismatch or kMalformed; for a while through the same rendezvous if it is kForged.
   kLoad = 3,       ///< Look up block `text`; answer exchange_loaded() or exchange_missing() with request `id`.
   kStore = 4,      ///< Keep `bytes` as block `text`.
   kHash = 5,       ///< Hash `bytes` with multihash function `code`; answer exchange_hashed() with request `id`.
@@ -36,6 +36,8 @@ enum class OutputKind : std::uint32_t {
   kProgress = 15,  ///< How far transfer `id` is: `bytes` are doubles, in the order of Progress (transfer/progress.h)
                    ///< from `received` to `remaining` in milliseconds, -1 for what is not known; then for each peer its
                    ///< number, bytes and rate.
+  kVerifyPeer = 16,  ///< Does the Ed25519 key in `bytes`, then its signature, prove who peer `id` is? Answer
+                     ///< exchange_verified(), and give no message of the peer before.
 };
 
 /// One output; valid until the next call. All members little-endian.
@@ -90,8 +92,11 @@ void CODIO_EXPORT(exchange_consume)(Exchange* exchange, double now, std::uint32_
 /// How many providers found for this transfer are still being connected; 0 also when none was found.
 void CODIO_EXPORT(exchange_providers)(Exchange* exchange, double now, std::uint32_t transfer, std::uint32_t pending);
 /// A channel opened. `peer` is the host's number, not 0, never reused. `transfer`: which the peer was found to provide,
-/// or 0.
-void CODIO_EXPORT(exchange_peer_connected)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer);
+/// or 0. `proof`: our key and then our signature, 96 bytes; null: we are anonymous. `must_prove`: 1 if the peer was
+/// found under the id of a key, else 0.
+void CODIO_EXPORT(exchange_peer_connected)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer,
+                                           const std::uint8_t* proof, std::uint32_t must_prove);
+void CODIO_EXPORT(exchange_verified)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t is_proven);
 /// An already connected peer was found to provide the transfer's root.
 void CODIO_EXPORT(exchange_peer_provides)(Exchange* exchange, double now, std::uint32_t peer, std::uint32_t transfer);
 void CODIO_EXPORT(exchange_peer_disconnected)(Exchange* exchange, double now, std::uint32_t peer);

@@ -24,10 +24,11 @@ const std::map<std::string, Names> kSees{
     {"wasm", {"common", "content_id", "transfer"}},
     {"store", {"common", "content_id"}},
     {"webrtc", {"common", "content_id"}},
-    {"rendezvous", {"common", "content_id"}},
+    {"identity", {"common", "content_id"}},
+    {"rendezvous", {"common", "content_id", "identity"}},
     {"gateway", {"common", "content_id"}},
-    {"node", {"common", "content_id", "transfer", "store", "webrtc", "rendezvous", "gateway"}},
-    {"cli", {"common", "content_id", "transfer", "store", "webrtc", "rendezvous", "gateway", "node"}},
+    {"node", {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "gateway"}},
+    {"cli", {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "gateway", "node"}},
 };
 
 const Names kPureModules{"common", "content_id", "transfer"};

@@ -8,6 +8,7 @@ import { codeIndex, Core, digest, Output } from './core';
 import { CodioError, messageOf } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
+import { isProven, type Introduction } from './identity';
 import type { Limits } from './limits';
 import type { Command, Failure, Report, Totals } from './messages';
 import { openStore } from './open-store';
@@ -16,8 +17,8 @@ const lowWater = 65_536;
 const maxFrame = 262_144;
 const totalsInterval = 250;
 const idleBeforeClose = 10_000;
-/** Messages that may come before their channel counts as open. */
-const maxEarly = 16;
+/** Messages that may come before they can be given to the core: an honest peer sends no more at first. */
+const maxHeld = 64;
 /** From the opening of a channel to its first message, which docs/protocol.md §4 wants at once. */
 const silenceBeforeClose = 10_000;
 const uploadChunk = 256 * 1024;
@@ -32,7 +33,14 @@ interface Peer {
   readonly channel: Channel;
   /** Requests whose root it provides, found before it was open. */
   readonly requests: number[];
+  /** Who we are to each other; nothing yet: the page has not said. */
+  introduction: Introduction | undefined;
   open: boolean;
+  /** It is who it was said to be, or nobody in particular. */
+  proven: boolean;
+  /** Until the channel is open and introduced, and while a proof is checked. */
+  readonly held: ArrayBuffer[];
+  verifying: boolean;
   /** Runs from its opening to its first message. */
   silence: ReturnType<typeof setTimeout> | undefined;
   lastUse: number;
@@ -103,6 +111,9 @@ class CoreHost {
         break;
       case 'channel':
         this.#adopt(command.peer, command.channel);
+        break;
+      case 'introduce':
+        this.#introduce(command.peer, command);
         break;
       case 'provides':
         this.#provides(command.peer, command.request);
@@ -217,33 +228,33 @@ class CoreHost {
   /** Handlers are attached before anything else can run: a message that nobody listens to is lost. */
   #adopt(number: number, given: RTCDataChannel | MessagePort): void {
     const channel: Channel = given instanceof MessagePort ? new ForwardedChannel(given) : given;
-    const peer: Peer = { number, channel, requests: [], open: false, silence: undefined, lastUse: performance.now() };
+    const peer: Peer = {
+      number,
+      channel,
+      requests: [],
+      introduction: undefined,
+      open: false,
+      proven: false,
+      held: [],
+      verifying: false,
+      silence: undefined,
+      lastUse: performance.now(),
+    };
     this.#peers.set(number, peer);
     channel.binaryType = 'arraybuffer';
     channel.bufferedAmountLowThreshold = lowWater;
-    const early: MessageEvent<unknown>[] = [];
     channel.onopen = () => {
       this.#open(peer);
-      for (const event of early.splice(0)) channel.onmessage?.(event);
       this.#drain();
     };
-    channel.onmessage = (event: MessageEvent<unknown>) => {
+    channel.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (this.#peers.get(number) !== peer) return;
-      // In a busy worker, Chromium's messages overtake the opening, and sending an answer would throw.
-      if (channel.readyState === 'connecting' && early.length < maxEarly) {
-        early.push(event);
-        return;
-      }
-      const { data } = event;
-      this.#open(peer);
-      clearTimeout(peer.silence);
-      peer.lastUse = performance.now();
-      if (data instanceof ArrayBuffer && data.byteLength <= maxFrame) {
-        const bytes = new Uint8Array(data);
-        const at = this.#core.write(bytes);
-        this.#core.abi.exchange_message(this.#exchange, peer.lastUse, number, at, bytes.length);
+      if (data instanceof ArrayBuffer && data.byteLength <= maxFrame && peer.held.length < maxHeld) {
+        peer.held.push(data);
+        this.#open(peer);
+        this.#receive(peer);
       } else {
-        this.#lost(number, { code: 'malformed', message: 'a message that is no frame' });
+        this.#lost(number, { code: peer.proven ? 'malformed' : 'forged', message: 'a message that is no frame' });
       }
       this.#drain();
     };
@@ -256,11 +267,46 @@ class CoreHost {
       this.#lost(number);
       this.#drain();
     };
-    if (channel.readyState === 'open') this.#open(peer);
   }
 
+  #introduce(number: number, { proof, expected }: Introduction): void {
+    const peer = this.#peers.get(number);
+    if (!peer) return;
+    peer.introduction = { proof, expected };
+    peer.proven = !expected;
+    this.#open(peer);
+  }
+
+  /** Gives what came to the core, as far as it may have it. */
+  #receive(peer: Peer): void {
+    while (peer.open && !peer.verifying && this.#peers.get(peer.number) === peer) {
+      const message = peer.held.shift();
+      if (!message) return;
+      clearTimeout(peer.silence);
+      peer.lastUse = performance.now();
+      const at = this.#core.write(new Uint8Array(message));
+      this.#core.abi.exchange_message(this.#exchange, peer.lastUse, peer.number, at, message.byteLength);
+      if (!peer.proven) this.#drain();
+    }
+  }
+
+  async #verify(number: number, proof: Uint8Array<ArrayBuffer>): Promise<void> {
+    const peer = this.#peers.get(number);
+    const expected = peer?.introduction?.expected;
+    if (!peer || !expected) return;
+    peer.verifying = true;
+    const proven = await isProven(proof, expected).catch(() => false);
+    peer.verifying = false;
+    peer.proven = proven;
+    this.#core.abi.exchange_verified(this.#exchange, performance.now(), number, proven ? 1 : 0);
+    this.#receive(peer);
+    this.#drain();
+  }
+
+  /** When its channel is and the page introduced it. In a busy worker, Chromium's messages overtake the opening. */
   #open(peer: Peer): void {
-    if (peer.open || this.#peers.get(peer.number) !== peer) return;
+    const { introduction, channel } = peer;
+    if (peer.open || !introduction || channel.readyState !== 'open' || this.#peers.get(peer.number) !== peer) return;
     peer.open = true;
     peer.silence = setTimeout(() => {
       this.#lost(peer.number, { code: 'timeout', message: 'it said nothing' });
@@ -268,10 +314,13 @@ class CoreHost {
     }, silenceBeforeClose);
     const [first = 0, ...more] = peer.requests.flatMap((request) => this.#transfers.get(request) ?? []);
     const now = performance.now();
-    this.#core.abi.exchange_peer_connected(this.#exchange, now, peer.number, first);
+    const { proof, expected } = introduction;
+    const at = proof ? this.#core.write(proof) : 0;
+    this.#core.abi.exchange_peer_connected(this.#exchange, now, peer.number, first, at, expected ? 1 : 0);
     for (const transfer of more) this.#core.abi.exchange_peer_provides(this.#exchange, now, peer.number, transfer);
     this.#report({ type: 'open', peer: peer.number });
     this.#closeIdle(now);
+    this.#receive(peer);
   }
 
   #provides(number: number, request: number): void {
@@ -347,6 +396,9 @@ class CoreHost {
         if (peer) this.#letGo(peer, failure(core.error));
         break;
       }
+      case Output.VerifyPeer:
+        void this.#verify(id, core.bytes.slice());
+        break;
       case Output.Load:
         void this.#load(id, core.text);
         break;

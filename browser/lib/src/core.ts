@@ -18,6 +18,7 @@ export const enum Output {
   Finished = 13,
   Failed = 14,
   Progress = 15,
+  VerifyPeer = 16,
 }
 
 /** The exports of src/wasm/abi.h; numbers are addresses, sizes, ids and milliseconds. */
@@ -44,7 +45,15 @@ interface Exports {
   exchange_cancel(exchange: number, now: number, transfer: number): void;
   exchange_consume(exchange: number, now: number, transfer: number, bytes: number): void;
   exchange_providers(exchange: number, now: number, transfer: number, pending: number): void;
-  exchange_peer_connected(exchange: number, now: number, peer: number, transfer: number): void;
+  exchange_peer_connected(
+    exchange: number,
+    now: number,
+    peer: number,
+    transfer: number,
+    proof: number,
+    mustProve: number,
+  ): void;
+  exchange_verified(exchange: number, now: number, peer: number, isProven: number): void;
   exchange_peer_provides(exchange: number, now: number, peer: number, transfer: number): void;
   exchange_peer_disconnected(exchange: number, now: number, peer: number): void;
   exchange_message(exchange: number, now: number, peer: number, bytes: number, size: number): void;

@@ -9,12 +9,13 @@ export const errorCodes = [
   'timeout',
   'cancelled',
   'io',
+  'forged',
 ] as const;
 
 /**
  * What went wrong, as far as a caller can act on it: `malformed` input; over a limit (`too-large`); `unsupported`; bytes
  * that do not hash to their CID (`mismatch`); `not-found`; `unavailable` now, another try may work; `timeout`;
- * `cancelled`; `io`: the browser refused.
+ * `cancelled`; `io`: the browser refused; `forged`: it is not from whom it names.
  */
 export type ErrorCode = (typeof errorCodes)[number];
 

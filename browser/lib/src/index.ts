@@ -10,6 +10,7 @@ import { parseAddress } from './address';
 import type { CacheStats } from './block-store';
 import { configure, policies, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
+import { Identity } from './identity';
 import { changeLimits, type Limits } from './limits';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer } from './peers';
@@ -218,7 +219,7 @@ export class CodioCDN {
   static async new(options: CodioOptions = {}): Promise<CodioCDN> {
     await init();
     const module = await compiled;
-    const configuration = await configure(options, location.href);
+    const [configuration, identity] = await Promise.all([configure(options, location.href), Identity.create()]);
     const worker = startWorker(new URL('./codio_worker.js', import.meta.url));
     return new Promise((resolve, reject) => {
       const fail = (message: string, options?: ErrorOptions) => {
@@ -228,7 +229,7 @@ export class CodioCDN {
       worker.onerror = ({ message }) => fail(message);
       worker.onmessage = () => {
         try {
-          resolve(new CodioCDN(worker, configuration));
+          resolve(new CodioCDN(worker, configuration, identity));
         } catch (cause) {
           fail(messageOf(cause), { cause });
         }
@@ -253,14 +254,15 @@ export class CodioCDN {
     });
   }
 
-  private constructor(worker: Worker, configuration: Configuration) {
+  private constructor(worker: Worker, configuration: Configuration, identity: Identity | undefined) {
     this.#worker = worker;
     this.#configuration = configuration;
     worker.onmessage = ({ data }: MessageEvent<Report[]>) => data.forEach((report) => this.#handle(report));
     worker.onerror = ({ message }) => this.#break(new CodioError('io', `the core stopped: ${message}`));
-    this.#peers = new Peers(configuration.iceServers, {
+    this.#peers = new Peers(configuration.iceServers, identity, {
       signal: (to, signal) => this.#rendezvous.signal(to, signal),
       handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
+      introduce: ({ number: peer }, introduction) => this.#tell({ type: 'introduce', peer, ...introduction }),
       closed: (peer, reason) => this.#handleClosed(peer, reason),
     });
     const alone = configuration.policy === 'gateway-only';
@@ -269,6 +271,7 @@ export class CodioCDN {
       signal: (from, signal) => this.#peers.handleSignal(from, signal),
       unreachable: (peer, session) => this.#peers.handleUnreachable(peer, session),
       refused: (error) => this.#emit('error', { error }),
+      join: async (challenge) => identity?.join(challenge) ?? {},
     });
   }
 
@@ -633,6 +636,10 @@ export class CodioCDN {
     } else {
       const { code = '', message = 'closed' } = report.error ?? {};
       if (code === 'mismatch' || code === 'malformed') this.#peers.ban(peer);
+      if (code === 'forged') {
+        this.#peers.distrust(peer);
+        this.#emit('error', { error: new CodioError(code, `${peer.id}: ${message}`) });
+      }
       this.#peers.close(peer, message);
     }
   }

@@ -1,5 +1,6 @@
 import type { CacheStats } from './block-store';
 import type { ErrorCode } from './error';
+import type { Introduction } from './identity';
 import type { Limits } from './limits';
 
 /** From the page to its core worker. A `request` is the page's number for a transfer or whatever else it waits for. */
@@ -21,6 +22,7 @@ export type Command =
   | { type: 'cancel'; request: number }
   | { type: 'providers'; request: number; pending: number }
   | { type: 'channel'; peer: number; channel: RTCDataChannel | MessagePort }
+  | ({ type: 'introduce'; peer: number } & Introduction)
   | { type: 'provides'; peer: number; request: number }
   | { type: 'gone'; peer: number }
   | { type: 'upload'; request: number; file: Blob }

@@ -1,5 +1,6 @@
 import { messageOf } from './error';
 import { forwardChannel } from './forwarded-channel';
+import { fingerprintOf, type Identity, type Introduction } from './identity';
 import type { Signal } from './rendezvous';
 
 const setUpTimeout = 15_000;
@@ -13,11 +14,15 @@ const offersPerSecond = 4;
 const maxEarlyCandidates = 64;
 /** Until what the core still had to say has left. */
 const lastWords = 500;
+/** For a rendezvous that brought somebody else: docs/protocol.md §4. */
+const distrustedFor = 600_000;
 
 export interface PeersEvents {
   signal(to: string, signal: Signal): void;
   /** Takes the channel over; throws if it cannot be transferred. */
   handOver(peer: Peer, channel: RTCDataChannel | MessagePort): void;
+  /** Once for each connection that may open, before or after it does. */
+  introduce(peer: Peer, introduction: Introduction): void;
   closed(peer: Peer, reason: string): void;
 }
 
@@ -25,7 +30,7 @@ export interface PeersEvents {
 export interface Peer {
   /** Ours: never used twice. */
   readonly number: number;
-  /** The rendezvous's name for the other side. */
+  /** The other side's key, or the rendezvous's name for it. */
   readonly id: string;
   readonly session: string;
   /** The other side offered. */
@@ -44,14 +49,17 @@ export class Peers {
   iceServers: RTCIceServer[];
   readonly #events: PeersEvents;
   readonly #peers = new Map<number, Peer>();
-  readonly #banned = new Set<string>();
+  readonly #identity: Identity | undefined;
+  /** Until when by `performance.now()`, by id. */
+  readonly #banned = new Map<string, number>();
   #lastNumber = 0;
   /** Offers that may be accepted now, as of `#countedAt`. */
   #offersLeft = offersAtOnce;
   #countedAt = performance.now();
 
-  constructor(iceServers: RTCIceServer[], events: PeersEvents) {
+  constructor(iceServers: RTCIceServer[], identity: Identity | undefined, events: PeersEvents) {
     this.iceServers = iceServers;
+    this.#identity = identity;
     this.#events = events;
   }
 
@@ -67,7 +75,7 @@ export class Peers {
   connect(id: string): Peer | undefined {
     const known = this.all.filter((peer) => peer.id === id);
     const peer = known.find(({ open }) => open) ?? known[0];
-    if (peer || this.#banned.has(id)) return peer;
+    if (peer || this.#isBanned(id)) return peer;
     const session = crypto.randomUUID();
     const fresh = this.#create(id, session, false);
     if (fresh) void this.#describe(fresh, 'offer');
@@ -78,7 +86,7 @@ export class Peers {
     const { session } = signal;
     let peer = this.all.find((one) => one.id === from && one.session === session);
     if (signal.type === 'offer') {
-      if (peer || this.#banned.has(from) || !this.#mayAnswer(from)) return;
+      if (peer || this.#isBanned(from) || !this.#mayAnswer(from)) return;
       peer = this.#create(from, session, true);
     }
     if (!peer) return;
@@ -107,7 +115,16 @@ export class Peers {
 
   /** Never to be connected again: it broke the protocol. */
   ban(peer: Peer): void {
-    this.#banned.add(peer.id);
+    this.#banned.set(peer.id, Infinity);
+  }
+
+  /** Not to be connected for a while: somebody came in its place. */
+  distrust(peer: Peer): void {
+    if (!this.#isBanned(peer.id)) this.#banned.set(peer.id, performance.now() + distrustedFor);
+  }
+
+  #isBanned(id: string): boolean {
+    return (this.#banned.get(id) ?? 0) > performance.now();
   }
 
   /** Idempotent. */
@@ -182,14 +199,23 @@ export class Peers {
 
   async #accept(peer: Peer, type: 'offer' | 'answer', sdp: string): Promise<void> {
     try {
+      const remote = fingerprintOf(sdp);
       await peer.connection.setRemoteDescription({ type, sdp });
       for (const candidate of peer.early ?? []) void peer.connection.addIceCandidate(candidate).catch(() => {});
       peer.early = undefined;
+      if (type === 'offer') await this.#describe(peer, 'answer');
+      await this.#introduce(peer, remote);
     } catch (error) {
       this.close(peer, messageOf(error));
-      return;
     }
-    if (type === 'offer') await this.#describe(peer, 'answer');
+  }
+
+  /** While the connection is being made, so that no time is lost. */
+  async #introduce(peer: Peer, remote: Uint8Array<ArrayBuffer>): Promise<void> {
+    const nobody: Introduction = { proof: undefined, expected: undefined };
+    const local = fingerprintOf(peer.connection.localDescription?.sdp ?? '');
+    const introduction = (await this.#identity?.introduce(peer.id, local, remote)) ?? nobody;
+    if (this.#peers.has(peer.number)) this.#events.introduce(peer, introduction);
   }
 
   async #describe(peer: Peer, type: 'offer' | 'answer'): Promise<void> {

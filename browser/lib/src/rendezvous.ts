@@ -12,6 +12,8 @@ export interface RendezvousEvents {
   unreachable(peer: string, session: string): void;
   /** A rendezvous that is not used any more. */
   refused(error: CodioError): void;
+  /** The members of `join` that answer the challenge; rejects if it is none. */
+  join(challenge: unknown): Promise<object>;
 }
 
 const subprotocol = 'codio-rendezvous.1';
@@ -144,7 +146,7 @@ export class Rendezvous {
     } catch {
       return;
     }
-    const { type, version, from, session, sdp, candidate, mid, peer, id, peers, iceServers, maxAnnounced } = message;
+    const { type, version, challenge, from, session, sdp, candidate, mid, peer, id, peers, iceServers, maxAnnounced } = message;
     switch (type) {
       case 'welcome':
         if (version !== 1) {
@@ -153,7 +155,7 @@ export class Rendezvous {
         }
         if (typeof maxAnnounced === 'number') this.#maxAnnounced = maxAnnounced;
         if (isIceServers(iceServers)) this.#events.iceServers(iceServers);
-        this.#welcome();
+        void this.#join(this.#socket, challenge);
         break;
       case 'providers':
         if (typeof id === 'number' && isTextList(peers)) this.#answer(id, peers);
@@ -190,6 +192,18 @@ export class Rendezvous {
     this.#events.refused(
       new CodioError('unsupported', `${url} speaks version ${String(version)}; this library knows 1: it is not used`),
     );
+  }
+
+  async #join(socket: WebSocket | undefined, challenge: unknown): Promise<void> {
+    const members = await this.#events.join(challenge).catch(() => undefined);
+    if (this.#socket !== socket) return;
+    if (!members) {
+      socket?.close();
+      this.#lost();
+      return;
+    }
+    this.#send({ type: 'join', ...members });
+    this.#welcome();
   }
 
   #welcome(): void {

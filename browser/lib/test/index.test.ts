@@ -97,19 +97,23 @@ test('Bytes beyond the end fail their own download only', async () => {
 
 test('Only a whole download is offered to others', async () => {
   const announced: string[] = [];
+  let joined = () => {};
+  const join = new Promise<void>((resolve) => (joined = resolve));
   class OpenSocket {
     readonly readyState = 1;
     onmessage: ((event: { data: string }) => void) | null = null;
     constructor() {
-      queueMicrotask(() => this.onmessage?.({ data: '{"type":"welcome","version":1}' }));
+      queueMicrotask(() => this.onmessage?.({ data: `{"type":"welcome","version":1,"challenge":"${'A'.repeat(43)}"}` }));
     }
     send(text: string): void {
-      announced.push(...(JSON.parse(text) as { cids: string[] }).cids);
+      joined();
+      announced.push(...((JSON.parse(text) as { cids?: string[] }).cids ?? []));
     }
     close(): void {}
   }
   Object.assign(globalThis, { WebSocket: OpenSocket });
   const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  await join;
   const fetched = [cdn.download('a/file'), cdn.download('b', { range: { begin: 0, end: 1 } }), cdn.download('c')];
   for (const [i, root] of ['a', 'b', 'c'].entries()) {
     const request = i + 1;

@@ -14,13 +14,20 @@ class QuietSocket extends Socket {
 }
 Object.assign(globalThis, { WebSocket: QuietSocket });
 
-const quiet: RendezvousEvents = { iceServers() {}, signal() {}, unreachable() {}, refused() {} };
-const welcome = '{"type":"welcome","version":1,"peer":"me","iceServers":[],"maxAnnounced":1000}';
+const quiet: RendezvousEvents = {
+  iceServers() {},
+  signal() {},
+  unreachable() {},
+  refused() {},
+  join: async (challenge) => ({ answers: challenge }),
+};
+const welcome = '{"type":"welcome","version":1,"peer":"me","challenge":"c","iceServers":[],"maxAnnounced":1000}';
 const closers: (() => void)[] = [];
 after(() => closers.forEach((close) => close()));
 
 interface Message {
   type: string;
+  answers?: string;
   id?: number;
   cids?: string[];
 }
@@ -44,6 +51,7 @@ async function serve({ port = 0, greeting = welcome } = {}) {
   });
   return {
     server,
+    all: heard,
     url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/rendezvous`,
     hear: (wanted: (message: Message) => boolean): Promise<Message> => {
       const found = heard.find(wanted);
@@ -67,6 +75,25 @@ test('A search waits for the welcome and gets its own answer', async () => {
   socket?.send(JSON.stringify({ type: 'providers', id: Number(id) + 1, cid: 'bafy', peers: ['wrong'] }));
   socket?.send(JSON.stringify({ type: 'providers', id, cid: 'bafy', peers: ['a', 'b'] }));
   assert.deepEqual(await found, ['a', 'b']);
+});
+
+test('It joins first, with an answer to the challenge', async () => {
+  const { url, all, hear } = await serve();
+  join([url]).announce('bafy');
+  await hear(({ type }) => type === 'announce');
+  assert.deepEqual(all[0], { type: 'join', answers: 'c' });
+});
+
+test('A rendezvous whose challenge is none is left for the next one', async () => {
+  const strange = await serve({ greeting: welcome.replace('"challenge":"c",', '') });
+  const { url, hear } = await serve();
+  const answer = async (challenge: unknown) => {
+    if (challenge === undefined) throw new Error('no challenge');
+    return {};
+  };
+  join([strange.url, url], { join: answer }).announce('bafy');
+  assert.deepEqual((await hear(({ type }) => type === 'announce')).cids, ['bafy']);
+  assert.deepEqual(strange.all, []);
 });
 
 test('Without a rendezvous there is nobody', async () => {

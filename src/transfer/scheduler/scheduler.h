@@ -4,19 +4,24 @@
 // | tracked for   | what                           | why                                                            |
 // |---------------|--------------------------------|----------------------------------------------------------------|
 // | each block    | its place in its download      | soonest first, inner nodes before leaves; downloads take turns |
+// |               | a place in an order of our own | who download the same should ask for different blocks          |
 // |               | sources asked, what came of it | when it is due; late if another would halve that               |
-// |               | sources that lack it           | not asked again; the rarest goes first if order is free        |
+// |               | sources that lack it           | not asked before they have it; the rarest goes first           |
+// |               | whether it is an inner node    | all below waits for it: asked of one idle source after another |
 // | each source   | rate and round trip            | holds rate × (round trip + margin); gets what it brings first  |
 // |               | blocks asked, in order         | it serves them so: what lies before a block delays it          |
 // |               | its credit                     | what lies within it is on its way and comes anyway             |
 // |               | last byte, longest silence     | silent while it owes: a gateway helps, then others             |
 // |               | whether it ever gave a byte    | whoever has not gets one block to show                         |
+// |               | whether it ever lacked a block | then it downloads too, and our own order is worth something    |
 // |               | transfers that it provides     | only providers of a root are asked for what is below           |
+// | the gateway   | each request's share of it     | it sends all at once and whole: what has come can be guessed   |
 // | each transfer | providers being connected      | a gateway waits for them up to the deadline, once              |
 // |               | whether its order matters      | a file that is only kept is fetched rarest block first         |
 // |               | whether all of it is asked for | then nobody gets a block that another would bring sooner       |
 // |               | whether its reader waits       | its block is asked again even if it is on its way              |
-// | all           | duplicate bytes                | idle sources help others at the end, within a budget           |
+// | all           | duplicate bytes, and what may  | idle sources help others at the end, within a budget           |
+// |               | still come twice               |                                                                |
 // clang-format on
 //
 // The gateway is one more source: with Policy::kFastest like any other, with kP2pFirst when no peer that is fast enough
@@ -24,6 +29,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -64,7 +70,7 @@ class Scheduler {
   /// `ordered`: its bytes are read in order, so that the soonest needed block matters more than the rarest.
   void add_transfer(TransferId transfer, bool ordered);
   /// Blocks that only it needed are forgotten: returns them with whom they are asked of, to be cancelled.
-  std::vector<Assignment> remove_transfer(TransferId transfer);
+  std::vector<Assignment> remove_transfer(Time now, TransferId transfer);
   /// How many providers found for it are still being connected; nothing while the search runs.
   void set_pending_providers(TransferId transfer, std::optional<std::uint32_t> pending);
   /// Whether need() has been called for every block that it wants.
@@ -88,9 +94,11 @@ class Scheduler {
   void set_path(PeerId peer, Duration round_trip, std::uint64_t credit);
   /// It answered that it does not have the block, or that it is busy: then it is asked again after a while.
   void handle_lacks(Time now, PeerId peer, const Cid& cid);
+  /// It has got the block since.
+  void handle_has(PeerId peer, const Cid& cid);
   void handle_busy(Time now, PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
-  void handle_gateway_failed(const Cid& cid);
+  void handle_gateway_failed(Time now, const Cid& cid);
   /// Bytes came and were not needed any more.
   void note_duplicate(std::uint64_t bytes) { duplicates_ += static_cast<double>(bytes); }
   /// We keep sources waiting, by a cap on downloads: their silence says nothing.
@@ -110,7 +118,7 @@ class Scheduler {
   /// It did not verify: needed again, from others.
   void handle_refuted(const Cid& cid);
   /// Verified: forgotten. Returns where it is still asked: they get a CANCEL.
-  std::vector<Asked> handle_verified(const Cid& cid);
+  std::vector<Asked> handle_verified(Time now, const Cid& cid);
 
   /// The next request to make. Without `with_gateway` none of the gateway.
   std::optional<Assignment> poll_assignment(Time now, bool with_gateway = true);
@@ -140,6 +148,8 @@ class Scheduler {
     Time asked_at;
     double expected = 0;         ///< Bytes, as blocks were when it was asked.
     std::uint64_t received = 0;  ///< Bytes.
+    double assumed = 0;          ///< Bytes that the gateway has sent of it, if it keeps to its rate.
+    Seconds share_begin = 0;     ///< The gateway's Source::share when it was asked.
     Seconds due = 0;             ///< Until it comes, when that was last estimated; endless from a silent source.
     bool on_its_way = false;     ///< Then, within the source's credit.
     bool late = false;
@@ -153,11 +163,14 @@ class Scheduler {
     std::set<PeerId> lacking;
     bool gateway_failed = false;
     bool arrived = false;
-    double risk = 0;  ///< Duplicate bytes that its second request may bring.
+    bool is_node = false;        ///< Has links.
+    std::uint64_t shuffled = 0;  ///< Its place in an order of our own.
+    double risk = 0;             ///< Duplicate bytes that its second request may bring.
   };
 
   struct Source {
     Time last_byte{};
+    std::uint64_t trickle = 0;  ///< Bytes that came since, too few to count.
     std::uint64_t credit = 0;
     double rate = 0;  ///< Bytes a second, smoothed; 0: not known.
     Duration round_trip{};
@@ -168,6 +181,9 @@ class Scheduler {
     std::vector<Cid> asked;  ///< In this order.
     double owed = 0;         ///< Bytes of `asked` that have not come.
     Time busy_since{};       ///< When `asked` was last empty.
+    /// The gateway sends all that it is asked for at the same time: for how long each request had all of its rate.
+    Seconds share = 0;
+    Time share_until{};
     /// A silence that it has broken by itself is not held against it again.
     Duration longest_silence{};
     /// It was silent or busy: not asked before this time, twice as long each time until a byte comes.
@@ -176,6 +192,7 @@ class Scheduler {
     bool has_given = false;  ///< Any byte.
     bool suspect = false;    ///< Silent for longer than the deadline, and no byte since.
     std::uint32_t lacks_in_a_row = 0;
+    bool is_partial = false;  ///< It has lacked a block: it downloads too.
     std::set<TransferId> provides;
   };
 
@@ -186,6 +203,11 @@ class Scheduler {
     std::optional<Time> first_need;
     std::uint64_t next_turn = 0;
     std::optional<Time> blocked_since;
+  };
+
+  struct Settling {
+    Time until;
+    double bytes;
   };
 
   using Sources = std::map<PeerId, Source>;
@@ -209,6 +231,7 @@ class Scheduler {
   double rate_of(Time now, const Source& source) const;
   /// Until it would have brought one more block.
   Seconds finish(Time now, const Source& source) const;
+  static Request& request_of(Block& block, PeerId source);
   /// Bytes that have not come.
   static double left(const Request& request);
   /// Estimates when every request is answered.
@@ -220,6 +243,8 @@ class Scheduler {
   /// Whether a reader has waited long for just this block.
   bool is_urgent(Time now, const Block& block) const;
   bool is_end_game(const Block& block) const;
+  /// Whether all that is below an inner node has waited for it: that is small, and asked of one more source.
+  static bool is_overdue_node(Time now, const Block& block);
 
   std::optional<Assignment> assign_queued(Time now, bool with_gateway);
   std::optional<Assignment> assign_again(Time now, bool with_gateway);
@@ -227,6 +252,11 @@ class Scheduler {
   Assignment assign(Time now, const Cid& cid, Block& block, PeerId source);
   void add_sample(Time now, Source& source, std::uint64_t size);
   void drop_request(const Cid& cid, Block& block, PeerId source);
+  /// Brings what the gateway's requests had of its rate up to date: before they become more or fewer.
+  void share_gateway(Time now);
+  /// For how long the gateway's request had all of its rate.
+  Seconds share_of(Time now, const Request& request) const;
+  void estimate_gateway(Time now);
   void queue_if_unasked(const Cid& cid, const Block& block);
   void check(Time now);
   void check_silence(Time now);
@@ -241,9 +271,9 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicates_ = 0;    ///< Bytes that came …
-  double risked_ = 0;        ///< … and that may come of blocks asked twice.
-  std::size_t lacking_ = 0;  ///< DONT_HAVEs remembered: as long as there are none, all blocks are equally rare.
+  double duplicates_ = 0;          ///< Bytes that came …
+  double risked_ = 0;              ///< … and that may come of blocks asked twice, …
+  std::deque<Settling> settling_;  ///< … of which these have come once.
   Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;

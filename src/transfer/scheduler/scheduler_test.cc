@@ -59,7 +59,7 @@ struct Bench {
 
   void verify(std::uint32_t number, std::optional<PeerId> from) {
     scheduler.handle_arrived(now, numbered_cid(number), from, 262'144);
-    scheduler.handle_verified(numbered_cid(number));
+    scheduler.handle_verified(now, numbered_cid(number));
   }
 
   Scheduler scheduler;
@@ -149,7 +149,7 @@ TEST(Scheduler, ThePipelineIsBoundedEvenIfAllBlocksAreEmpty) {
     bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(i), 1'000'000'000, 0);
     bench.scheduler.set_path(kA, kRoundTrip, 0);
     bench.scheduler.handle_arrived(bench.now, numbered_cid(i), kA, 0);
-    bench.scheduler.handle_verified(numbered_cid(i));
+    bench.scheduler.handle_verified(bench.now, numbered_cid(i));
   }
   bench.need(10'000, 200);
   EXPECT_EQ(bench.poll().size(), 128U);
@@ -169,6 +169,74 @@ TEST(Scheduler, RemembersDontHaveForThatBlockOnly) {
   EXPECT_EQ(again.front().peer, kB);
   bench.need(3);
   EXPECT_EQ(bench.poll().size(), 1U) << "others are still asked of it";
+}
+
+TEST(Scheduler, WhatAPeerLackedIsAskedOfItOnceItHasIt) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  bench.add_provider(kA);
+  bench.need(1);
+  bench.poll();
+  bench.scheduler.handle_lacks(bench.now, kA, numbered_cid(1));
+  EXPECT_TRUE(bench.wait(seconds(10)).empty());
+  bench.scheduler.handle_has(kA, numbered_cid(2));
+  EXPECT_TRUE(bench.poll().empty()) << "that is another block";
+  bench.scheduler.handle_has(kA, numbered_cid(1));
+  EXPECT_EQ(count_of(bench.poll(), kA), 1U);
+}
+
+TEST(Scheduler, AmongOthersWhoDownloadTheOrderIsOnesOwn) {
+  const auto order_at = [](Duration later) {
+    Bench bench({.policy = Policy::kP2pOnly});
+    bench.now += later;
+    bench.add_provider(kA);
+    bench.need(1, 5);
+    bench.poll();
+    bench.scheduler.handle_lacks(bench.now, kA, numbered_cid(1));
+    bench.scheduler.remove_transfer(bench.now, kTransfer);
+    bench.scheduler.add_transfer(kTransfer, true);
+    bench.scheduler.set_provides(kA, kTransfer);
+    bench.need(101, 100);
+    std::vector<std::uint32_t> order;
+    for (std::size_t i = 0; i < 40; ++i) {
+      if (i % 4 == 0) {
+        for (const std::uint32_t number : numbers(bench.poll())) order.push_back(number);
+      }
+      bench.verify(order[i], kA);
+    }
+    return order;
+  };
+  const auto order = order_at(seconds(0));
+  EXPECT_EQ(order.front(), 101U) << "the reader waits for it";
+  EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_EQ(order, order_at(seconds(0)));
+  EXPECT_NE(order, order_at(milliseconds(1)));
+  EXPECT_LE(*std::max_element(order.begin(), order.end()), 101U + 40 + 32) << "not far ahead of the reader";
+}
+
+TEST(Scheduler, AnInnerNodeIsAskedOfOneIdlePeerAfterTheOther) {
+  Bench bench({.policy = Policy::kP2pOnly});
+  for (const std::uint32_t peer : {1, 2, 3, 4, 5}) bench.add_provider(PeerId{peer});
+  const Cid node = Cid::v1(content_id::Codec::kDagPb, digest_of(as_bytes("node")));
+  bench.scheduler.need(bench.now, node, kTransfer);
+  EXPECT_EQ(bench.poll().size(), 1U);
+  const auto others = bench.wait(milliseconds(450));
+  EXPECT_EQ(others.size(), 4U) << "four of them may be silent";
+  for (const auto& assignment : others) EXPECT_FALSE(assignment.instead_of);
+  bench.scheduler.handle_arrived(bench.now, node, kB, 5000);
+  EXPECT_EQ(bench.scheduler.handle_verified(bench.now, node).size(), 4U);
+}
+
+TEST(Scheduler, ATrickleIsNoSignOfLife) {
+  for (const std::uint64_t bytes : {1, 4096}) {
+    Bench bench({.policy = Policy::kP2pOnly});
+    bench.add_provider(kA);
+    bench.need(1, 2);
+    EXPECT_EQ(count_of(bench.poll(), kA), 2U);
+    bench.add_provider(kB);
+    bench.wait(milliseconds(400));
+    bench.scheduler.handle_bytes(bench.now, kA, numbered_cid(1), bytes, 262'144);
+    EXPECT_EQ(count_of(bench.wait(milliseconds(200)), kB) > 0, bytes == 1) << bytes;
+  }
 }
 
 TEST(Scheduler, WhoeverIsIdleHelpsASilentPeer) {
@@ -260,7 +328,7 @@ TEST(Scheduler, OfAFileThatIsOnlyKeptTheRarestBlockGoesFirst) {
   bench.poll();
   // Both are full. B lacks the last of all, which only A can give then.
   bench.scheduler.handle_lacks(bench.now, kB, numbered_cid(20));
-  const auto asked_of_a = bench.scheduler.handle_verified(numbered_cid(1));
+  const auto asked_of_a = bench.scheduler.handle_verified(bench.now, numbered_cid(1));
   ASSERT_EQ(asked_of_a.size(), 1U);
   EXPECT_EQ(numbers(bench.poll()).front(), 20U);
 }
@@ -296,7 +364,7 @@ TEST(Scheduler, ALateBlockIsAskedElsewhereAndNeverTwiceOfTheSameSource) {
   pass(milliseconds(400));
   EXPECT_EQ(asked.size(), 1U);
   bench.scheduler.handle_arrived(bench.now, numbered_cid(1), kB, 1000);
-  const auto late = bench.scheduler.handle_verified(numbered_cid(1));
+  const auto late = bench.scheduler.handle_verified(bench.now, numbered_cid(1));
   ASSERT_EQ(late.size(), 1U) << "the late one gets a CANCEL";
   EXPECT_EQ(late.front().peer, kA);
 }
@@ -335,7 +403,7 @@ TEST(Scheduler, RemovingATransferForgetsWhatOnlyItNeeded) {
   bench.need(1, 3);
   bench.scheduler.need(bench.now, numbered_cid(2), kOther);
   EXPECT_EQ(bench.poll().size(), 3U) << "a shared block is asked for once";
-  const auto cancelled = bench.scheduler.remove_transfer(kTransfer);
+  const auto cancelled = bench.scheduler.remove_transfer(bench.now, kTransfer);
   auto cancelled_numbers = numbers(cancelled);
   std::sort(cancelled_numbers.begin(), cancelled_numbers.end());
   EXPECT_EQ(cancelled_numbers, (std::vector<std::uint32_t>{1, 3}));
@@ -406,6 +474,32 @@ TEST(GatewayPolicy, GatewayOnlyAsksNoPeer) {
   EXPECT_FALSE(assignments.empty());
 }
 
+TEST(GatewayPolicy, TheRateIsThatOfAllRequestsTogether) {
+  Bench bench({.policy = Policy::kGatewayOnly});
+  for (std::uint32_t round = 0; round < 3; ++round) {
+    bench.need(8 * round, 8);
+    EXPECT_EQ(bench.poll().size(), 8U);
+    bench.wait(seconds(1));
+    for (std::uint32_t i = 0; i < 8; ++i) bench.verify(8 * round + i, std::nullopt);
+    // They were sent at the same time, and came at the same time; less the delay.
+    EXPECT_GE(bench.scheduler.rate(std::nullopt), 8 * 262'144.0);
+    EXPECT_LE(bench.scheduler.rate(std::nullopt), 2.2 * 8 * 262'144.0);
+  }
+}
+
+TEST(GatewayPolicy, PeersTakeOverFromOneThatFallsSilent) {
+  Bench bench({.policy = Policy::kFastest});
+  bench.need(0, 2);
+  EXPECT_EQ(count_of(bench.poll(), std::nullopt), 2U);
+  bench.wait(milliseconds(500));
+  for (const std::uint32_t number : {0, 1}) bench.verify(number, std::nullopt);
+  bench.need(2, 8);
+  bench.scheduler.set_asked_all(kTransfer, true);
+  EXPECT_EQ(count_of(bench.poll(), std::nullopt), 8U);
+  bench.add_provider(kA);
+  EXPECT_GT(count_of(bench.wait(seconds(6)), kA), 0U);
+}
+
 TEST(GatewayPolicy, P2pOnlyAsksNoGateway) {
   Bench bench({.policy = Policy::kP2pOnly});
   bench.need(1, 50);
@@ -425,9 +519,9 @@ TEST(GatewayPolicy, AFewRequestsAreOpenAtATime) {
   EXPECT_TRUE(bench.poll().empty());
   bench.verify(0, std::nullopt);
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{8}));
-  bench.scheduler.handle_gateway_failed(numbered_cid(1));
+  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{9})) << "and not the failed one again";
-  bench.scheduler.remove_transfer(kTransfer);
+  bench.scheduler.remove_transfer(bench.now, kTransfer);
   bench.scheduler.add_transfer(kTransfer, true);
   bench.need(100, 50);
   EXPECT_EQ(bench.poll().size(), 8U);
@@ -469,7 +563,7 @@ TEST(Hopeless, GatewaysAreHopeUntilTheyFailed) {
   EXPECT_TRUE(bench.scheduler.hopeless().empty());
   bench.poll();
   EXPECT_TRUE(bench.scheduler.hopeless().empty());
-  bench.scheduler.handle_gateway_failed(numbered_cid(1));
+  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
   EXPECT_EQ(bench.scheduler.hopeless().size(), 1U);
 }
 

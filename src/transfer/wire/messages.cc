@@ -1,5 +1,7 @@
 #include "transfer/wire/messages.h"
 
+#include <algorithm>
+
 #include "common/check.h"
 #include "common/protobuf.h"
 #include "common/varint.h"
@@ -63,18 +65,33 @@ void write_ids(Bytes& out, const std::vector<WantId>& ids) {
   ProtobufWriter(out).write_bytes(1, packed);
 }
 
+/// False: another length.
+template <std::size_t kSize>
+bool read_array(const ProtobufField& field, std::array<std::uint8_t, kSize>& out) {
+  if (field.type != WireType::kBytes || field.bytes.size() != kSize) return false;
+  std::copy(field.bytes.begin(), field.bytes.end(), out.begin());
+  return true;
+}
+
 Result<Message> decode_hello(BytesView body) {
   Hello hello{.version = 0};
+  Proof proof;
+  bool has_key = false;
+  bool has_signature = false;
   const auto read = read_fields(body, "HELLO", [&](const ProtobufField& field) {
     switch (field.number) {
       case 1: return read_u32(field, hello.version);
       case 2: return read_u32(field, hello.max_frame) && hello.max_frame >= kMinFrame && hello.max_frame <= kMaxFrame;
       case 3: return read_u64(field, hello.credit);
       case 4: return read_u64(field, hello.features);
+      case 5: return has_key = read_array(field, proof.key);
+      case 6: return has_signature = read_array(field, proof.signature);
       default: return true;
     }
   });
   if (!read) return std::unexpected(read.error());
+  if (has_key != has_signature) return malformed("HELLO: a key without signature, or the other way round");
+  if (has_key) hello.proof = proof;
   return hello;
 }
 
@@ -158,7 +175,7 @@ Result<Message> decode_goodbye(BytesView body) {
     switch (field.number) {
       case 1:
         if (!read_u64(field, code)) return false;
-        goodbye.code = code <= 3 ? static_cast<GoodbyeCode>(code) : GoodbyeCode::kLeaving;
+        goodbye.code = code <= 4 ? static_cast<GoodbyeCode>(code) : GoodbyeCode::kLeaving;
         return true;
       case 2:
         if (field.type != WireType::kBytes || field.bytes.size() > kMaxReason) return false;
@@ -179,6 +196,10 @@ struct Encoder {
     writer.write_varint(2, hello.max_frame);
     writer.write_varint(3, hello.credit);
     if (hello.features != 0) writer.write_varint(4, hello.features);
+    if (hello.proof) {
+      writer.write_bytes(5, hello.proof->key);
+      writer.write_bytes(6, hello.proof->signature);
+    }
     return out;
   }
 

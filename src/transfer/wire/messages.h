@@ -1,6 +1,7 @@
 // The frames of the exchange protocol: docs/protocol.md §4.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,11 +27,20 @@ inline constexpr std::size_t kMaxBlockHeader = 1 + 5 + 4 + 4;
 struct WantTag;
 using WantId = Id<WantTag>;
 
+/// What proves who sent a HELLO: its Ed25519 key, and its signature of the connection's fingerprints.
+struct Proof {
+  std::array<std::uint8_t, 32> key;
+  std::array<std::uint8_t, 64> signature;
+
+  bool operator==(const Proof&) const = default;
+};
+
 struct Hello {
   std::uint32_t version = kVersion;
   std::uint32_t max_frame = kDefaultFrame;
   std::uint64_t credit = 0;
   std::uint64_t features = 0;
+  std::optional<Proof> proof = {};
 };
 
 enum class WantKind : std::uint8_t { kBlock = 0, kHave = 1 };
@@ -71,7 +81,13 @@ struct Credit {
   std::uint64_t limit;
 };
 
-enum class GoodbyeCode : std::uint8_t { kLeaving = 0, kProtocolError = 1, kBadBlock = 2, kUnsupportedVersion = 3 };
+enum class GoodbyeCode : std::uint8_t {
+  kLeaving = 0,
+  kProtocolError = 1,
+  kBadBlock = 2,
+  kUnsupportedVersion = 3,
+  kNotProven = 4,
+};
 
 struct Goodbye {
   GoodbyeCode code;

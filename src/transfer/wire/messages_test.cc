@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <random>
+#include <utility>
+
+#include "common/protobuf.h"
 
 namespace codio::transfer::wire {
 namespace {
@@ -25,6 +28,9 @@ TEST(Messages, HelloHasTheBytesOfTheSpecification) {
 
 TEST(Messages, ReadBackWhatWasWritten) {
   EXPECT_EQ(round_trip(Hello{.version = 1, .max_frame = kMaxFrame, .credit = 1ULL << 40}).credit, 1ULL << 40);
+  EXPECT_EQ(round_trip(Hello{}).proof, std::nullopt);
+  const Proof proof{.key = {1, 2}, .signature = {3, 4}};
+  EXPECT_EQ(round_trip(Hello{.proof = proof}).proof, proof);
   const Want want =
       round_trip(Want{{{WantId{1}, some_cid(), WantKind::kBlock}, {WantId{300}, some_cid(), WantKind::kHave}}});
   ASSERT_EQ(want.entries.size(), 2U);
@@ -61,6 +67,16 @@ TEST(Messages, BrokenFramesAreRefused) {
   EXPECT_FALSE(decode({})) << "empty";
   EXPECT_FALSE(decode(encode(Hello{.max_frame = kMinFrame - 1}))) << "frame size under the least";
   EXPECT_FALSE(decode(encode(Hello{.max_frame = kMaxFrame + 1}))) << "frame size over the most";
+  for (const auto& [key, signature] :
+       {std::pair(32, -1), std::pair(-1, 64), std::pair(31, 64), std::pair(33, 64), std::pair(32, 63),
+        std::pair(32, 65), std::pair(0, 64), std::pair(0, 0), std::pair(64, 32)}) {
+    Bytes hello{1, 0x08, 0x01, 0x10, 0x80, 0x80, 0x04};
+    ProtobufWriter writer(hello);
+    if (key >= 0) writer.write_bytes(5, Bytes(static_cast<std::size_t>(key)));
+    if (signature >= 0) writer.write_bytes(6, Bytes(static_cast<std::size_t>(signature)));
+    EXPECT_FALSE(decode(hello)) << "a key of " << key << " bytes, a signature of " << signature;
+  }
+  EXPECT_FALSE(decode(Bytes{1, 0x08, 0x01, 0x10, 0x80, 0x80, 0x04, 0x28, 0x01, 0x30, 0x01})) << "numbers for both";
   const Bytes bytes(100);
   EXPECT_FALSE(decode(encode(BlockChunk{WantId{1}, 50, 100, bytes}))) << "bytes past the block's end";
   EXPECT_FALSE(decode(encode(BlockChunk{WantId{1}, 0, 3 << 20, bytes}))) << "block over 2 MiB";

@@ -1,5 +1,9 @@
 // Debian's Chromium and Firefox, driven headless. A browser that is not installed gives a reason to skip.
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium, firefox } from 'playwright-core';
 
 const chromiumArguments = [
@@ -11,9 +15,10 @@ const chromiumArguments = [
   '--disable-quic',
 ];
 
-const launchers = {
-  chromium: (executablePath) => chromium.launch({ executablePath, chromiumSandbox: false, args: chromiumArguments }),
-  firefox: (executablePath) => firefox.launch({ executablePath, channel: 'moz-firefox' }),
+const kinds = { chromium, firefox };
+const settings = {
+  chromium: (executablePath) => ({ executablePath, chromiumSandbox: false, args: chromiumArguments }),
+  firefox: (executablePath) => ({ executablePath, channel: 'moz-firefox' }),
 };
 
 const programs = { chromium: 'chromium', firefox: 'firefox-esr' };
@@ -36,10 +41,24 @@ const running = new Map();
 
 /** A page in a context of its own: its own store, its own peer. What it logs as an error is in `page.problems`. */
 export async function openTab(name, url, options = {}) {
-  if (!running.has(name)) running.set(name, launchers[name](pathOf(name)));
+  if (!running.has(name)) running.set(name, kinds[name].launch(settings[name](pathOf(name))));
   const browser = await running.get(name);
   const context = await browser.newContext(options);
-  const page = await context.newPage();
+  return go(name, await context.newPage(), url);
+}
+
+/**
+ * The first page of a browser of its own with its profile on the disk, as a visitor has it: the contexts of openTab() keep
+ * theirs in memory, which is another and slower store. Closing its context ends the browser and removes the profile.
+ */
+export async function openProfile(name, url) {
+  const folder = mkdtempSync(join(tmpdir(), 'codio-profile-'));
+  const context = await kinds[name].launchPersistentContext(folder, settings[name](pathOf(name)));
+  context.on('close', () => rm(folder, { recursive: true, force: true, maxRetries: 20 })); // The browser is still writing.
+  return go(name, context.pages()[0] ?? (await context.newPage()), url);
+}
+
+async function go(name, page, url) {
   page.problems = [];
   page.on('pageerror', (error) => page.problems.push(String(error)));
   page.on('crash', () => page.problems.push('crash'));

@@ -12,6 +12,7 @@ export async function join(page, options = {}, origin = '') {
     window.log = [];
     const names = 'started finding connecting receiving verified finished failed peer-connected peer-disconnected';
     for (const name of names.split(' ')) window.cdn.on(name, (event) => window.log.push({ name, ...event }));
+    window.cdn.on('error', ({ error: { code, message } }) => window.log.push({ name: 'error', code, message }));
     window.sha256 = async (bytes) => {
       const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
       return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -93,7 +94,10 @@ export async function awaitProviders(page, cid, count) {
       new Promise((resolve, reject) => {
         const socket = new WebSocket(`ws://${location.host}/rendezvous`, 'codio-rendezvous.1');
         const find = () => socket.send(JSON.stringify({ type: 'find', id: 1, cid: wanted }));
-        socket.onopen = find;
+        socket.onopen = () => {
+          socket.send('{"type":"join"}');
+          find();
+        };
         socket.onerror = () => reject(new Error('the rendezvous is gone'));
         socket.onmessage = ({ data }) => {
           const { type, peers } = JSON.parse(data);

@@ -63,6 +63,7 @@ export async function startHostilePeer(page, cid, manner) {
         socket.onmessage = async ({ data }) => {
           const { type, from, session, sdp, candidate, mid } = JSON.parse(data);
           if (type === 'welcome') {
+            say({ type: 'join' });
             say({ type: 'announce', cids: [announced] });
             resolve();
           } else if (type === 'offer') {
