@@ -172,15 +172,18 @@ TEST_F(TransferManagerTest, AWithdrawnRootIsFoundNoMore) {
   const ContentId other = put_file(*seeder.store, random_bytes(8, kMiB));
   // Each peer asks once: a connection that it has made would outlive the announcement.
   const auto finds = [&](const ContentId& root) { return download(add_peer(), root).has_value(); };
+  const auto finds_in_time = [&](const ContentId& root) {
+    bool found = false;
+    for (int i = 0; i < 50 && !found; ++i) found = finds(root);
+    return found;
+  };
   loop_.run([&] { seeder.transfers->announce_content(cid); });
-  while (!finds(cid)) {
-  }
+  ASSERT_TRUE(finds_in_time(cid));
   loop_.run([&] {
     seeder.transfers->withdraw_content(cid);
     seeder.transfers->announce_content(other);
   });
-  while (!finds(other)) {
-  }
+  ASSERT_TRUE(finds_in_time(other));
   EXPECT_FALSE(finds(cid));
 }
 
