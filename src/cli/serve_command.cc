@@ -152,6 +152,7 @@ class Serving {
     options.path = repo_folder(common_) / node::kLocalSocket;
     options.about = {{"http", http_->endpoint().url()}};
     options.on_pinned = [this](const ContentId& cid) { transfers_->announce_content(cid); };
+    options.on_unpinned = [this](const ContentId& cid) { transfers_->withdraw_content(cid); };
     auto api = node::LocalApi::listen(io_, store_, *transfers_, std::move(options));
     if (!api) return std::unexpected(api.error());
     api_ = *std::move(api);
