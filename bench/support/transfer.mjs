@@ -42,7 +42,7 @@ export const getNatively = (node, cid) =>
     const began = performance.now();
     await run(program, [
       ...['get', cid, '-o', joinPath(folder, 'file'), '--repo', joinPath(folder, 'repo')],
-      ...['--no-gateway', '--rendezvous', rendezvousOf(node)],
+      ...['--no-gateway', '--no-dht', '--rendezvous', rendezvousOf(node)],
     ]);
     return performance.now() - began;
   });

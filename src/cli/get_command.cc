@@ -161,11 +161,13 @@ void print_summary(const CommonOptions& common, const ContentId& cid, const fs::
                        {"size", size},
                        {"fromStore", sources.store},
                        {"fromPeers", sources.peers},
+                       {"fromHttp", sources.http},
                        {"fromGateways", sources.gateways}});
   }
   if (!is_watched()) return;
-  std::fprintf(stderr, "%s: %s; %s from the store, %s from peers, %s from gateways\n", printable(path.string()).c_str(),
-               human_size(size).c_str(), human_size(sources.store).c_str(), human_size(sources.peers).c_str(),
+  std::fprintf(stderr, "%s: %s; %s from the store, %s from peers, %s from nodes over HTTP, %s from gateways\n",
+               printable(path.string()).c_str(), human_size(size).c_str(), human_size(sources.store).c_str(),
+               human_size(sources.peers).c_str(), human_size(sources.http).c_str(),
                human_size(sources.gateways).c_str());
 }
 

@@ -13,11 +13,13 @@
 #include <string_view>
 
 #include "cli/content.h"
+#include "cli/dht.h"
 #include "cli/options.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "gateway/gateway_url.h"
 #include "node/content_path.h"
+#include "node/router_finder.h"
 
 namespace codio::cli {
 namespace {
@@ -70,6 +72,25 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
       ->expected(1)
       ->allow_extra_args(false)
       ->take_all();
+  app.add_option(
+         "--dht-bootstrap", common.dht_bootstrap,
+         "Join the DHT there instead of the public one: HOST:PORT of any node of a network of your own, or none "
+         "to begin one; may be repeated")
+      ->type_name("NODE")
+      ->check(valid(parse_bootstrap))
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
+  app.add_option("--dht-port", common.dht_port, "UDP port of the DHT (default: any)")->type_name("PORT");
+  app.add_flag("--no-dht", common.no_dht, "Neither search nor announce in the DHT");
+  app.add_option("--router", common.routers,
+                 "Also ask this Delegated Routing V1 server who has it, such as https://delegated-ipfs.dev; it learns "
+                 "what you look for; may be repeated")
+      ->type_name("URL")
+      ->check(valid(node::parse_router_url))
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
   app.add_option("--ice-server", common.ice_servers,
                  "Reach peers behind NATs with stun:HOST:PORT or turn:HOST:PORT,USER,CREDENTIAL; may be repeated")
       ->type_name("URL")
@@ -109,6 +130,8 @@ struct CommandLine {
   VerifyOptions verify;
   bool dry_run = false;
   ServeOptions serve;
+  FindOptions find;
+  ProvideOptions provide;
   std::string path;
   Command command;
 };
@@ -245,6 +268,35 @@ void define_id(CLI::App& app, CommandLine& line) {
   id->callback([&line] { line.command = [&line] { return cli::id(line.common); }; });
 }
 
+void define_finding(CLI::App& app, CommandLine& line) {
+  auto* find = subcommand(app, "find", "Print who provides content, as they are found in the DHT",
+                          "  codio find bafybei…                 peer id, address, latency, ways to reach it\n"
+                          "  codio find bafybei… --timeout 5     wait no longer than 5 seconds\n"
+                          "  codio find bafybei… --json          an object a line");
+  find->add_option("CID", line.find.cid, "What to look for")->required()->type_name("")->check(valid(parse_cid));
+  find->add_option("--timeout", line.find.timeout, "Seconds")
+      ->capture_default_str()
+      ->type_name("TIME")
+      ->check(valid(parse_timeout));
+  find->callback([&line] { line.command = [&line] { return cli::find(line.common, line.find); }; });
+
+  auto* provide =
+      subcommand(app, "provide", "Announce some of the content that is here, and serve it, until Ctrl-C",
+                 "  codio provide --http 0.0.0.0:8080 bafybei…           only this, of all that is here\n"
+                 "  codio provide --http 0.0.0.0:8080 --once bafybei…    announce it for half an hour; what\n"
+                 "                                                       serves it is up to you");
+  provide->add_option("CID", line.provide.cids, "What to announce; it must be whole here")
+      ->required()
+      ->type_name("")
+      ->check(valid(parse_cid));
+  provide->add_option("--http", line.provide.http, "Address where it is served")
+      ->capture_default_str()
+      ->type_name("ADDRESS:PORT")
+      ->check(valid(node::Endpoint::parse));
+  provide->add_flag("--once", line.provide.once, "Announce it once, say under which address it is found, and end");
+  provide->callback([&line] { line.command = [&line] { return cli::provide(line.common, line.provide); }; });
+}
+
 void define_serve(CLI::App& app, CommandLine& line) {
   auto* serve = subcommand(app, "serve", "Serve what was added, to browsers and to other peers, until Ctrl-C",
                            "  codio serve site/                  then open http://127.0.0.1:8080\n"
@@ -292,6 +344,7 @@ void define(CLI::App& app, CommandLine& line) {
   define_add(app, line);
   define_reading(app, line);
   define_keeping(app, line);
+  define_finding(app, line);
   define_id(app, line);
   define_serve(app, line);
   define_node(app, line);

@@ -20,7 +20,11 @@ struct CommonOptions {
   bool verbose = false;
   std::vector<std::string> gateways;  ///< Empty: the default one.
   bool no_gateway = false;
-  std::vector<std::string> rendezvous;  ///< ws: or wss: URLs.
+  std::vector<std::string> rendezvous;     ///< ws: or wss: URLs.
+  std::vector<std::string> dht_bootstrap;  ///< As parse_bootstrap() reads; empty: the public DHT.
+  std::uint16_t dht_port = 0;
+  bool no_dht = false;
+  std::vector<std::string> routers;  ///< As node::parse_router_url() reads.
   std::vector<std::string> ice_servers;
   std::string max_upload;  ///< As parse_rate() reads; empty: no limit.
   std::string max_download;
@@ -67,7 +71,23 @@ struct ServeOptions {
   bool nocopy = false;
   std::string http = "127.0.0.1:8080";
   std::filesystem::path web_root;  ///< Instead of the embedded browser files.
+  /// Announced instead of all roots, if any.
+  std::vector<content_id::ContentId> provided = {};
 };
+
+struct FindOptions {
+  std::string cid;
+  std::string timeout = "20";  ///< As parse_timeout() reads.
+};
+
+struct ProvideOptions {
+  std::vector<std::string> cids;
+  std::string http = "127.0.0.1:8080";
+  bool once = false;
+};
+
+/// Seconds.
+Result<Duration> parse_timeout(const std::string& text);
 
 /// The commands. Each prints its result on the standard output; an error is for main() to print.
 Result<void> add(const CommonOptions& common, const AddOptions& options);
@@ -86,6 +106,9 @@ Result<void> repo_stat(const CommonOptions& common);
 Result<void> car_export(const CommonOptions& common, const CarOptions& options);
 Result<void> car_import(const CommonOptions& common, const CarOptions& options);
 Result<void> id(const CommonOptions& common);
+Result<void> find(const CommonOptions& common, const FindOptions& options);
+/// Until SIGINT or SIGTERM, or once.
+Result<void> provide(const CommonOptions& common, const ProvideOptions& options);
 /// These three need a running node.
 Result<void> peers(const CommonOptions& common);
 Result<void> stats(const CommonOptions& common);

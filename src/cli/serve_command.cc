@@ -3,10 +3,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <spdlog/spdlog.h>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -19,10 +21,12 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "cli/content.h"
+#include "cli/dht.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
+#include "node/dht_finder.h"
 #include "node/http_server.h"
 #include "node/local_api.h"
 #include "node/local_protocol.h"
@@ -83,10 +87,14 @@ class Serving {
   Result<void> start() {
     if (auto listening = listen(); !listening) return listening;
     if (auto joined = join_network(); !joined) return joined;
+    if (auto joined = join_dht(); !joined) return joined;
     if (auto reachable = serve_commands(); !reachable) return reachable;
     const auto roots = store_->roots();
     if (!roots) return std::unexpected(roots.error());
-    for (const store::Root& root : *roots) transfers_->announce_content(root.cid);
+    if (options_.provided.empty()) {
+      for (const store::Root& root : *roots) announce(root.cid);
+    }
+    for (const ContentId& cid : options_.provided) announce(cid);
     signals_.async_wait([this](const boost::system::error_code& error, int) {
       if (!error) end({});
     });
@@ -99,6 +107,8 @@ class Serving {
     api_.reset();
     transfers_.reset();
     http_.reset();
+    finder_.reset();
+    dht_.reset();
     // An import cannot be stopped half-way, and may take minutes; the store is made to survive this.
     if (!imported_) std::_Exit(outcome_ ? EXIT_SUCCESS : EXIT_FAILURE);
     return outcome_;
@@ -147,12 +157,47 @@ class Serving {
     return {};
   }
 
+  Result<void> join_dht() {
+    auto options = dht_options(common_, http_->endpoint());
+    if (!options) return {};
+    options->on_announced = [this](const dht::Key& key) { handle_announced(key); };
+    auto dht = dht::DhtNode::start(io_.get_executor(), *std::move(options));
+    if (!dht) return std::unexpected(dht.error());
+    dht_ = *std::move(dht);
+    node::DhtFinderOptions finder;
+    finder.public_only = common_.dht_bootstrap.empty();
+    finder_ = std::make_unique<node::DhtFinder>(io_.get_executor(), *dht_, finder);
+    http_->set_finder(finder_.get());
+    if (common_.json) print_json({{"event", "dht"}, {"port", dht_->status().port}});
+    return {};
+  }
+
+  void announce(const ContentId& cid) {
+    transfers_->announce_content(cid);
+    if (!dht_) return;
+    if (!dht_->announce(cid))
+      spdlog::warn("{} is not announced in the DHT: there is too much already", cid.to_string());
+    announced_.emplace(dht::key_of(cid), cid);
+  }
+
+  /// Told for the first time of each; it is announced again and again.
+  void handle_announced(const dht::Key& key) {
+    const auto cid = announced_.extract(key);
+    if (cid.empty()) return;
+    const std::string text = cid.mapped().to_string();
+    if (common_.json) print_json({{"event", "announced"}, {"cid", text}});
+    spdlog::info("announced {} in the DHT", text);
+  }
+
   Result<void> serve_commands() {
     node::LocalApiOptions options;
     options.path = repo_folder(common_) / node::kLocalSocket;
     options.about = {{"http", http_->endpoint().url()}};
-    options.on_pinned = [this](const ContentId& cid) { transfers_->announce_content(cid); };
-    options.on_unpinned = [this](const ContentId& cid) { transfers_->withdraw_content(cid); };
+    options.on_pinned = [this](const ContentId& cid) { announce(cid); };
+    options.on_unpinned = [this](const ContentId& cid) {
+      transfers_->withdraw_content(cid);
+      if (dht_) dht_->withdraw(cid);
+    };
     auto api = node::LocalApi::listen(io_, store_, *transfers_, std::move(options));
     if (!api) return std::unexpected(api.error());
     api_ = *std::move(api);
@@ -166,7 +211,7 @@ class Serving {
       const bool failed = !root;
       asio::post(io_, [this, path, root = std::move(root)] {
         if (!root) return end(std::unexpected(root.error()));
-        transfers_->announce_content(root->cid);
+        announce(root->cid);
         print_root(*root, path.string());
       });
       if (failed) break;
@@ -224,6 +269,9 @@ class Serving {
   std::unique_ptr<node::LocalApi> api_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
+  std::unique_ptr<dht::DhtNode> dht_;
+  std::unique_ptr<node::DhtFinder> finder_;
+  std::map<dht::Key, ContentId> announced_;  ///< Not told yet.
   std::set<ContentId> printed_;
   bool imported_ = false;
   bool ending_ = false;

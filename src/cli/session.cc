@@ -11,6 +11,7 @@
 
 #include "cli/terminal.h"
 #include "node/remote_store.h"
+#include "node/router_finder.h"
 
 namespace codio::cli {
 
@@ -177,6 +178,15 @@ Result<std::unique_ptr<Session>> Session::open(const CommonOptions& common) {
   session->store_ = *std::move(store);
   auto options = transfer_options(common);
   if (!options) return std::unexpected(options.error());
+  if (auto dht = dht_options(common)) {
+    session->dht_ = std::make_shared<LazyDhtFinder>(session->io_.get_executor(), *std::move(dht));
+    options->finders.push_back(session->dht_);
+  }
+  for (const std::string& text : common.routers) {
+    auto url = node::parse_router_url(text);
+    if (!url) return std::unexpected(url.error());
+    options->finders.push_back(std::make_shared<node::RouterFinder>(session->io_.get_executor(), *std::move(url)));
+  }
   options->on_not_stored = [raw = session.get()](const Error& error) {
     const std::lock_guard lock(raw->mutex_);
     if (!raw->not_stored_) raw->not_stored_ = error;
@@ -202,7 +212,7 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
                                                                     const std::string& peer, std::uint64_t size) {
     switch (source) {
       case transfer::SourceKind::kStore: sources_.store += size; break;
-      case transfer::SourceKind::kPeer: sources_.peers += size; break;
+      case transfer::SourceKind::kPeer: (peer.starts_with("http") ? sources_.http : sources_.peers) += size; break;
       case transfer::SourceKind::kGateway: sources_.gateways += size; break;
     }
     if (then) then(source, peer, size);
@@ -215,6 +225,7 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
   while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
+  if (end && !*end && dht_ && dht_->summary()) (*end).error().message += "; " + describe(*dht_->summary());
   if (end && !*end && not_loaded_) {
     return fail(end->error().code, end->error().message + "; and here, " + not_loaded_->message);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 #include <boost/asio/io_context.hpp>
 
+#include "cli/dht.h"
 #include "cli/options.h"
 #include "identity/identity.h"
 #include "node/content_path.h"
@@ -44,6 +45,7 @@ Result<node::TransferManagerOptions> transfer_options(const CommonOptions& commo
 struct Sources {
   std::uint64_t store = 0;
   std::uint64_t peers = 0;
+  std::uint64_t http = 0;  ///< Nodes that were found, over HTTP.
   std::uint64_t gateways = 0;
 };
 
@@ -77,6 +79,7 @@ class Session {
 
   boost::asio::io_context io_;
   std::shared_ptr<store::BlockStore> store_;
+  std::shared_ptr<LazyDhtFinder> dht_;  ///< Null with --no-dht.
   std::mutex mutex_;
   std::optional<Error> not_stored_;  ///< Under the mutex: the first failure.
   std::optional<Error> not_loaded_;  ///< Of the run under way, the last one.

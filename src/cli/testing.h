@@ -83,6 +83,7 @@ class Cli : public testing::Test {
     common_.repo = folder_ / "repo";
     common_.json = true;
     common_.no_gateway = true;
+    common_.no_dht = true;
   }
   void TearDown() override { fs::remove_all(folder_); }
 

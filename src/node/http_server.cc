@@ -20,6 +20,7 @@
 
 #include "node/content_path.h"
 #include "node/descriptor.h"
+#include "node/routing_records.h"
 #include "node/store_walk.h"
 #include "transfer/wire/messages.h"
 
@@ -42,6 +43,7 @@ constexpr auto kIdleTimeout = std::chrono::seconds(60);
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 /// For one block to a slow reader: 2 MiB at 35 kB/s.
 constexpr auto kWriteTimeout = std::chrono::seconds(60);
+constexpr std::string_view kRouting = "/routing/v1/providers/";
 constexpr const char* kImmutable = "public, max-age=29030400, immutable";
 
 /// A target's path, and its query's parameters.
@@ -190,6 +192,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   const Endpoint& endpoint() const { return endpoint_; }
+  void set_finder(ProviderFinder* finder) { options_.finder = finder; }
 
  private:
   static asio::awaitable<void> accept(std::shared_ptr<Impl> self) {
@@ -264,6 +267,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     if (target.path.starts_with("/ipfs/")) co_return co_await answer_content(stream, request, target, "/ipfs/");
     if (target.path.starts_with("/codio/")) co_return co_await answer_content(stream, request, target, "/codio/");
     if (target.path == "/.well-known/codio") co_return co_await answer_descriptor(stream, request, target);
+    if (target.path.starts_with(kRouting)) co_return co_await answer_routing(stream, request, target);
     if (target.path == "/api/roots") co_return co_await answer_roots(stream, request);
     const auto file = options_.web_files.find(target.path);
     if (!file) co_return co_await respond(stream, request, http::status::not_found, "there is no " + target.path);
@@ -306,6 +310,60 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
       descriptor["signed"] = {{"statement", std::move(statement)}, {"signature", std::move(signature)}};
     }
     return descriptor;
+  }
+
+  /// Delegated Routing V1.
+  asio::awaitable<void> answer_routing(beast::tcp_stream& stream, const Request& request, const Target& target) {
+    const auto cid = content_id::ContentId::parse(std::string_view(target.path).substr(kRouting.size()));
+    if (!cid) {
+      co_return co_await respond(stream, request, http::status::unprocessable_entity,
+                                 "this is no CID: " + cid.error().message);
+    }
+    if (routing_ >= options_.max_routing) {
+      co_return co_await respond(stream, request, http::status::too_many_requests, "too many searches; try again soon");
+    }
+    const Counted counted(routing_);
+    std::vector<RoutingRecord> records;
+    const auto add = [&records](const std::string& peer, const std::string& gateway) {
+      const auto address = multiaddr_of(gateway);
+      if (!address || records.size() >= kMaxRoutingRecords) return;
+      records.push_back({libp2p_id(peer), {*address}, {std::string(kGatewayProtocol)}});
+    };
+    const auto has = co_await read_store([this, cid = *cid] { return store_->has(cid); });
+    if (options_.key && has && *has) {
+      const auto local = stream.socket().local_endpoint();
+      add(options_.key->peer_id(), Endpoint{local.address().to_string(), local.port()}.url() + "/ipfs/");
+    }
+    if (options_.finder != nullptr) {
+      stream.expires_after(options_.routing_deadline + kWriteTimeout);
+      const ProviderFinder::OnFound on_found = [&](const Provider& provider) {
+        if (!provider.gateways.empty()) add(provider.peer, provider.gateways.front());
+      };
+      co_await find_providers(*cid, on_found);
+    }
+    records =
+        filter_records(std::move(records), target.parameter("filter-addrs"), target.parameter("filter-protocols"));
+    const bool as_lines = header(request, http::field::accept).find("application/x-ndjson") != std::string_view::npos;
+    http::response<http::string_body> response{http::status::ok, request.version()};
+    response.set(http::field::content_type, as_lines ? "application/x-ndjson" : "application/json");
+    response.set(http::field::cache_control, records.empty() ? "public, max-age=15" : "public, max-age=300");
+    response.set(http::field::vary, "Accept");
+    allow_other_origins(response);
+    response.keep_alive(request.keep_alive());
+    if (request.method() != http::verb::head) response.body() = write_routing_answer(records, as_lines);
+    response.prepare_payload();
+    co_await http::async_write(stream, response, use_awaitable);
+  }
+
+  /// Returns when the search ends, or at the deadline.
+  asio::awaitable<void> find_providers(const content_id::ContentId& cid, const ProviderFinder::OnFound& on_found) {
+    asio::steady_timer ended(io_, options_.routing_deadline);
+    ProviderFinder& finder = *options_.finder;
+    const FindId find =
+        finder.find(cid, options_.routing_deadline, on_found, [&ended](const FindSummary&) { ended.cancel(); });
+    boost::system::error_code ignored;
+    co_await ended.async_wait(asio::redirect_error(use_awaitable, ignored));
+    finder.cancel(find);
   }
 
   asio::awaitable<void> answer_roots(beast::tcp_stream& stream, const Request& request) {
@@ -491,6 +549,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   HttpServerOptions options_;
   Endpoint endpoint_;
   std::size_t connections_ = 0;
+  std::size_t routing_ = 0;  ///< Searches for others.
   asio::thread_pool readers_;
 };
 
@@ -505,6 +564,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& io,
 HttpServer::HttpServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { impl_->stop(); }
 
+void HttpServer::set_finder(ProviderFinder* finder) { impl_->set_finder(finder); }
 const Endpoint& HttpServer::endpoint() const { return impl_->endpoint(); }
 
 }  // namespace codio::node

@@ -10,6 +10,7 @@
 
 #include "common/result.h"
 #include "identity/identity.h"
+#include "node/provider.h"
 #include "node/web_files.h"
 #include "rendezvous/server.h"
 #include "store/block_store.h"
@@ -35,6 +36,12 @@ struct HttpServerOptions {
   /// Signs the descriptor; nothing: it is not signed.
   std::optional<identity::Key> key;
   std::size_t max_connections = 4096;
+  /// Asked for the providers of content, for /routing/v1; nothing: only this node's own content is told. It must
+  /// outlive the server.
+  ProviderFinder* finder = nullptr;
+  /// Before an answer of /routing/v1 goes out with what has been found.
+  Duration routing_deadline = std::chrono::seconds(5);
+  std::size_t max_routing = 64;  ///< Such questions at a time; more are answered 429.
 };
 
 /// | path                  | what                                                                             |
@@ -43,6 +50,7 @@ struct HttpServerOptions {
 /// | /.well-known/codio    | docs/protocol.md §1; signed for `?challenge=`                                    |
 /// | /ipfs/CID[/path]      | a block with `?format=raw` or its media type; else a file, with ranges           |
 /// | /codio/CID[/path]     | the same file                                                                    |
+/// | /routing/v1/providers/CID | Delegated Routing V1: gateways that provide it, as JSON or NDJSON             |
 /// | /api/roots            | the store's roots, as JSON                                                       |
 /// | everything else       | the browser's files                                                              |
 ///
@@ -54,6 +62,9 @@ class HttpServer {
                                                     std::shared_ptr<const store::BlockStore> store,
                                                     rendezvous::Server& rendezvous, HttpServerOptions options);
   ~HttpServer();
+
+  /// Replaces HttpServerOptions::finder.
+  void set_finder(ProviderFinder* finder);
 
   /// With the port that was taken if 0 was asked for.
   const Endpoint& endpoint() const;

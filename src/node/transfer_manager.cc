@@ -13,7 +13,9 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "content_id/unixfs/builder.h"
+#include "gateway/gateway_url.h"
 #include "node/hash.h"
+#include "node/http_peer.h"
 #include "webrtc/fingerprint.h"
 
 namespace codio::node {
@@ -78,12 +80,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
             .use_loopback = options_.use_loopback,
             .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.connect_timeout)},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
-    for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
-      rendezvous::Client::Options options;
-      options.key = key_;
-      clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i),
-                                                              std::move(options)));
-    }
+    for (const rendezvous::ServerUrl& url : options_.rendezvous) add_client(url);
+    if (!options_.finders.empty()) http_ = std::make_unique<gateway::HttpClient>();
   }
 
   /// On the executor, or when it runs no more.
@@ -92,6 +90,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     wakeup_.cancel();
     const Error cancelled{ErrorCode::kCancelled, "transfers were stopped"};
     for (auto& [id, download] : std::exchange(downloads_, {})) {
+      stop_searches(download);
       if (download.events.on_end) download.events.on_end(std::unexpected(cancelled));
     }
     for (auto& [id, connection] : connections_) {
@@ -101,6 +100,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     }
     clients_.clear();
     connections_.clear();
+    http_peers_.clear();
+    http_.reset();
     connections_factory_.reset();
     gateway_.reset();
     pool_.join();
@@ -108,11 +109,11 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   boost::asio::any_io_executor executor() const { return executor_; }
   const std::string& id() const { return key_.peer_id(); }
-  bool is_connected() const { return !clients_.empty() && clients_.front()->is_connected(); }
+  bool is_connected() const { return !options_.rendezvous.empty() && clients_.front()->is_connected(); }
   const transfer::Totals& totals() const { return exchange_.totals(); }
 
   void announce(const ContentId& root) {
-    for (const auto& client : clients_) client->announce(root);
+    for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) clients_[i]->announce(root);
   }
 
   void withdraw(const ContentId& root) {
@@ -135,14 +136,14 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void cancel(TransferId transfer) {
     exchange_.cancel(now(), transfer);
-    downloads_.erase(transfer);
+    forget(transfer);
     drain_later();
   }
 
   using OnConnected = std::function<void(Result<void>)>;
 
   void connect(const std::string& peer, std::optional<TransferId> transfer, OnConnected on_connected) {
-    if (clients_.empty()) return on_connected(fail(ErrorCode::kUnavailable, "no rendezvous is configured"));
+    if (options_.rendezvous.empty()) return on_connected(fail(ErrorCode::kUnavailable, "no rendezvous is configured"));
     connect(0, peer, transfer, std::move(on_connected));
   }
 
@@ -158,6 +159,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::vector<PeerInfo> result;
     for (const auto& [id, connection] : connections_) {
       if (const auto stats = exchange_.peer_stats(now(), id)) result.push_back({connection->peer, *stats});
+    }
+    for (const auto& [id, peer] : http_peers_) {
+      if (const auto stats = exchange_.peer_stats(now(), id)) result.push_back({peer->gateway(), *stats});
     }
     return result;
   }
@@ -203,6 +207,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     /// Searches and connections under way for it.
     std::uint32_t pending = 0;
     std::size_t providers = 0;
+    /// Searches of finders under way.
+    std::vector<std::pair<ProviderFinder*, FindId>> searches = {};
+    /// Rendezvous that are visited for it.
+    std::set<std::size_t> visits = {};
   };
 
   void log(const std::string& message) const {
@@ -250,17 +258,26 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void carry_out(transfer::SendMessage& output) {
+    if (const auto http = http_peers_.find(output.peer); http != http_peers_.end()) {
+      return http->second->send(output.message);
+    }
     const auto connection = connections_.find(output.peer);
     if (connection == connections_.end() || connection->second->channel->send(output.message)) return;
     close(output.peer, {ErrorCode::kUnavailable, "the channel takes no more messages"});
   }
 
   void carry_out(transfer::ClosePeer& output) {
+    if (const auto http = http_peers_.find(output.peer); http != http_peers_.end()) {
+      log("asks " + http->second->gateway() + " no more: " + output.reason.message);
+      ban({std::nullopt, http->second->gateway()}, options_.ban);
+      return drop_http(output.peer);
+    }
     const auto connection = connections_.find(output.peer);
     if (connection == connections_.end()) return;
     const std::size_t client = connection->second->client;
     const std::string& peer = connection->second->peer;
-    log("closed the connection to peer " + peer + " of " + clients_[client]->url().text + ": " + output.reason.message);
+    const std::string where = clients_[client] ? clients_[client]->url().text : "a rendezvous that was left";
+    log("closed the connection to peer " + peer + " of " + where + ": " + output.reason.message);
     switch (output.reason.code) {
       case ErrorCode::kMismatch:
       case ErrorCode::kMalformed: ban({std::nullopt, peer}, options_.ban); break;
@@ -423,6 +440,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (output.source == transfer::SourceKind::kPeer) {
       const auto connection = connections_.find(output.peer);
       if (connection != connections_.end()) peer = connection->second->peer;
+      const auto http = http_peers_.find(output.peer);
+      if (http != http_peers_.end()) peer = http->second->gateway();
       download->names.try_emplace(output.peer, peer);
     }
     if (const auto handler = download->events.on_received) handler(output.source, peer, output.size);
@@ -453,9 +472,28 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void end(TransferId transfer, Result<void> result) {
+    const auto download = forget(transfer);
+    if (download && download->events.on_end) download->events.on_end(std::move(result));
+  }
+
+  /// And leaves the rendezvous that only it needed.
+  std::optional<Download> forget(TransferId transfer) {
     auto download = downloads_.extract(transfer);
-    if (download.empty() || !download.mapped().events.on_end) return;
-    download.mapped().events.on_end(std::move(result));
+    if (download.empty()) return std::nullopt;
+    stop_searches(download.mapped());
+    if (!download.mapped().visits.empty()) {
+      // Later: it may be one of these that is telling something now.
+      boost::asio::post(executor_, [weak = weak_from_this(), visits = download.mapped().visits] {
+        const auto self = weak.lock();
+        if (!self || self->stopped_) return;
+        for (const std::size_t client : visits) self->leave_if_unused(client);
+      });
+    }
+    return std::move(download.mapped());
+  }
+
+  static void stop_searches(Download& download) {
+    for (const auto& [finder, find] : std::exchange(download.searches, {})) finder->cancel(find);
   }
 
   Download* find_download(TransferId transfer) {
@@ -469,17 +507,131 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     Download* download = find_download(output.transfer);
     if (download == nullptr) return;
     download->providers = 0;
-    if (!download->peers.empty() && !clients_.empty()) {
+    if (!download->peers.empty() && !options_.rendezvous.empty()) {
       for (const std::string& peer : download->peers) try_provider(output.transfer, 0, peer);
     } else {
-      download->pending += static_cast<std::uint32_t>(clients_.size());
-      for (std::size_t client = 0; client < clients_.size(); ++client) search(output.transfer, client, output.root);
+      for (std::size_t client = 0; client < clients_.size(); ++client) {
+        const bool is_visited = client >= options_.rendezvous.size();
+        if (clients_[client] && (!is_visited || download->visits.contains(client))) search(output.transfer, client);
+      }
+      download->pending -= static_cast<std::uint32_t>(download->searches.size());
+      stop_searches(*download);
+      for (const auto& finder : options_.finders) search(output.transfer, *finder);
     }
     report_pending(output.transfer);
   }
 
-  void search(TransferId transfer, std::size_t client, const ContentId& root) {
-    clients_[client]->find(root, [this, transfer, client](const Result<std::vector<std::string>>& peers) {
+  void search(TransferId transfer, ProviderFinder& finder) {
+    Download& download = downloads_.at(transfer);
+    ++download.pending;
+    const FindId find = finder.find(
+        download.root, options_.find_deadline,
+        [this, transfer](const Provider& provider) {
+          if (find_download(transfer) == nullptr) return;
+          use(transfer, provider);
+          report_pending(transfer);
+          drain();
+        },
+        [this, transfer, &finder](const FindSummary& summary) {
+          if (!summary.trouble.empty()) log("searching for providers: " + summary.trouble);
+          Download* searching = find_download(transfer);
+          if (searching == nullptr) return;
+          std::erase_if(searching->searches, [&](const auto& search) { return search.first == &finder; });
+          --searching->pending;
+          report_pending(transfer);
+          drain();
+        });
+    download.searches.emplace_back(&finder, find);
+  }
+
+  /// By all the ways that it offers: which one is faster shows.
+  void use(TransferId transfer, const Provider& provider) {
+    if (provider.peer == id()) return;
+    log("found provider " + provider.peer + " at " + provider.address);
+    for (const std::string& text : provider.gateways) {
+      const auto url = gateway::parse_gateway_url(text);
+      if (!url) continue;
+      ask_over_http(transfer, *url, provider.public_only);
+      break;
+    }
+    for (const std::string& text : provider.rendezvous) {
+      if (const auto client = visit(transfer, text)) search(transfer, *client);
+      break;
+    }
+  }
+
+  void ask_over_http(TransferId transfer, const std::string& url, bool public_only) {
+    Download& download = downloads_.at(transfer);
+    for (const auto& [id, peer] : http_peers_) {
+      if (peer->gateway() == url) return exchange_.handle_peer_provides(now(), id, transfer);
+    }
+    const auto banned = banned_.find({std::nullopt, url});
+    if (banned != banned_.end() && banned->second > now()) return;
+    if (download.providers >= options_.max_providers || http_peers_.size() >= options_.max_connections) return;
+    ++download.providers;
+    const PeerId id{++last_peer_};
+    http_owners_.emplace(id, transfer);
+    http_peers_.emplace(id,
+                        std::make_unique<HttpPeer>(
+                            executor_, *http_, url, public_only,
+                            HttpPeerEvents{.on_message =
+                                               [this, id](Bytes message) {
+                                                 exchange_.handle_message(now(), id, message);
+                                                 drain();
+                                               },
+                                           .on_closed = [this, id](const Error& reason) { close_http(id, reason); }}));
+    exchange_.handle_peer_connected(now(), id, transfer);
+  }
+
+  void close_http(PeerId id, const Error& reason) {
+    log(reason.message);
+    exchange_.handle_peer_disconnected(now(), id);
+    drop_http(id);
+    drain_later();
+  }
+
+  /// Another may take its place.
+  void drop_http(PeerId id) {
+    http_peers_.erase(id);
+    const auto owner = http_owners_.extract(id);
+    Download* download = find_download(owner.mapped());
+    if (download != nullptr && download->providers > 0) --download->providers;  // A new search counts from 0.
+  }
+
+  /// The client for the rendezvous, connected for the download if it was not; nothing if that is malformed or one too
+  /// many, or searched for it already.
+  std::optional<std::size_t> visit(TransferId transfer, const std::string& text) {
+    Download& download = downloads_.at(transfer);
+    auto url = rendezvous::ServerUrl::parse(text);
+    if (!url) return std::nullopt;
+    for (std::size_t i = 0; i < clients_.size(); ++i) {
+      if (!clients_[i] || clients_[i]->url().text != text) continue;
+      if (i < options_.rendezvous.size() || !download.visits.insert(i).second) return std::nullopt;
+      return i;
+    }
+    if (download.visits.size() >= options_.max_providers) return std::nullopt;
+    const std::size_t client = add_client(*url);
+    download.visits.insert(client);
+    return client;
+  }
+
+  void leave_if_unused(std::size_t client) {
+    const bool is_used =
+        std::ranges::any_of(downloads_, [client](const auto& entry) { return entry.second.visits.contains(client); });
+    if (is_used || !clients_[client]) return;
+    // What is open needs it no more.
+    std::vector<PeerId> unfinished;
+    for (const auto& [id, connection] : connections_) {
+      if (connection->client == client && !connection->is_open) unfinished.push_back(id);
+    }
+    for (const PeerId id : unfinished) close(id, {ErrorCode::kCancelled, "its rendezvous is not needed any more"});
+    clients_[client].reset();
+  }
+
+  void search(TransferId transfer, std::size_t client) {
+    Download& searching = downloads_.at(transfer);
+    ++searching.pending;
+    clients_[client]->find(searching.root, [this, transfer, client](const Result<std::vector<std::string>>& peers) {
       Download* download = find_download(transfer);
       if (download == nullptr) return;
       --download->pending;
@@ -502,7 +654,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       Download* waiting = find_download(transfer);
       if (waiting == nullptr) return;
       --waiting->pending;
-      if (!connected) --waiting->providers;
+      if (!connected && waiting->providers > 0) --waiting->providers;
       report_pending(transfer);
       drain_later();
     });
@@ -515,6 +667,17 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   // Connections.
+
+  /// Its number, which may have been that of one that was left.
+  std::size_t add_client(const rendezvous::ServerUrl& url) {
+    const auto free = std::ranges::find_if(clients_, [](const auto& one) { return !one; });
+    const auto client = static_cast<std::size_t>(free - clients_.begin());
+    if (free == clients_.end()) clients_.emplace_back();
+    rendezvous::Client::Options options;
+    options.key = key_;
+    clients_[client] = std::make_unique<rendezvous::Client>(executor_, url, client_events(client), std::move(options));
+    return client;
+  }
 
   rendezvous::ClientEvents client_events(std::size_t client) {
     return {
@@ -607,6 +770,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
               const auto fingerprint = webrtc::fingerprint_of(sdp);
               if (!fingerprint) return close(id, fingerprint.error());
               connections_.at(id)->local = *fingerprint;
+              if (!clients_[client]) return;
               if (is_offerer) {
                 clients_[client]->send(rendezvous::Offer{peer, session, std::move(sdp)});
               } else {
@@ -615,6 +779,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
             },
         .on_local_candidate =
             [this, client, peer, session](webrtc::IceCandidate candidate) {
+              if (!clients_[client]) return;
               clients_[client]->send(
                   rendezvous::Candidate{peer, session, std::move(candidate.candidate), std::move(candidate.mid)});
             },
@@ -682,8 +847,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   boost::asio::steady_timer wakeup_;
   boost::asio::thread_pool pool_;
   std::unique_ptr<webrtc::PeerConnectionFactory> connections_factory_;
+  /// First those of the options, then those that are visited; null where one was left.
   std::vector<std::unique_ptr<rendezvous::Client>> clients_;
   std::map<PeerId, std::unique_ptr<Connection>> connections_;
+  std::unique_ptr<gateway::HttpClient> http_;
+  std::map<PeerId, std::unique_ptr<HttpPeer>> http_peers_;
+  std::map<PeerId, TransferId> http_owners_;  ///< The download that each was found for.
   std::uint32_t last_peer_ = 0;
   std::map<TransferId, Download> downloads_;
   std::map<RequestId, gateway::FetchId> fetches_;

@@ -14,6 +14,7 @@
 #include "content_id/cid.h"
 #include "gateway/gateway.h"
 #include "identity/identity.h"
+#include "node/provider.h"
 #include "rendezvous/client.h"
 #include "store/block_store.h"
 #include "transfer/exchange.h"
@@ -27,6 +28,11 @@ struct TransferManagerOptions {
   std::optional<identity::Key> key;
   /// Where peers are found and signalled; none: no peers.
   std::vector<rendezvous::ServerUrl> rendezvous;
+  /// Where else providers are found: each gives WebRTC peers, through a rendezvous of their own that is visited as long
+  /// as a download needs it, and HTTP servers, which are peers by HttpPeer. They live on the same executor.
+  std::vector<std::shared_ptr<ProviderFinder>> finders;
+  /// For each search of a finder.
+  Duration find_deadline = std::chrono::seconds(15);
   std::vector<webrtc::IceServer> ice_servers;
   /// Also connect over the loopback interface: for a node that serves this machine only.
   bool use_loopback = false;
@@ -61,7 +67,8 @@ struct DownloadEvents {
   /// The file's bytes in order; the engine goes on when it returns.
   std::function<void(const content_id::unixfs::Segment&)> on_data;
   std::function<void(const content_id::unixfs::DirectoryEntry&)> on_entry;
-  /// A verified block counted. `peer` is the id of a peer, empty for the other sources.
+  /// A verified block counted. `peer` is the id of a peer, or the URL of an HTTP server that is
+  /// one; empty for the other sources.
   std::function<void(transfer::SourceKind source, const std::string& peer, std::uint64_t size)> on_received;
   /// Several times a second while bytes come, and once before a successful end.
   std::function<void(const TransferProgress&)> on_progress;

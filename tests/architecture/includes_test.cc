@@ -26,9 +26,11 @@ const std::map<std::string, Names> kSees{
     {"webrtc", {"common", "content_id"}},
     {"identity", {"common", "content_id"}},
     {"rendezvous", {"common", "content_id", "identity"}},
+    {"dht", {"common", "content_id"}},
     {"gateway", {"common", "content_id"}},
-    {"node", {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "gateway"}},
-    {"cli", {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "gateway", "node"}},
+    {"node", {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "dht", "gateway"}},
+    {"cli",
+     {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "dht", "gateway", "node"}},
 };
 
 const Names kPureModules{"common", "content_id", "transfer"};
@@ -40,7 +42,8 @@ const Names kImpureHeaders{"atomic",       "condition_variable", "cstdio",     "
 
 /// The first folder of a third party's headers, and the only module that may see them.
 const std::map<std::string, std::string> kThirdPartyOwners{
-    {"rocksdb", "store"}, {"curl", "gateway"}, {"api", "webrtc"}, {"rtc_base", "webrtc"}, {"CLI", "cli"},
+    {"rocksdb", "store"},   {"curl", "gateway"}, {"api", "webrtc"},
+    {"rtc_base", "webrtc"}, {"CLI", "cli"},      {"libtorrent", "dht"},
 };
 
 struct Include {

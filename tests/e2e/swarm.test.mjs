@@ -63,7 +63,7 @@ function get(name) {
     program,
     [
       ...['get', cid, '-o', joinPath(folder, name), '--repo', joinPath(folder, 'repo')],
-      ...['--json', '--no-gateway', '--rendezvous', rendezvous],
+      ...['--json', '--no-gateway', '--no-dht', '--rendezvous', rendezvous],
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );

@@ -1,5 +1,6 @@
 // One `codio serve` process, as a user starts it.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,7 @@ if (!existsSync(program)) throw new Error(`${program} is not there: run script/b
 /**
  * @param {Record<string, Buffer>} files by name: what the node has
  * @param {string[]} gateways asked after the node's own
- * @param {string[]} options of `codio serve`, besides
+ * @param {string[]} options of `codio serve`, besides; without one for the DHT it stays out of that
  */
 export async function startNode(files = {}, gateways = [], options = []) {
   const folder = mkdtempSync(join(tmpdir(), 'codio-e2e-'));
@@ -39,6 +40,7 @@ async function start(folder, paths, gateways, options) {
     [
       ...['serve', ...paths, '--json', '--http', '127.0.0.1:0', '--repo', join(folder, 'repo'), '--web-root', webRoot],
       ...(gateways.length ? gateways.flatMap((url) => ['--gateway', url]) : ['--no-gateway']),
+      ...(options.includes('--dht-bootstrap') ? [] : ['--no-dht']),
       ...options,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
@@ -49,21 +51,32 @@ async function start(folder, paths, gateways, options) {
     if (process.env.VERBOSE) process.stderr.write(data);
   });
   const ended = new Promise((resolve) => process_.on('close', resolve));
-  const node = { pid: process_.pid, http: '', roots: [] };
-  for await (const line of createInterface({ input: process_.stdout })) {
-    const event = JSON.parse(line);
-    if (event.event === 'listening') node.http = event.http;
-    if (event.event === 'root') node.roots.push(event);
-    if (event.event === 'ready') {
-      process_.stdout.resume();
-      return {
-        ...node,
-        stop: async () => {
-          process_.kill('SIGKILL');
-          await ended;
-        },
-      };
-    }
+  const node = { pid: process_.pid, http: '', peer: '', dht: 0, roots: [] };
+  const announced = new Set();
+  const lines = createInterface({ input: process_.stdout });
+  const ready = await new Promise((resolve) => {
+    process_.on('close', () => resolve(false));
+    lines.on('line', (line) => {
+      const event = JSON.parse(line);
+      if (event.event === 'listening') Object.assign(node, { http: event.http, peer: event.peer });
+      if (event.event === 'dht') node.dht = event.port;
+      if (event.event === 'root') node.roots.push(event);
+      if (event.event === 'announced') announced.add(event.cid);
+      if (event.event === 'ready') resolve(true);
+    });
+  });
+  if (ready) {
+    return {
+      ...node,
+      /** Resolves once the DHT has been told of the root. */
+      announced: async (cid) => {
+        while (!announced.has(cid)) await once(lines, 'line');
+      },
+      stop: async () => {
+        process_.kill('SIGKILL');
+        await ended;
+      },
+    };
   }
   throw new Error(`${program} ended before it was ready: ${log}`);
 }

@@ -1,0 +1,219 @@
+#include "node/dht_finder.h"
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "node/descriptor.h"
+#include "node/http_server.h"
+
+namespace codio::node {
+
+using content_id::ContentId;
+
+namespace {
+
+Time now() { return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())); }
+
+std::string text_of(const dht::Endpoint& endpoint) {
+  return Endpoint{endpoint.address().to_string(), endpoint.port()}.url().substr(std::string_view("http://").size());
+}
+
+bool is_public_text(std::string_view address) {
+  boost::system::error_code error;
+  const auto parsed = boost::asio::ip::make_address(std::string(address), error);
+  return !error && dht::is_public(parsed);
+}
+
+std::string trouble_of(dht::SearchEnd end) {
+  if (end != dht::SearchEnd::kUnreachable) return "";
+  return "no node of the DHT answers; is UDP blocked, or is --dht-bootstrap wrong?";
+}
+
+}  // namespace
+
+class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(boost::asio::any_io_executor executor, dht::DhtNode& dht, DhtFinderOptions options)
+      : executor_(std::move(executor)),
+        dht_(dht),
+        options_(options),
+        book_(options.book),
+        http_(std::make_unique<gateway::HttpClient>()) {}
+
+  void stop() {
+    stopped_ = true;
+    while (!searches_.empty()) cancel(searches_.begin()->first);
+    http_.reset();
+  }
+
+  FindId find(const ContentId& root, Duration deadline, OnFound on_found, OnEnd on_end) {
+    const FindId id{++last_id_};
+    Search& search = searches_.try_emplace(id, executor_).first->second;
+    search.on_found = std::move(on_found);
+    search.on_end = std::move(on_end);
+    search.dht = dht_.find_providers(
+        root, deadline, [this, id](const dht::Endpoint& endpoint) { handle_endpoint(id, endpoint); },
+        [this, id](dht::SearchEnd end) { handle_searched(id, end); });
+    search.timer.expires_after(deadline);
+    search.timer.async_wait([weak = weak_from_this(), id](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (!error && self && !self->stopped_) self->end(id);
+    });
+    return id;
+  }
+
+  void cancel(FindId id) {
+    const auto search = searches_.find(id);
+    if (search == searches_.end()) return;
+    if (search->second.dht) dht_.cancel(*search->second.dht);
+    searches_.erase(search);
+  }
+
+ private:
+  struct Search {
+    explicit Search(const boost::asio::any_io_executor& executor) : timer(executor) {}
+
+    OnFound on_found;
+    OnEnd on_end;
+    boost::asio::steady_timer timer;
+    std::optional<dht::SearchId> dht;   ///< As long as it runs.
+    std::set<std::string> asking = {};  ///< Addresses.
+    std::set<std::string> given = {};   ///< Peers.
+    FindSummary summary = {};
+  };
+
+  void handle_endpoint(FindId id, const dht::Endpoint& endpoint) {
+    const auto search = searches_.find(id);
+    if (search == searches_.end()) return;
+    ++search->second.summary.candidates;
+    const std::string address = text_of(endpoint);
+    if (const EndpointBook::Entry* known = book_.find(now(), address)) return give(id, *known);
+    search->second.asking.insert(address);
+    const auto [asked, is_new] = asked_.try_emplace(address);
+    asked->second.insert(id);
+    if (!is_new) return;
+    queue_.push_back(address);
+    ask_queued();
+  }
+
+  void handle_searched(FindId id, dht::SearchEnd end_of_search) {
+    const auto search = searches_.find(id);
+    if (search == searches_.end()) return;
+    search->second.dht.reset();
+    search->second.summary.trouble = trouble_of(end_of_search);
+    if (search->second.asking.empty()) end(id);
+  }
+
+  void ask_queued() {
+    while (running_ < options_.max_asked && !queue_.empty()) {
+      const std::string address = std::move(queue_.front());
+      queue_.pop_front();
+      ++running_;
+      ask(address);
+    }
+  }
+
+  void ask(const std::string& address) {
+    const std::string challenge = identity::random_token();
+    gateway::HttpRequest request;
+    request.url = "http://" + address + "/.well-known/codio?challenge=" + challenge;
+    request.accept = "application/json";
+    request.max_size = kMaxDescriptor;
+    request.timeout = options_.timeout;
+    request.connect_timeout = options_.timeout;
+    if (options_.public_only) request.may_ask = is_public_text;
+    http_->get(std::move(request), [weak = weak_from_this(), executor = executor_, address, challenge,
+                                    asked_at = now()](Result<gateway::HttpAnswer> answer) {
+      boost::asio::post(executor, [weak, address, challenge, latency = now() - asked_at, answer = std::move(answer)] {
+        const auto self = weak.lock();
+        if (self && !self->stopped_) self->handle_answer(address, challenge, latency, answer);
+      });
+    });
+  }
+
+  void handle_answer(const std::string& address, const std::string& challenge, Duration latency,
+                     const Result<gateway::HttpAnswer>& answer) {
+    --running_;
+    EndpointBook::Entry entry = judge(address, challenge, latency, answer);
+    book_.note(now(), address, entry);
+    const auto asked = asked_.extract(address);
+    for (const FindId id : asked.mapped()) {
+      const auto search = searches_.find(id);
+      if (search == searches_.end()) continue;
+      search->second.asking.erase(address);
+      give(id, entry);
+      const auto again = searches_.find(id);  // Its callback may have cancelled it.
+      if (again != searches_.end() && again->second.asking.empty() && !again->second.dht) end(id);
+    }
+    ask_queued();
+  }
+
+  EndpointBook::Entry judge(const std::string& address, const std::string& challenge, Duration latency,
+                            const Result<gateway::HttpAnswer>& answer) const {
+    if (!answer) {
+      return {answer.error().code == ErrorCode::kTooLarge ? Verdict::kLiar : Verdict::kDead, {}};
+    }
+    if (answer->status >= 500) return {Verdict::kDead, {}};
+    if (answer->status != 200) return {Verdict::kLiar, {}};
+    const std::string url = "http://" + address + "/.well-known/codio";
+    const auto statement = verify_descriptor(
+        as_text(answer->body), {.url = url,
+                                .challenge = challenge,
+                                .now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())});
+    if (!statement) return {Verdict::kLiar, {}};
+    return {Verdict::kNode,
+            {.peer = statement->peer,
+             .address = address,
+             .rendezvous = statement->rendezvous,
+             .gateways = statement->gateways,
+             .latency = latency,
+             .public_only = options_.public_only}};
+  }
+
+  void give(FindId id, const EndpointBook::Entry& entry) {
+    Search& search = searches_.at(id);
+    if (entry.verdict == Verdict::kDead) ++search.summary.dead;
+    if (entry.verdict == Verdict::kLiar) ++search.summary.liars;
+    if (entry.verdict != Verdict::kNode || !search.given.insert(entry.provider.peer).second) return;
+    const OnFound on_found = search.on_found;  // The callback may end the search.
+    if (on_found) on_found(entry.provider);
+  }
+
+  void end(FindId id) {
+    auto search = searches_.extract(id);
+    if (search.empty()) return;
+    if (search.mapped().dht) dht_.cancel(*search.mapped().dht);
+    if (search.mapped().on_end) search.mapped().on_end(search.mapped().summary);
+  }
+
+  boost::asio::any_io_executor executor_;
+  dht::DhtNode& dht_;
+  DhtFinderOptions options_;
+  EndpointBook book_;
+  std::unique_ptr<gateway::HttpClient> http_;
+  std::uint64_t last_id_ = 0;
+  std::map<FindId, Search> searches_;
+  std::map<std::string, std::set<FindId>> asked_;  ///< Addresses in the queue or being asked, and for whom.
+  std::deque<std::string> queue_;
+  std::size_t running_ = 0;
+  bool stopped_ = false;
+};
+
+DhtFinder::DhtFinder(boost::asio::any_io_executor executor, dht::DhtNode& dht, DhtFinderOptions options)
+    : impl_(std::make_shared<Impl>(std::move(executor), dht, options)) {}
+DhtFinder::~DhtFinder() { impl_->stop(); }
+
+FindId DhtFinder::find(const ContentId& root, Duration deadline, OnFound on_found, OnEnd on_end) {
+  return impl_->find(root, deadline, std::move(on_found), std::move(on_end));
+}
+void DhtFinder::cancel(FindId find) { impl_->cancel(find); }
+
+}  // namespace codio::node

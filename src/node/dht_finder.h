@@ -1,0 +1,40 @@
+// Providers from the DHT: what it finds are addresses, which are asked who they are.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <boost/asio/any_io_executor.hpp>
+
+#include "dht/dht_node.h"
+#include "gateway/http_client.h"
+#include "node/endpoint_book.h"
+#include "node/provider.h"
+
+namespace codio::node {
+
+struct DhtFinderOptions {
+  /// Addresses asked at a time. Each costs a connection; a poisoned search brings hundreds that do not answer.
+  std::size_t max_asked = 16;
+  /// From the connection to the last byte of the descriptor, each without a byte.
+  Duration timeout = std::chrono::seconds(3);
+  /// As the DHT's network: only public addresses are asked.
+  bool public_only = true;
+  EndpointBookOptions book;
+};
+
+/// An address counts when it answers /.well-known/codio with a descriptor that is signed for this very question.
+class DhtFinder : public ProviderFinder {
+ public:
+  /// `dht` must outlive it.
+  DhtFinder(boost::asio::any_io_executor executor, dht::DhtNode& dht, DhtFinderOptions options = {});
+  ~DhtFinder() override;
+
+  FindId find(const content_id::ContentId& root, Duration deadline, OnFound on_found, OnEnd on_end) override;
+  void cancel(FindId find) override;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace codio::node

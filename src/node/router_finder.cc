@@ -1,0 +1,137 @@
+#include "node/router_finder.h"
+
+#include <map>
+#include <utility>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+
+#include "gateway/gateway_url.h"
+#include "gateway/http_client.h"
+#include "node/routing_records.h"
+
+namespace codio::node {
+
+using content_id::ContentId;
+
+namespace {
+
+constexpr std::string_view kIpfs = "/ipfs/";
+
+bool is_loopback(std::string_view url) {
+  return url.starts_with("http://127.") || url.starts_with("http://[::1]") || url.starts_with("http://localhost");
+}
+
+}  // namespace
+
+Result<std::string> parse_router_url(std::string_view text) {
+  std::string_view base = text;
+  while (base.ends_with('/')) base.remove_suffix(1);
+  const auto url = gateway::parse_gateway_url(std::string(base) + std::string(kIpfs));
+  if (!url) {
+    return fail(ErrorCode::kMalformed,
+                "'" + std::string(text) + "' is no router's URL, such as https://delegated-ipfs.dev");
+  }
+  return url->substr(0, url->size() - kIpfs.size());
+}
+
+class RouterFinder::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(boost::asio::any_io_executor executor, std::string url) : executor_(std::move(executor)), url_(std::move(url)) {}
+
+  void stop() { searches_.clear(); }
+
+  FindId find(const ContentId& root, Duration deadline, OnFound on_found, OnEnd on_end) {
+    const FindId id{++last_id_};
+    gateway::HttpRequest request;
+    request.url =
+        url_ + "/routing/v1/providers/" + root.to_string() + "?filter-protocols=" + std::string(kGatewayProtocol);
+    request.accept = "application/x-ndjson, application/json;q=0.9";
+    request.max_size = kMaxRoutingAnswer;
+    request.timeout = deadline;
+    const auto http = http_.get(
+        std::move(request), [weak = weak_from_this(), executor = executor_, id](Result<gateway::HttpAnswer> answer) {
+          boost::asio::post(executor, [weak, id, answer = std::move(answer)] {
+            if (const auto self = weak.lock()) self->handle_answer(id, answer);
+          });
+        });
+    searches_.emplace(id, Search{std::move(on_found), std::move(on_end), http, std::chrono::steady_clock::now()});
+    return id;
+  }
+
+  void cancel(FindId id) {
+    const auto search = searches_.extract(id);
+    if (!search.empty()) http_.cancel(search.mapped().http);
+  }
+
+ private:
+  struct Search {
+    OnFound on_found;
+    OnEnd on_end;
+    gateway::HttpId http;
+    std::chrono::steady_clock::time_point begun_at;
+  };
+
+  void handle_answer(FindId id, const Result<gateway::HttpAnswer>& answer) {
+    const auto found = searches_.find(id);
+    if (found == searches_.end()) return;
+    const auto latency =
+        std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - found->second.begun_at);
+    FindSummary summary;
+    const auto records = read(answer);
+    if (!records) summary.trouble = "the router " + url_ + " is no help: " + records.error().message;
+    const OnFound on_found = found->second.on_found;
+    if (records) {
+      for (const RoutingRecord& record : *records) {
+        ++summary.candidates;
+        const auto provider = provider_of(record, latency);
+        if (!provider) continue;
+        on_found(*provider);
+        if (!searches_.contains(id)) return;  // The callback cancelled it.
+      }
+    }
+    const auto search = searches_.extract(id);
+    search.mapped().on_end(summary);
+  }
+
+  static Result<std::vector<RoutingRecord>> read(const Result<gateway::HttpAnswer>& answer) {
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->status == 404) return std::vector<RoutingRecord>();
+    if (answer->status != 200) {
+      return fail(ErrorCode::kUnavailable, "it answered with HTTP " + std::to_string(answer->status));
+    }
+    return parse_routing_answer(answer->content_type, as_text(answer->body));
+  }
+
+  std::optional<Provider> provider_of(const RoutingRecord& record, Duration latency) const {
+    for (const std::string& address : record.addrs) {
+      const auto url = gateway_of(address);
+      if (!url) continue;
+      const std::size_t begin = url->find("//") + 2;
+      return Provider{.peer = record.id,
+                      .address = url->substr(begin, url->size() - begin - kIpfs.size()),
+                      .rendezvous = {},
+                      .gateways = {*url},
+                      .latency = latency,
+                      // A router on this machine may know others on it.
+                      .public_only = !is_loopback(url_)};
+    }
+    return std::nullopt;
+  }
+
+  boost::asio::any_io_executor executor_;
+  const std::string url_;
+  std::uint64_t last_id_ = 0;
+  std::map<FindId, Search> searches_;
+  gateway::HttpClient http_;
+};
+
+RouterFinder::RouterFinder(boost::asio::any_io_executor executor, std::string url)
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(url))) {}
+RouterFinder::~RouterFinder() { impl_->stop(); }
+
+FindId RouterFinder::find(const ContentId& root, Duration deadline, OnFound on_found, OnEnd on_end) {
+  return impl_->find(root, deadline, std::move(on_found), std::move(on_end));
+}
+void RouterFinder::cancel(FindId find) { impl_->cancel(find); }
+
+}  // namespace codio::node

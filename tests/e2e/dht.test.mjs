@@ -1,0 +1,95 @@
+// Nodes that know nothing of each other but a DHT of their own, on the loopback interface.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { program, startNode } from './support/node.mjs';
+
+const content = Buffer.alloc(3_000_000, 'found in a DHT ');
+let bootstrap;
+let provider;
+let other;
+let folder;
+
+/** Runs a command to its end, in a repo of its own. */
+async function run(...options) {
+  const process_ = spawn(program, [...options, '--repo', join(folder, 'repo'), '--no-gateway', '--json']);
+  let out = '';
+  let error = '';
+  process_.stdout.on('data', (data) => (out += data));
+  process_.stderr.on('data', (data) => (error += data));
+  const code = await new Promise((resolve) => process_.on('close', resolve));
+  return { code, error, lines: out.split('\n').filter(Boolean).map((line) => JSON.parse(line)) };
+}
+
+const join_ = () => ['--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`];
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'codio-dht-'));
+  bootstrap = await startNode({}, [], ['--dht-bootstrap', 'none']);
+  provider = await startNode({ 'file.bin': content }, [], join_());
+  other = await startNode({ 'other.txt': Buffer.from('something else') }, [], join_());
+  await provider.announced(provider.roots[0].cid);
+  await other.announced(other.roots[0].cid);
+});
+
+after(async () => {
+  for (const node of [bootstrap, provider, other]) await node?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('content added on one node is fetched by its CID alone', { timeout: 60_000 }, async () => {
+  const output = join(folder, 'copy.bin');
+  const got = await run('get', provider.roots[0].cid, '-o', output, ...join_());
+  assert.equal(got.code, 0, got.error);
+  assert.deepEqual(readFileSync(output), content);
+  const [summary] = got.lines;
+  assert.equal(summary.fromGateways + summary.fromStore, 0);
+  assert.ok(summary.fromPeers + summary.fromHttp >= content.length, JSON.stringify(summary));
+});
+
+test('find says who provides it and how to reach them', { timeout: 60_000 }, async () => {
+  const found = await run('find', other.roots[0].cid, ...join_());
+  assert.equal(found.code, 0, found.error);
+  assert.equal(found.lines.length, 1);
+  const [one] = found.lines;
+  assert.equal(one.peer, other.peer);
+  assert.equal(`http://${one.address}`, other.http);
+  assert.deepEqual(one.gateways, [`${other.http}/ipfs/`]);
+  assert.deepEqual(one.rendezvous, [`${other.http.replace('http', 'ws')}/rendezvous`]);
+  assert.ok(one.latency > 0);
+});
+
+const unknown = 'bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am';
+
+test('find says that nobody provides it', { timeout: 60_000 }, async () => {
+  const found = await run('find', unknown, ...join_());
+  assert.equal(found.code, 1);
+  assert.deepEqual(found.lines[0].error.code, 'not-found');
+  assert.match(found.lines[0].error.message, /nobody in the DHT provides it/);
+});
+
+test('find says that the DHT cannot be reached, and what to do', { timeout: 60_000 }, async () => {
+  const found = await run('find', unknown, '--timeout', '2', '--dht-bootstrap', '127.0.0.1:9');
+  assert.equal(found.code, 1);
+  assert.equal(found.lines[0].error.code, 'unavailable');
+  assert.match(found.lines[0].error.message, /no node of the DHT answers.*--dht-bootstrap/);
+});
+
+test('get says why it found nobody', { timeout: 60_000 }, async () => {
+  const got = await run('get', unknown, '-o', join(folder, 'none'), ...join_());
+  assert.equal(got.code, 1);
+  assert.match(got.lines[0].error.message, /nobody in the DHT provides it/);
+});
+
+test('provide --once announces what is here, and refuses what is not', { timeout: 90_000 }, async () => {
+  const port = new URL(other.http).port;
+  const provided = await run('provide', '--once', '--http', `127.0.0.1:${port}`, provider.roots[0].cid, ...join_());
+  assert.equal(provided.code, 0, provided.error + JSON.stringify(provided.lines));
+  assert.deepEqual(provided.lines, [{ event: 'announced', cid: provider.roots[0].cid, http: other.http }]);
+  const refused = await run('provide', '--once', unknown, ...join_());
+  assert.equal(refused.code, 1);
+  assert.match(refused.lines[0].error.message, /is not whole here/);
+});
