@@ -195,6 +195,7 @@ class Serving {
     options.about = {{"http", http_->endpoint().url()}};
     options.on_pinned = [this](const ContentId& cid) { announce(cid); };
     options.on_unpinned = [this](const ContentId& cid) {
+      transfers_->withdraw_content(cid);
       if (dht_) dht_->withdraw(cid);
     };
     auto api = node::LocalApi::listen(io_, store_, *transfers_, std::move(options));

@@ -116,6 +116,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) clients_[i]->announce(root);
   }
 
+  void withdraw(const ContentId& root) {
+    for (const auto& client : clients_) client->withdraw(root);
+  }
+
   /// `peers`: to be asked instead of a search.
   TransferId download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events,
                       std::vector<std::string> peers) {
@@ -880,6 +884,7 @@ TransferManager::~TransferManager() { impl_->stop(); }
 std::string TransferManager::id() const { return impl_->id(); }
 bool TransferManager::is_connected() const { return impl_->is_connected(); }
 void TransferManager::announce_content(const ContentId& root) { impl_->announce(root); }
+void TransferManager::withdraw_content(const ContentId& root) { impl_->withdraw(root); }
 
 TransferId TransferManager::download(const ContentId& root, transfer::DownloadOptions options, DownloadEvents events) {
   return impl_->download(root, std::move(options), std::move(events), {});

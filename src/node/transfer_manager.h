@@ -101,6 +101,8 @@ class TransferManager {
   bool is_connected() const;
   /// Offers the content below the root to whoever looks for it. Its blocks must be in the store.
   void announce_content(const content_id::ContentId& root);
+  /// Offers it no more; who asks for its blocks still gets them.
+  void withdraw_content(const content_id::ContentId& root);
 
   transfer::TransferId download(const content_id::ContentId& root, transfer::DownloadOptions options,
                                 DownloadEvents events);

@@ -166,6 +166,27 @@ TEST_F(TransferManagerTest, AnAnnouncedRootIsFoundThroughTheRendezvous) {
   EXPECT_TRUE(*bytes == content);
 }
 
+TEST_F(TransferManagerTest, AWithdrawnRootIsFoundNoMore) {
+  Peer& seeder = add_peer();
+  const ContentId cid = put_file(*seeder.store, random_bytes(7, kMiB));
+  const ContentId other = put_file(*seeder.store, random_bytes(8, kMiB));
+  // Each peer asks once: a connection that it has made would outlive the announcement.
+  const auto finds = [&](const ContentId& root) { return download(add_peer(), root).has_value(); };
+  const auto finds_in_time = [&](const ContentId& root) {
+    bool found = false;
+    for (int i = 0; i < 50 && !found; ++i) found = finds(root);
+    return found;
+  };
+  loop_.run([&] { seeder.transfers->announce_content(cid); });
+  ASSERT_TRUE(finds_in_time(cid));
+  loop_.run([&] {
+    seeder.transfers->withdraw_content(cid);
+    seeder.transfers->announce_content(other);
+  });
+  ASSERT_TRUE(finds_in_time(other));
+  EXPECT_FALSE(finds(cid));
+}
+
 TEST_F(TransferManagerTest, ServeContentKeepsItAndConnects) {
   Peer& seeder = add_peer();
   Peer& downloader = add_peer();

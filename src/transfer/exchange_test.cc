@@ -792,13 +792,12 @@ TEST(Exchange, APeerThatIsAskedOrAsksIsNotForgotten) {
 }
 
 TEST(Exchange, ProgressSaysWhatCameAndFromWhom) {
-  Host host;
+  Host host({.policy = Policy::kP2pOnly});
   const Content file = make_file(1, 4, 1000);
   const Bytes& root = *file.blocks.at(file.root);
   host.store.emplace(raw_cid(BytesView(file.bytes).first(1000)),
                      share(Bytes(file.bytes.begin(), file.bytes.begin() + 1000)));
   const TransferId transfer = host.download(file.root);
-  host.end_search(transfer);
   const auto before = host.exchange.progress(host.now, transfer);
   ASSERT_TRUE(before);
   EXPECT_FALSE(before->total);

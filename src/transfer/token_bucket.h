@@ -17,9 +17,12 @@ class TokenBucket {
   /// What is worth waiting for: smaller pieces cost more in frames than they carry.
   static constexpr std::uint64_t kPiece = 16 * 1024;
 
-  /// Bytes a second; nothing: unlimited. A new rate starts with an empty bucket.
+  /// Beyond what any machine does, and far from where sums overflow.
+  static constexpr std::uint64_t kLargestRate = 1'000'000'000'000'000;
+
+  /// Bytes a second, from 1 to kLargestRate; nothing: unlimited. A new rate starts with an empty bucket.
   void set_rate(std::optional<std::uint64_t> rate) {
-    if (rate) rate = std::max<std::uint64_t>(*rate, 1);
+    if (rate) rate = std::clamp<std::uint64_t>(*rate, 1, kLargestRate);
     if (rate == rate_) return;
     rate_ = rate;
     tokens_ = 0;

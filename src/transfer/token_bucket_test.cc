@@ -80,5 +80,12 @@ TEST(TokenBucket, ARateOfZeroCountsAsOne) {
   EXPECT_EQ(bucket.available(kBegin + seconds(10)), 10U);
 }
 
+TEST(TokenBucket, AnAbsurdRateIsTheLargest) {
+  TokenBucket bucket;
+  bucket.set_rate(kUnlimited);
+  bucket.available(kBegin);
+  EXPECT_EQ(bucket.available(kBegin + seconds(1000)), TokenBucket::kLargestRate);
+}
+
 }  // namespace
 }  // namespace codio::transfer

@@ -31,7 +31,7 @@ for (const browser of ['chromium', 'firefox']) {
     await join(seeder, options);
     assert.equal(await upload(seeder, 7, bytes.length), cid);
     const early = await openTab(browser, node.http);
-    await join(early, options);
+    await join(early, { ...options, seed: false });
     const honest = await download(early, cid);
     assert.equal(honest.hash, sha256(bytes), honest.error);
     const [seederId] = Object.keys(honest.peers);
@@ -43,7 +43,7 @@ for (const browser of ['chromium', 'firefox']) {
     const impostor = () => page.evaluate(() => window.impostor);
     const { uploaded } = await stats(seeder);
     const viewer = await openTab(browser, node.http);
-    await join(viewer, { ...options, gateways: [gateway.url] });
+    await join(viewer, { ...options, gateways: [gateway.url], seed: false });
     const got = await download(viewer, cid);
     assert.equal(got.hash, sha256(bytes), got.error);
     assert.deepEqual(Object.keys(got.sources), ['gateway']);
