@@ -55,6 +55,9 @@ class HttpServer {
                                                     rendezvous::Server& rendezvous, HttpServerOptions options);
   ~HttpServer();
 
+  /// In the descriptor from now on.
+  void set_ice_servers(std::vector<rendezvous::IceServer> servers);
+
   /// With the port that was taken if 0 was asked for.
   const Endpoint& endpoint() const;
 

@@ -33,6 +33,8 @@ constexpr std::uint64_t kMaxStoring = 32 << 20;
 constexpr Duration kDistrust = std::chrono::minutes(10);
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
+/// A rendezvous elsewhere is left when it was not used for so long: longer than a connection takes.
+constexpr Duration kUnusedElsewhere = std::chrono::seconds(30);
 
 Time now() { return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())); }
 
@@ -69,6 +71,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         key_(options_.key ? *options_.key : identity::Key::generate()),
         exchange_(options_.exchange),
         wakeup_(executor_),
+        leave_elsewhere_(executor_),
         pool_(std::max(2U, std::thread::hardware_concurrency())) {}
 
   void start() {
@@ -76,13 +79,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         webrtc::PeerConnectionFactory::Options{
             .ice_servers = options_.ice_servers,
             .use_loopback = options_.use_loopback,
+            .relay_only = options_.relay_only,
             .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.connect_timeout)},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
-    for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) {
-      rendezvous::Client::Options options;
-      options.key = key_;
-      clients_.push_back(std::make_unique<rendezvous::Client>(executor_, options_.rendezvous[i], client_events(i),
-                                                              std::move(options)));
+    for (auto& urls : options_.rendezvous) {
+      const std::size_t client = last_client_++;
+      clients_.emplace(client,
+                       std::make_unique<rendezvous::Client>(executor_, urls, client_events(client), client_options()));
     }
   }
 
@@ -90,6 +93,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void stop() {
     stopped_ = true;
     wakeup_.cancel();
+    leave_elsewhere_.cancel();
     const Error cancelled{ErrorCode::kCancelled, "transfers were stopped"};
     for (auto& [id, download] : std::exchange(downloads_, {})) {
       if (download.events.on_end) download.events.on_end(std::unexpected(cancelled));
@@ -100,6 +104,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       }
     }
     clients_.clear();
+    elsewhere_.clear();
     connections_.clear();
     connections_factory_.reset();
     gateway_.reset();
@@ -108,11 +113,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   boost::asio::any_io_executor executor() const { return executor_; }
   const std::string& id() const { return key_.peer_id(); }
-  bool is_connected() const { return !clients_.empty() && clients_.front()->is_connected(); }
+  bool is_connected() const { return homes() > 0 && clients_.at(0)->is_connected(); }
+  std::size_t elsewhere() const { return elsewhere_.size(); }
   const transfer::Totals& totals() const { return exchange_.totals(); }
 
   void announce(const ContentId& root) {
-    for (const auto& client : clients_) client->announce(root);
+    for (std::size_t client = 0; client < homes(); ++client) clients_.at(client)->announce(root);
   }
 
   /// `peers`: to be asked instead of a search.
@@ -189,6 +195,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::vector<std::pair<std::optional<TransferId>, OnConnected>> waiting;
   };
 
+  /// A rendezvous that was joined for providers there.
+  struct Elsewhere {
+    std::size_t client = 0;
+    Time last_used;
+    std::vector<std::pair<TransferId, std::string>> waiting = {};  ///< Peers, for the connection.
+  };
+
   struct Download {
     ContentId root;
     DownloadEvents events;
@@ -256,7 +269,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (connection == connections_.end()) return;
     const std::size_t client = connection->second->client;
     const std::string& peer = connection->second->peer;
-    log("closed the connection to peer " + peer + " of " + clients_[client]->url().text + ": " + output.reason.message);
+    log("closed the connection to peer " + peer + " of " + name_of(client) + ": " + output.reason.message);
     switch (output.reason.code) {
       case ErrorCode::kMismatch:
       case ErrorCode::kMalformed: ban({std::nullopt, peer}, options_.ban); break;
@@ -468,20 +481,21 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (!download->peers.empty() && !clients_.empty()) {
       for (const std::string& peer : download->peers) try_provider(output.transfer, 0, peer);
     } else {
-      download->pending += static_cast<std::uint32_t>(clients_.size());
-      for (std::size_t client = 0; client < clients_.size(); ++client) search(output.transfer, client, output.root);
+      download->pending += static_cast<std::uint32_t>(homes());
+      for (std::size_t client = 0; client < homes(); ++client) search(output.transfer, client, output.root);
     }
     report_pending(output.transfer);
   }
 
   void search(TransferId transfer, std::size_t client, const ContentId& root) {
-    clients_[client]->find(root, [this, transfer, client](const Result<std::vector<std::string>>& peers) {
+    clients_.at(client)->find(root, [this, transfer, client](const Result<rendezvous::Found>& found) {
       Download* download = find_download(transfer);
       if (download == nullptr) return;
-      --download->pending;
-      if (!peers) log(peers.error().message);
-      if (peers) {
-        for (const std::string& peer : *peers) try_provider(transfer, client, peer);
+      if (!found || !found->more) --download->pending;
+      if (!found) log(found.error().message);
+      if (found) {
+        for (const std::string& peer : found->peers) try_provider(transfer, client, peer);
+        for (const rendezvous::Elsewhere& provider : found->elsewhere) try_elsewhere(transfer, provider);
       }
       report_pending(transfer);
       drain();
@@ -504,6 +518,73 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
+  /// Joins the provider's rendezvous first, if need be and allowed.
+  void try_elsewhere(TransferId transfer, const rendezvous::Elsewhere& provider) {
+    for (std::size_t client = 0; client < homes(); ++client) {
+      if (clients_.at(client)->url().text == provider.rendezvous) return try_provider(transfer, client, provider.peer);
+    }
+    auto joined = elsewhere_.find(provider.rendezvous);
+    if (joined == elsewhere_.end()) {
+      auto url = rendezvous::ServerUrl::parse(provider.rendezvous);
+      if (!url || elsewhere_.size() >= options_.max_elsewhere) return;
+      const std::size_t client = last_client_++;
+      joined = elsewhere_.emplace(provider.rendezvous, Elsewhere{.client = client, .last_used = now()}).first;
+      clients_.emplace(
+          client, std::make_unique<rendezvous::Client>(
+                      executor_, *std::move(url), elsewhere_events(client, provider.rendezvous), client_options()));
+      leave_unused_in_time();
+    }
+    joined->second.last_used = now();
+    if (clients_.at(joined->second.client)->is_connected()) {
+      return try_provider(transfer, joined->second.client, provider.peer);
+    }
+    ++downloads_.at(transfer).pending;
+    joined->second.waiting.emplace_back(transfer, provider.peer);
+  }
+
+  rendezvous::ClientEvents elsewhere_events(std::size_t client, const std::string& url) {
+    rendezvous::ClientEvents events = client_events(client);
+    events.on_ice_servers = {};  // A stranger's TURN servers would see who talks to whom.
+    events.on_connected = [this, client, url](const rendezvous::Welcome&) { handle_joined(url, client); };
+    events.on_disconnected = [this, url](const Error& error) {
+      log(error.message);
+      leave(url);
+    };
+    return events;
+  }
+
+  void handle_joined(const std::string& url, std::optional<std::size_t> client) {
+    const auto waiting = std::exchange(elsewhere_.at(url).waiting, {});
+    for (const auto& [transfer, peer] : waiting) {
+      Download* download = find_download(transfer);
+      if (download == nullptr) continue;
+      --download->pending;
+      if (client) try_provider(transfer, *client, peer);
+      report_pending(transfer);
+    }
+    drain_later();
+  }
+
+  void leave(const std::string& url) {
+    handle_joined(url, std::nullopt);
+    const auto entry = elsewhere_.extract(url);
+    clients_.erase(entry.mapped().client);
+  }
+
+  void leave_unused_in_time() {
+    leave_elsewhere_.expires_after(kUnusedElsewhere / 2);
+    leave_elsewhere_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopped_) return;
+      std::vector<std::string> unused;
+      for (const auto& [url, joined] : self->elsewhere_) {
+        if (joined.last_used + kUnusedElsewhere <= now()) unused.push_back(url);
+      }
+      for (const std::string& url : unused) self->leave(url);
+      if (!self->elsewhere_.empty()) self->leave_unused_in_time();
+    });
+  }
+
   void report_pending(TransferId transfer) {
     if (const Download* download = find_download(transfer)) {
       exchange_.handle_providers(now(), transfer, download->pending);
@@ -512,9 +593,41 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   // Connections.
 
+  /// The configured rendezvous are the first clients.
+  std::size_t homes() const { return options_.rendezvous.size(); }
+
+  rendezvous::Client::Options client_options() const {
+    rendezvous::Client::Options options;
+    options.key = key_;
+    return options;
+  }
+
+  /// For the log.
+  std::string name_of(std::size_t client) const {
+    const auto found = clients_.find(client);
+    return found == clients_.end() ? "a rendezvous that was left" : found->second->url().text;
+  }
+
+  template <class Message>
+  void signal(std::size_t client, Message message) {
+    const auto found = clients_.find(client);
+    if (found != clients_.end()) found->second->send(std::move(message));
+  }
+
+  /// Those of the command line, and what each rendezvous named last.
+  void use_ice_servers(std::size_t client, const std::vector<rendezvous::IceServer>& servers) {
+    auto& named = ice_servers_[client];
+    named.clear();
+    for (const auto& server : servers) named.push_back({server.urls, server.username, server.credential});
+    std::vector<webrtc::IceServer> all = options_.ice_servers;
+    for (const auto& [_, more] : ice_servers_) all.insert(all.end(), more.begin(), more.end());
+    connections_factory_->set_ice_servers(std::move(all));
+  }
+
   rendezvous::ClientEvents client_events(std::size_t client) {
     return {
-        .on_connected = {},
+        .on_connected = [this,
+                         client](const rendezvous::Welcome& welcome) { use_ice_servers(client, welcome.ice_servers); },
         .on_disconnected = [this](const Error& error) { log(error.message); },
         .on_offer = [this, client](rendezvous::Offer offer) { handle_offer(client, std::move(offer)); },
         .on_answer =
@@ -536,6 +649,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
                 close(id_of(*connection), {ErrorCode::kUnavailable, "the peer is not at the rendezvous any more"});
               }
             },
+        .on_ice_servers =
+            [this, client](const std::vector<rendezvous::IceServer>& servers) { use_ice_servers(client, servers); },
         .on_warning = [this](const Error& error) { log(error.message); },
     };
   }
@@ -604,15 +719,15 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
               if (!fingerprint) return close(id, fingerprint.error());
               connections_.at(id)->local = *fingerprint;
               if (is_offerer) {
-                clients_[client]->send(rendezvous::Offer{peer, session, std::move(sdp)});
+                signal(client, rendezvous::Offer{peer, session, std::move(sdp)});
               } else {
-                clients_[client]->send(rendezvous::Answer{peer, session, std::move(sdp)});
+                signal(client, rendezvous::Answer{peer, session, std::move(sdp)});
               }
             },
         .on_local_candidate =
             [this, client, peer, session](webrtc::IceCandidate candidate) {
-              clients_[client]->send(
-                  rendezvous::Candidate{peer, session, std::move(candidate.candidate), std::move(candidate.mid)});
+              signal(client,
+                     rendezvous::Candidate{peer, session, std::move(candidate.candidate), std::move(candidate.mid)});
             },
         .on_open = [this, id] { handle_open(id); },
         .on_message =
@@ -676,9 +791,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   const identity::Key key_;
   transfer::Exchange exchange_;
   boost::asio::steady_timer wakeup_;
+  boost::asio::steady_timer leave_elsewhere_;
   boost::asio::thread_pool pool_;
   std::unique_ptr<webrtc::PeerConnectionFactory> connections_factory_;
-  std::vector<std::unique_ptr<rendezvous::Client>> clients_;
+  std::map<std::size_t, std::unique_ptr<rendezvous::Client>> clients_;
+  std::size_t last_client_ = 0;
+  std::map<std::size_t, std::vector<webrtc::IceServer>> ice_servers_;  ///< What each named.
+  std::map<std::string, Elsewhere> elsewhere_;                         ///< By URL.
   std::map<PeerId, std::unique_ptr<Connection>> connections_;
   std::uint32_t last_peer_ = 0;
   std::map<TransferId, Download> downloads_;
@@ -757,6 +876,7 @@ std::future<Result<void>> TransferManager::connect_to_peer(std::string peer) {
 
 std::vector<TransferProgress> TransferManager::transfers() { return impl_->transfers(); }
 const transfer::Totals& TransferManager::totals() const { return impl_->totals(); }
+std::size_t TransferManager::elsewhere() const { return impl_->elsewhere(); }
 std::vector<PeerInfo> TransferManager::peers() { return impl_->peers(); }
 void TransferManager::set_limits(const transfer::Limits& limits) { impl_->set_limits(limits); }
 const transfer::Limits& TransferManager::limits() const { return impl_->limits(); }
