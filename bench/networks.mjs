@@ -123,7 +123,7 @@ async function times(from, to, rendezvous) {
     },
   );
   const all = [];
-  for (let i = 0; i < runs; i++) all.push(await get(to, root, rendezvous));
+  for (let i = 0; i < runs && !all.includes(undefined); i++) all.push(await get(to, root, rendezvous));
   seeder.stop();
   return all.includes(undefined) ? undefined : median(all);
 }
