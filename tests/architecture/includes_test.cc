@@ -44,6 +44,7 @@ const Names kImpureHeaders{"atomic",       "condition_variable", "cstdio",     "
 const std::map<std::string, std::string> kThirdPartyOwners{
     {"rocksdb", "store"},   {"curl", "gateway"}, {"api", "webrtc"},
     {"rtc_base", "webrtc"}, {"CLI", "cli"},      {"libtorrent", "dht"},
+    {"nats", "rendezvous"},
 };
 
 struct Include {
