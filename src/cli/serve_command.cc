@@ -45,6 +45,8 @@ namespace {
 
 /// How often it is looked whether the node is connected to its own rendezvous.
 constexpr std::chrono::milliseconds kReadyCheck{20};
+/// For whom the node's rendezvous looks in the DHT: a page does not wait for longer.
+constexpr std::chrono::seconds kFindElsewhere{4};
 /// For the clients of the rendezvous to hear that the node goes.
 constexpr std::chrono::milliseconds kFarewell{100};
 
@@ -59,10 +61,12 @@ std::vector<std::string> gateways_for_clients(const CommonOptions& common) {
   return common.gateways.empty() ? std::vector{gateway::GatewayConfig().primary} : common.gateways;
 }
 
-rendezvous::Server::Options rendezvous_options(std::vector<rendezvous::IceServer> ice_servers, const std::string& bus) {
+rendezvous::Server::Options rendezvous_options(std::vector<rendezvous::IceServer> ice_servers, const std::string& bus,
+                                               rendezvous::Server::FindElsewhere find_elsewhere) {
   rendezvous::Server::Options options;
   options.directory.ice_servers = std::move(ice_servers);
   options.bus = bus;
+  options.find_elsewhere = std::move(find_elsewhere);
   options.on_log = [](const std::string& message) { spdlog::info("{}", message); };
   return options;
 }
@@ -88,7 +92,11 @@ class Serving {
         store_(std::move(store)),
         ice_servers_(for_clients(ice_servers)),
         turn_secret_(std::move(turn_secret)),
-        rendezvous_(io_.get_executor(), rendezvous_options(issued_ice_servers(), options.bus)),
+        rendezvous_(io_.get_executor(),
+                    rendezvous_options(issued_ice_servers(), options.bus,
+                                       [this](const ContentId& cid, rendezvous::Server::OnElsewhere answer) {
+                                         find_elsewhere(cid, std::move(answer));
+                                       })),
         signals_(io_, SIGINT, SIGTERM),
         timer_(io_),
         issue_(io_) {}
@@ -186,6 +194,19 @@ class Serving {
     http_->set_finder(finder_.get());
     if (common_.json) print_json({{"event", "dht"}, {"port", dht_->status().port}});
     return {};
+  }
+
+  /// For the clients of our rendezvous: who the DHT knows, besides us.
+  void find_elsewhere(const ContentId& cid, rendezvous::Server::OnElsewhere answer) {
+    if (!finder_) return answer({});
+    auto found = std::make_shared<std::vector<rendezvous::Elsewhere>>();
+    finder_->find(
+        cid, kFindElsewhere,
+        [this, found](const node::Provider& provider) {
+          if (provider.peer == transfers_->id() || provider.rendezvous.empty()) return;
+          found->push_back({provider.peer, provider.rendezvous.front()});
+        },
+        [found, answer = std::move(answer)](const node::FindSummary&) { answer(std::move(*found)); });
   }
 
   void announce(const ContentId& cid) {
