@@ -264,7 +264,7 @@ void Directory::handle(Time now, ConnectionId id, Connection& connection, const 
       sweeps_.emplace(connection.sweep_at, id);
     }
     connection.announced.emplace(&*provided, now);
-    provided->second.providers.insert({connection.address, id});
+    provided->second.providers.insert({connection.address, id, &connection});
     ++announced_;
     ++use.announced;
   }
@@ -405,11 +405,11 @@ void Directory::forget_old_announcements(Time now) {
 std::vector<std::string> Directory::choose(ConnectionId asker, const Address& near, Provided& provided) const {
   const auto& providers = provided.providers;
   std::vector<std::pair<std::size_t, const Connection*>> chosen;  // By cost; equal ones by turn.
-  std::set<ConnectionId> seen{asker};
+  const bool is_many = providers.size() > kInTurn;
+  std::set<ConnectionId> seen;
   const auto consider = [&](const Provider& provider) {
-    if (!seen.insert(provider.connection).second) return;
-    const Connection& connection = connections_.at(provider.connection);
-    chosen.emplace_back(cost(connection, near), &connection);
+    if (provider.connection == asker || (is_many && !seen.insert(provider.connection).second)) return;
+    chosen.emplace_back(cost(*provider.client, near), provider.client);
   };
   auto turn = providers.upper_bound(provided.last);
   std::vector<const Provider*> in_turn;
@@ -418,11 +418,13 @@ std::vector<std::string> Directory::choose(ConnectionId asker, const Address& ne
     in_turn.push_back(&*turn);
     consider(*turn);
   }
-  const auto middle = providers.lower_bound({near, {}});
-  auto after = middle;
-  for (std::size_t i = 0; i < kNearest && after != providers.end(); ++i) consider(*after++);
-  auto before = middle;
-  for (std::size_t i = 0; i < kNearest && before != providers.begin(); ++i) consider(*--before);
+  if (is_many) {
+    const auto middle = providers.lower_bound({near, {}});
+    auto after = middle;
+    for (std::size_t i = 0; i < kNearest && after != providers.end(); ++i) consider(*after++);
+    auto before = middle;
+    for (std::size_t i = 0; i < kNearest && before != providers.begin(); ++i) consider(*--before);
+  }
 
   std::ranges::stable_sort(chosen, {}, [](const auto& entry) { return entry.first; });
   if (chosen.size() > kMaxProviders) chosen.resize(kMaxProviders);

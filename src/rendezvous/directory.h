@@ -143,11 +143,16 @@ class Directory {
   /// IPv4 as ::ffff:a.b.c.d, so that one network's addresses are neighbours in order.
   using Address = std::array<std::uint8_t, 16>;
 
+  struct Connection;
+
   struct Provider {
     Address address{};
     ConnectionId connection;
+    const Connection* client = nullptr;  // The connection's, to find it at once.
 
-    auto operator<=>(const Provider&) const = default;
+    auto operator<=>(const Provider& other) const {
+      return std::tie(address, connection) <=> std::tie(other.address, other.connection);
+    }
   };
 
   // The connections that announced one content; the next answer begins after `last`, so that all get their share.

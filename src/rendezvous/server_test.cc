@@ -577,6 +577,8 @@ TEST_F(HostileClient, CannotFillTheDirectoryWithAnnouncements) {
   against(host, [](RawClient& client) {
     client.open();
     client.read();
+    client.write(to_json(ClientMessage{Join{}}));
+    EXPECT_THAT(client.read(), HasSubstr("joined"));
     for (std::uint32_t i = 0; i < 10; ++i) {
       Announce flood;
       for (std::uint32_t k = 0; k < 256; ++k) flood.cids.push_back(numbered_cid(i * 256 + k));

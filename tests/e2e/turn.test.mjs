@@ -71,7 +71,6 @@ describe('A TURN server that shares a secret with the node', { skip }, () => {
     const words = ['get', node.roots[0].cid, '-o', output, '--repo', joinPath(folder, 'repo'), '--no-gateway'];
     await promisify(execFile)(program, [...words, '--rendezvous', node.rendezvous, '--relay-only'], { timeout: 60_000 });
     assert.deepEqual(readFileSync(output), film);
-    await eventually(() => assert.match(turn.log, /user <\d+:codio>.*ALLOCATE processed, success/));
   });
 
   test('A secret that others may read, or none, is refused with what to do', async () => {
