@@ -20,7 +20,7 @@ struct CommonOptions {
   bool verbose = false;
   std::vector<std::string> gateways;  ///< Empty: the default one.
   bool no_gateway = false;
-  std::vector<std::string> rendezvous;  ///< ws: or wss: URLs; those of one rendezvous separated by commas.
+  std::vector<std::string> rendezvous;     ///< ws: or wss: URLs; those of one rendezvous separated by commas.
   std::vector<std::string> dht_bootstrap;  ///< As parse_bootstrap() reads; empty: the public DHT.
   std::uint16_t dht_port = 0;
   bool no_dht = false;
