@@ -1,6 +1,7 @@
 #include "sim/scenario.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -60,9 +61,12 @@ void Trial::expect_few_duplicates(const Outcome& outcome) {
   const double in_all = share_of(swarm.exchange(0).totals().duplicates, outcome.bytes.size());
   const double before_end = share_of(outcome.duplicates_before_end.value_or(0), outcome.bytes.size());
   figure("duplicates", in_all);
-  const double blocks = kDuplicateBlocks * kChunk / static_cast<double>(outcome.bytes.size());
-  EXPECT_LE(before_end, std::max(kDuplicatesBeforeEnd, blocks));
-  EXPECT_LE(in_all, std::max(kDuplicates, blocks));
+  const double block = kChunk / static_cast<double>(outcome.bytes.size());
+  const auto whole_blocks = [&](double share) {
+    return std::max(std::ceil(share / block), kDuplicateBlocks) * block + 1e-9;
+  };
+  EXPECT_LE(before_end, whole_blocks(kDuplicatesBeforeEnd));
+  EXPECT_LE(in_all, whole_blocks(kDuplicates));
 }
 
 void Trial::expect_little_waste(const Outcome& outcome) {

@@ -37,8 +37,8 @@ inline LinkOptions some_link(Dice& dice, double slowest = 150e3, double fastest 
 
 inline transfer::ExchangeOptions no_gateways() { return {.has_gateways = false}; }
 
-/// What duplicates may cost, of the file's size: in all, and before the last fifth of the file. As many blocks as below
-/// are allowed whatever the size: these files have few.
+/// What duplicates may cost, of the file's size, up to the next whole block: in all, and before the last fifth of the
+/// file. As many blocks as below are allowed whatever the size: these files have few.
 inline constexpr double kDuplicates = 0.05;
 inline constexpr double kDuplicatesBeforeEnd = 0.03;
 inline constexpr double kDuplicateBlocks = 3;
