@@ -133,8 +133,10 @@ class DiskCheck : public Check {
     constexpr const char* kMakeSpace =
         "make space: `codio gc` removes what is not pinned; --store-limit SIZE bounds the store";
     const bool is_scarce = space.available < kScarceSpace;
-    end(space.available < kLittleSpace ? Health::kProblem : is_scarce ? Health::kWarning : Health::kOk, seen,
-        is_scarce ? kMakeSpace : "");
+    end(space.available < kLittleSpace ? Health::kProblem
+        : is_scarce                    ? Health::kWarning
+                                       : Health::kOk,
+        seen, is_scarce ? kMakeSpace : "");
   }
 
  private:
@@ -182,27 +184,25 @@ class ClockCheck : public Check {
   explicit ClockCheck(Ward& ward) : Check(ward, "clock") {}
 
   void start() override {
-    has_started_ = true;
     if (expected_ > 0) return expect_end(2 * kDeadline);
     end(Health::kWarning, "the clock was not compared, as no gateway or rendezvous is named",
         "name one with --gateway or --rendezvous");
   }
 
-  /// Before start(), for each answer that will come.
+  /// Before anything starts, for each answer that will come.
   void expect_answer() { ++expected_; }
 
   void handle_answer(const std::string& server, const Result<gateway::HttpAnswer>& answer) {
     --expected_;
     if (answer && answer->date) {
-      const auto ahead =
-          std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) - *answer->date;
+      const auto ahead = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) - *answer->date;
       // One server's clock may be wrong, and then others disagree with it.
       if (server_.empty() || std::chrono::abs(ahead) < std::chrono::abs(ahead_)) {
         server_ = server;
         ahead_ = ahead;
       }
     }
-    if (expected_ == 0 && has_started_) conclude();
+    if (expected_ == 0) conclude();
   }
 
  private:
@@ -225,7 +225,6 @@ class ClockCheck : public Check {
   }
 
   std::size_t expected_ = 0;
-  bool has_started_ = false;
   std::string server_;  ///< Whose clock is the closest; empty: none yet.
   std::chrono::seconds ahead_{0};
 };
@@ -265,15 +264,17 @@ class GatewayCheck : public Check {
                  std::string("check this machine's network, DNS and proxy; or ") + kAnother);
     }
     if (answer->status != 200) {
-      return end(Health::kProblem,
-                 url_ + " answers with HTTP status " + std::to_string(answer->status) + " where a block should come",
-                 answer->status == 429 ? std::string("it limits how often it is asked: wait, or ") + kAnother : kAnother);
+      return end(
+          Health::kProblem,
+          url_ + " answers with HTTP status " + std::to_string(answer->status) + " where a block should come",
+          answer->status == 429 ? std::string("it limits how often it is asked: wait, or ") + kAnother : kAnother);
     }
     if (const auto good = gateway::verify(*ContentId::parse(kProbe), answer->body); !good) {
-      return end(Health::kProblem, url_ + " answers, but " + good.error().message,
-                 std::string("something on the way may answer in its place, such as a login page; or it is no trustless "
-                             "gateway: ") +
-                     kAnother);
+      return end(
+          Health::kProblem, url_ + " answers, but " + good.error().message,
+          std::string("something on the way may answer in its place, such as a login page; or it is no trustless "
+                      "gateway: ") +
+              kAnother);
     }
     end(Health::kOk, url_ + " gives a block, verified, in " + milliseconds_since(started_at_));
   }
@@ -297,8 +298,8 @@ class RendezvousCheck : public Check {
     started_at_ = steady_clock::now();
     expect_end();
     const bool is_ipv6 = url_.host.find(':') != std::string::npos;
-    const std::string site = (url_.tls ? "https://" : "http://") + (is_ipv6 ? "[" + url_.host + "]" : url_.host) +
-                             ":" + url_.port + "/";
+    const std::string site =
+        (url_.tls ? "https://" : "http://") + (is_ipv6 ? "[" + url_.host + "]" : url_.host) + ":" + url_.port + "/";
     ask(ward(), http_, site, [this, site](const auto& answer) { clock_.handle_answer(site, answer); });
     rendezvous::ClientEvents events;
     events.on_connected = [this](const rendezvous::Welcome&) { handle_welcome(); };
@@ -314,8 +315,7 @@ class RendezvousCheck : public Check {
     asked_at_ = steady_clock::now();
     client_->find(*ContentId::parse(kProbe), [this](const auto& peers) {
       if (!peers) return refuse(peers.error().message);
-      end(Health::kOk,
-          url_.text + " welcomes after " + welcome_ + " and answers in " + milliseconds_since(asked_at_));
+      end(Health::kOk, url_.text + " welcomes after " + welcome_ + " and answers in " + milliseconds_since(asked_at_));
     });
   }
   void refuse(const std::string& why) {
@@ -381,9 +381,10 @@ class DhtCheck : public Check {
   void refuse(const std::string& seen) {
     const bool is_public = ward().common.dht_bootstrap.empty();
     end(Health::kProblem, seen,
-        is_public ? "let UDP out and its answers in; where that is not allowed, find content with --router URL and "
-                    "--no-dht"
-                  : "see whether a node runs at the address of --dht-bootstrap, and whether a firewall lets UDP through");
+        is_public
+            ? "let UDP out and its answers in; where that is not allowed, find content with --router URL and "
+              "--no-dht"
+            : "see whether a node runs at the address of --dht-bootstrap, and whether a firewall lets UDP through");
   }
   void handle_deadline() override {
     std::string asked;
@@ -520,9 +521,10 @@ class IceServerCheck : public Check {
   }
   void refuse(const std::string& why) {
     end(Health::kProblem, url() + ": " + why,
-        is_relay(server_) ? "check its address, and the user and credential in --ice-server "
-                            "turn:HOST:PORT,USER,CREDENTIAL; where UDP is blocked, turn:HOST:PORT?transport=tcp or turns:"
-                          : "check its address in --ice-server, and whether a firewall lets UDP out and its answers in");
+        is_relay(server_)
+            ? "check its address, and the user and credential in --ice-server "
+              "turn:HOST:PORT,USER,CREDENTIAL; where UDP is blocked, turn:HOST:PORT?transport=tcp or turns:"
+            : "check its address in --ice-server, and whether a firewall lets UDP out and its answers in");
     on_ended_();
   }
   void handle_deadline() override { refuse(kTooLate); }
@@ -539,15 +541,17 @@ class IceServerCheck : public Check {
 /// peers cannot be told a way through.
 class NatCheck : public Check {
  public:
-  NatCheck(Ward& ward, webrtc::PeerConnectionFactory& factory) : Check(ward, "nat"), factory_(factory), grace_(ward.io) {}
+  NatCheck(Ward& ward, webrtc::PeerConnectionFactory& factory)
+      : Check(ward, "nat"), factory_(factory), grace_(ward.io) {}
 
   void start() override {
     expect_end(kDeadline + kNatGrace);
     if (ward().options.ice_servers.empty()) {
-      return end(Health::kWarning,
-                 "no ICE server is named, so peers behind other NATs are reached only if they find a way by themselves",
-                 "name a STUN server of yours or of someone you trust: --ice-server stun:HOST:PORT, here and for `codio "
-                 "serve`; two show what kind of NAT there is");
+      return end(
+          Health::kWarning,
+          "no ICE server is named, so peers behind other NATs are reached only if they find a way by themselves",
+          "name a STUN server of yours or of someone you trust: --ice-server stun:HOST:PORT, here and for `codio "
+          "serve`; two show what kind of NAT there is");
     }
     gathering_ = std::make_unique<Gathering>(factory_, ward().options.ice_servers, [] {});
   }
@@ -577,17 +581,18 @@ class NatCheck : public Check {
       if (candidate.type == "srflx") seen[candidate.base].insert(candidate.address);
     }
     if (seen.empty()) return end(Health::kOk, "no NAT between this machine and the servers");
-    const auto most = std::ranges::max_element(
-        seen, {}, [](const auto& addresses_of_one) { return addresses_of_one.second.size(); });
+    const auto most =
+        std::ranges::max_element(seen, {}, [](const auto& addresses_of_one) { return addresses_of_one.second.size(); });
     std::string addresses;
     for (const std::string& address : most->second) addresses += (addresses.empty() ? "" : ", ") + address;
     if (most->second.size() > 1) {
       const bool has_relay = gathering_->find("relay") != nullptr;
       return end(Health::kWarning, "a symmetric NAT, which shows another address to each server: " + addresses,
-                 has_relay ? "peers behind such NATs are reached through the TURN server only, which costs it bandwidth; "
-                             "a port forwarded to `codio serve` avoids that"
-                           : "name a TURN server with --ice-server turn:HOST:PORT,USER,CREDENTIAL: other ways to peers "
-                             "behind NATs will often fail");
+                 has_relay
+                     ? "peers behind such NATs are reached through the TURN server only, which costs it bandwidth; "
+                       "a port forwarded to `codio serve` avoids that"
+                     : "name a TURN server with --ice-server turn:HOST:PORT,USER,CREDENTIAL: other ways to peers "
+                       "behind NATs will often fail");
     }
     if (answered == 1) {
       return end(Health::kWarning, "a NAT, behind which this machine is seen as " + addresses,
@@ -647,8 +652,7 @@ std::string_view to_string(Health health) {
   return "";
 }
 
-Result<void> examine(const CommonOptions& common, const json& node,
-                     const std::function<void(const Finding&)>& report) {
+Result<void> examine(const CommonOptions& common, const json& node, const std::function<void(const Finding&)>& report) {
   const auto options = transfer_options(common);
   if (!options) return std::unexpected(options.error());
   const auto gateways = all_gateways(*options);
@@ -657,20 +661,19 @@ Result<void> examine(const CommonOptions& common, const json& node,
   asio::io_context io;
   const auto work = asio::make_work_guard(io);
   Ward ward{io, common, *options, node, report};
-  const bool use_loopback = !options->ice_servers.empty() &&
-                            std::ranges::all_of(options->ice_servers, is_loopback, host_of);
-  webrtc::PeerConnectionFactory factory(
-      {.use_loopback = use_loopback},
-      [&io](std::function<void()> function) { asio::post(io, std::move(function)); });
+  const bool use_loopback =
+      !options->ice_servers.empty() && std::ranges::all_of(options->ice_servers, is_loopback, host_of);
+  webrtc::PeerConnectionFactory factory({.use_loopback = use_loopback},
+                                        [&io](std::function<void()> function) { asio::post(io, std::move(function)); });
   std::vector<std::unique_ptr<Check>> checks;
-  // Ends before the checks, as its thread calls them.
   gateway::HttpClient http;
 
   checks.push_back(std::make_unique<DiskCheck>(ward));
   checks.push_back(std::make_unique<OpenFilesCheck>(ward));
   auto nat = std::make_unique<NatCheck>(ward, factory);
   for (const webrtc::IceServer& server : options->ice_servers) {
-    auto check = std::make_unique<IceServerCheck>(ward, factory, server, [raw = nat.get()] { raw->handle_server_ended(); });
+    auto check =
+        std::make_unique<IceServerCheck>(ward, factory, server, [raw = nat.get()] { raw->handle_server_ended(); });
     nat->watch(*check);
     checks.push_back(std::move(check));
   }

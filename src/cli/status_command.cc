@@ -70,7 +70,8 @@ void print_screen(const std::string& version, const json& repo, const json& node
   print_line("codio    " + version);
   print_line("repo     " + printable(repo.at("path").get<std::string>()));
   print_line("content  " + describe_content(repo));
-  print_line("disk     " + (repo.at("diskFree").is_null() ? "unknown" : human_size(number(repo, "diskFree")) + " free"));
+  print_line("disk     " +
+             (repo.at("diskFree").is_null() ? "unknown" : human_size(number(repo, "diskFree")) + " free"));
   print_line("node     " + describe_node(node));
   if (node.is_null()) return;
   const std::string id = node.value("id", "");
@@ -96,8 +97,7 @@ class Report {
     ++counts_[static_cast<std::size_t>(finding.state)];
     const std::string state(to_string(finding.state));
     if (json_) {
-      all_.push_back(
-          {{"check", finding.check}, {"state", state}, {"seen", finding.seen}, {"advice", finding.advice}});
+      all_.push_back({{"check", finding.check}, {"state", state}, {"seen", finding.seen}, {"advice", finding.advice}});
       return;
     }
     char head[64];
