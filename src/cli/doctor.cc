@@ -572,8 +572,9 @@ class NatCheck : public Check {
 
   void conclude() {
     const auto answered = std::ranges::count_if(servers_, [](const auto* server) { return server->has_answered(); });
-    if (answered == 0) {
-      return end(Health::kWarning, "what kind of NAT there is cannot be told, as no STUN or TURN server answered",
+    if (answered == 0 || gathering_->find("host") == nullptr) {
+      return end(Health::kWarning,
+                 "what kind of NAT there is cannot be told, as the STUN and TURN servers do not answer",
                  "see to the servers first");
     }
     std::map<std::string, std::set<std::string>> seen;  // By our socket's address.

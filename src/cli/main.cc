@@ -346,8 +346,11 @@ void define_status(CLI::App& app, CommandLine& line) {
   status->add_flag("--doctor", line.status.doctor,
                    "Test everything that the node and its options need, in some seconds");
   status->callback([&line] {
-    line.command = [&line] {
-      return cli::status(line.common, line.status).transform([&line](bool is_well) { line.is_well = is_well; });
+    line.command = [&line]() -> Result<void> {
+      const auto is_well = cli::status(line.common, line.status);
+      if (!is_well) return std::unexpected(is_well.error());
+      line.is_well = *is_well;
+      return {};
     };
   });
 }

@@ -22,7 +22,8 @@ namespace {
 /// What the running node tells of itself; null if there is none.
 Result<json> ask_node(const fs::path& folder) {
   const auto node = node::LocalClient::connect(folder);
-  if (!node) return node.error().code == ErrorCode::kUnavailable ? Result<json>(json()) : std::unexpected(node.error());
+  if (!node && node.error().code == ErrorCode::kUnavailable) return json();
+  if (!node) return std::unexpected(node.error());
   return (*node)->ask_json("GET", "/v1/stats");
 }
 
@@ -91,12 +92,12 @@ json summary_of(const json& node) {
 /// Collects what is found and, for a person, prints it at once.
 class Report {
  public:
-  explicit Report(bool json) : json_(json) {}
+  explicit Report(bool as_json) : as_json_(as_json) {}
 
   void add(const Finding& finding) {
     ++counts_[static_cast<std::size_t>(finding.state)];
     const std::string state(to_string(finding.state));
-    if (json_) {
+    if (as_json_) {
       all_.push_back({{"check", finding.check}, {"state", state}, {"seen", finding.seen}, {"advice", finding.advice}});
       return;
     }
@@ -110,7 +111,7 @@ class Report {
   bool finish() const {
     const std::size_t warnings = counts_[static_cast<std::size_t>(Health::kWarning)];
     const std::size_t problems = counts_[static_cast<std::size_t>(Health::kProblem)];
-    if (json_) {
+    if (as_json_) {
       print_json(all_);
     } else {
       print_line("problems: " + std::to_string(problems) + ", warnings: " + std::to_string(warnings));
@@ -119,13 +120,16 @@ class Report {
   }
 
  private:
-  const bool json_;
+  const bool as_json_;
   json all_ = json::array();
   std::size_t counts_[3] = {};
 };
 
 Finding finding_of(const Result<json>& repo) {
   if (repo) return {"repo", Health::kOk, repo->at("path").get<std::string>() + ": " + describe_content(*repo), ""};
+  if (repo.error().code == ErrorCode::kUnavailable) {
+    return {"repo", Health::kWarning, repo.error().message, "ask again when it has ended"};
+  }
   return {"repo", Health::kProblem, repo.error().message, "`codio verify` says what of the content is damaged"};
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <csignal>
 #include <cstdint>
+#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <gmock/gmock.h>
@@ -287,6 +288,22 @@ TEST_F(Status, DoctorKnowsAGatewayThatLies) {
   EXPECT_FALSE(is_well_);
   EXPECT_THAT(finding("gateway"), AllOf(HasSubstr("problem: " + server.url()), HasSubstr("the bytes are not those")));
   EXPECT_THAT(finding("clock"), AllOf(HasSubstr("problem: "), HasSubstr("s ahead of that of " + server.url())));
+}
+
+TEST_F(Status, DoctorReckonsWithTheAgeOfAnAnswer) {
+  const std::time_t hour_ago = std::time(nullptr) - 3600;
+  char date[64];
+  ASSERT_GT(std::strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", std::gmtime(&hour_ago)), 0U);
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\nDate: " + std::string(date);
+  common_.no_gateway = false;
+  const HttpServer cache(head + "\r\nAge: 3600\r\n\r\n");
+  common_.gateways = {cache.url()};
+  examine();
+  EXPECT_THAT(finding("clock"), HasSubstr("ok: "));
+  const HttpServer slow(head + "\r\nAge: -3600\r\n\r\n");
+  common_.gateways = {slow.url()};
+  examine();
+  EXPECT_THAT(finding("clock"), HasSubstr("problem: "));
 }
 
 TEST_F(Status, DoctorBelievesTheServerWhoseClockAgrees) {
