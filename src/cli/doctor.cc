@@ -545,7 +545,6 @@ class NatCheck : public Check {
       : Check(ward, "nat"), factory_(factory), grace_(ward.io) {}
 
   void start() override {
-    expect_end(kDeadline + kNatGrace);
     if (ward().options.ice_servers.empty()) {
       return end(
           Health::kWarning,
@@ -553,6 +552,7 @@ class NatCheck : public Check {
           "name a STUN server of yours or of someone you trust: --ice-server stun:HOST:PORT, here and for `codio "
           "serve`; two show what kind of NAT there is");
     }
+    expect_end(kDeadline + kNatGrace);
     gathering_ = std::make_unique<Gathering>(factory_, ward().options.ice_servers, [] {});
   }
 
