@@ -343,10 +343,7 @@ class DhtCheck : public Check {
   void start() override {
     const json of_node = ward().node.is_null() ? json() : ward().node.value("dht", json());
     if (of_node.is_object() && ward().common.dht_bootstrap.empty()) {
-      status_ = {.is_reachable = of_node.value("reachable", false),
-                 .nodes = of_node.value("nodes", std::size_t{0}),
-                 .port = of_node.value("port", std::uint16_t{0})};
-      return status_.is_reachable ? accept("the running node") : refuse("the running node reaches no node of the DHT");
+      return judge_node(of_node);
     }
     auto options = dht_options(ward().common);
     if (!options) return end(Health::kOk, "not tested: --no-dht");
@@ -364,6 +361,19 @@ class DhtCheck : public Check {
   }
 
  private:
+  void judge_node(const json& dht) {
+    status_ = {.nodes = dht.value("nodes", std::size_t{0}), .port = dht.value("port", std::uint16_t{0})};
+    if (dht.value("reachable", false)) return accept("the running node");
+    if (!dht.value("ready", true)) {
+      return end(Health::kWarning, "the running node has not joined the DHT yet", "ask again in some seconds");
+    }
+    if (!dht.value("public", true)) {
+      return end(Health::kWarning, "the running node is alone in a DHT of its own",
+                 "start other nodes with --dht-bootstrap HOST:" + std::to_string(status_.port));
+    }
+    refuse("the running node reaches no node of the DHT");
+  }
+
   void look() {
     status_ = dht_->status();
     if (status_.is_reachable) return accept("this machine");

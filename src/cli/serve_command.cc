@@ -194,7 +194,11 @@ class Serving {
     nlohmann::json dht;
     if (dht_) {
       const dht::DhtStatus status = dht_->status();
-      dht = {{"nodes", status.nodes}, {"reachable", status.is_reachable}, {"port", status.port}};
+      dht = {{"nodes", status.nodes},
+             {"ready", status.is_ready},
+             {"reachable", status.is_reachable},
+             {"public", common_.dht_bootstrap.empty()},
+             {"port", status.port}};
     }
     return {{"http", http_->endpoint().url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
   }

@@ -257,6 +257,29 @@ TEST_F(Status, DoctorTellsWhatIsNotConfigured) {
   EXPECT_FALSE(fs::exists(common_.repo));
 }
 
+TEST_F(Status, DoctorAsksTheRunningNodeOfItsDht) {
+  json dht{{"nodes", 7}, {"ready", true}, {"reachable", true}, {"public", true}, {"port", 4321}};
+  const auto look = [&] {
+    const Node node(common_, dht);
+    examine();
+  };
+  look();
+  EXPECT_THAT(finding("dht"), AllOf(HasSubstr("ok: the running node"), HasSubstr("7 nodes"), HasSubstr("4321")));
+  dht["nodes"] = 0;
+  dht["reachable"] = false;
+  look();
+  EXPECT_FALSE(is_well_);
+  EXPECT_THAT(finding("dht"), HasSubstr("problem: the running node reaches no node"));
+  dht["public"] = false;
+  look();
+  EXPECT_TRUE(is_well_);
+  EXPECT_THAT(finding("dht"), HasSubstr("warning: the running node is alone"));
+  EXPECT_THAT(findings("dht").at(0).at("advice"), HasSubstr("--dht-bootstrap HOST:4321"));
+  dht["ready"] = false;
+  look();
+  EXPECT_THAT(finding("dht"), HasSubstr("warning: the running node has not joined"));
+}
+
 TEST_F(Status, DoctorTellsNatsApart) {
   const auto address = asio::ip::make_address("203.0.113.7");
   const StunServer first(udp::endpoint(address, 40001));

@@ -24,13 +24,14 @@ namespace codio::cli {
 /// A node's parts that the commands meet.
 class Node {
  public:
-  explicit Node(const CommonOptions& common) : store_(*open_own_store(common)) {
+  /// `dht` is what it tells of its DHT.
+  explicit Node(const CommonOptions& common, const json& dht = nullptr) : store_(*open_own_store(common)) {
     transfers_ = *node::TransferManager::make(io_.get_executor(), store_, {});
     node::HttpServerOptions http;
     http.endpoint = {"127.0.0.1", 0};
     http_ = *node::HttpServer::listen(io_, store_, rendezvous_, std::move(http));
     node::LocalApiOptions api;
-    api.about = [this] { return json{{"http", url()}, {"rendezvous", {rendezvous()}}, {"dht", nullptr}}; };
+    api.about = [this, dht] { return json{{"http", url()}, {"rendezvous", {rendezvous()}}, {"dht", dht}}; };
     api.path = repo_folder(common) / node::kLocalSocket;
     api_ = *node::LocalApi::listen(io_, store_, *transfers_, std::move(api));
     thread_ = std::jthread([this] { io_.run(); });
