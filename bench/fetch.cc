@@ -41,7 +41,7 @@ Result<Figures> fetch(const char* rendezvous, const char* cid, const char* folde
   };
   boost::asio::io_context io{1};
   TransferManagerOptions options;
-  options.rendezvous.push_back(*std::move(url));
+  options.rendezvous.push_back({*std::move(url)});
   auto transfers = TransferManager::make(io.get_executor(), *std::move(store), std::move(options));
   if (!transfers) return std::unexpected(transfers.error());
 

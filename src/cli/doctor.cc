@@ -313,8 +313,8 @@ class RendezvousCheck : public Check {
   void handle_welcome() {
     welcome_ = milliseconds_since(started_at_);
     asked_at_ = steady_clock::now();
-    client_->find(*ContentId::parse(kProbe), [this](const auto& peers) {
-      if (!peers) return refuse(peers.error().message);
+    client_->find(*ContentId::parse(kProbe), [this](const auto& found) {
+      if (!found) return refuse(found.error().message);
       end(Health::kOk, url_.text + " welcomes after " + welcome_ + " and answers in " + milliseconds_since(asked_at_));
     });
   }
@@ -628,7 +628,8 @@ std::string host_of(const webrtc::IceServer& server) {
 }
 
 std::vector<rendezvous::ServerUrl> all_rendezvous(const Ward& ward) {
-  std::vector<rendezvous::ServerUrl> all = ward.options.rendezvous;
+  std::vector<rendezvous::ServerUrl> all;
+  for (const auto& urls : ward.options.rendezvous) all.insert(all.end(), urls.begin(), urls.end());
   if (ward.node.is_null()) return all;
   for (const json& text : ward.node.value("rendezvous", json::array())) {
     auto url = rendezvous::ServerUrl::parse(text.get<std::string>());

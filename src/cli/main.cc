@@ -20,6 +20,7 @@
 #include "gateway/gateway_url.h"
 #include "node/content_path.h"
 #include "node/router_finder.h"
+#include "rendezvous/bus.h"
 
 namespace codio::cli {
 namespace {
@@ -66,9 +67,11 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
       ->allow_extra_args(false)
       ->take_all();
   app.add_flag("--no-gateway", common.no_gateway, "Ask no gateway")->excludes(gateways);
-  app.add_option("--rendezvous", common.rendezvous, "Find peers there: ws://HOST:PORT/rendezvous; may be repeated")
+  app.add_option("--rendezvous", common.rendezvous,
+                 "Find peers there: ws://HOST:PORT/rendezvous; may be repeated. URL,URL are nodes on one bus: one is "
+                 "used, and the next when it fails")
       ->type_name("URL")
-      ->check(valid(rendezvous::ServerUrl::parse))
+      ->check(valid(parse_rendezvous))
       ->expected(1)
       ->allow_extra_args(false)
       ->take_all();
@@ -98,6 +101,7 @@ void add_common_options(CLI::App& app, CommonOptions& common) {
       ->expected(1)
       ->allow_extra_args(false)
       ->take_all();
+  app.add_flag("--relay-only", common.relay_only, "Connect through TURN servers only, which hides this address");
   app.add_option("--max-upload", common.max_upload, "Give peers at most this much a second: 500K, 2.5M, none")
       ->type_name("RATE")
       ->check(valid(parse_rate));
@@ -303,6 +307,8 @@ void define_serve(CLI::App& app, CommandLine& line) {
   auto* serve = subcommand(app, "serve", "Serve what was added, to browsers and to other peers, until Ctrl-C",
                            "  codio serve site/                  then open http://127.0.0.1:8080\n"
                            "  codio serve --http 0.0.0.0:80      to the world\n"
+                           "  codio serve --bus nats://10.0.0.1  one of several nodes whose clients find each other\n"
+                           "  codio serve --ice-server turn:turn.example.net --turn-secret-file /etc/codio/turn\n"
                            "  codio serve --http 127.0.0.1:0 --json    for scripts: an event a line, any free port");
   serve->add_option("PATH", line.serve.paths, "Files and directories to add first")->type_name("");
   serve->add_flag("--nocopy", line.serve.nocopy, "Add them as `codio add --nocopy` does");
@@ -313,6 +319,27 @@ void define_serve(CLI::App& app, CommandLine& line) {
   serve->add_option("--web-root", line.serve.web_root, "Serve the browser's files from here, for their development")
       ->type_name("DIR")
       ->check(CLI::ExistingDirectory);
+  serve
+      ->add_option("--bus", line.serve.bus,
+                   "Be one rendezvous with the other nodes on this NATS server: nats://[USER:PASSWORD@|TOKEN@]HOST, "
+                   "tls:// to encrypt; several of a cluster separated by commas")
+      ->type_name("URL")
+      ->check(valid(rendezvous::check_bus_urls));
+  serve
+      ->add_option("--turn-secret-file", line.serve.turn_secret_file,
+                   "Give clients time-limited credentials for each --ice-server turn:… without any; the file has "
+                   "coturn's static-auth-secret")
+      ->type_name("FILE");
+  serve->add_option("--turn-lifetime", line.serve.turn_lifetime, "Seconds that such a credential is valid")
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->check(CLI::Range(2, 30 * 24 * 60 * 60));
+  serve
+      ->add_option("--leave-time", line.serve.leave_time,
+                   "On SIGTERM, take up to this long to send clients elsewhere; Ctrl-C does not wait")
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0, 600));
   serve->callback([&line] { line.command = [&line] { return cli::serve(line.common, line.serve); }; });
 }
 

@@ -20,12 +20,13 @@ struct CommonOptions {
   bool verbose = false;
   std::vector<std::string> gateways;  ///< Empty: the default one.
   bool no_gateway = false;
-  std::vector<std::string> rendezvous;     ///< ws: or wss: URLs.
+  std::vector<std::string> rendezvous;     ///< ws: or wss: URLs; those of one rendezvous separated by commas.
   std::vector<std::string> dht_bootstrap;  ///< As parse_bootstrap() reads; empty: the public DHT.
   std::uint16_t dht_port = 0;
   bool no_dht = false;
   std::vector<std::string> routers;  ///< As node::parse_router_url() reads.
   std::vector<std::string> ice_servers;
+  bool relay_only = false;
   std::string max_upload;  ///< As parse_rate() reads; empty: no limit.
   std::string max_download;
   std::optional<std::size_t> upload_slots;
@@ -70,7 +71,11 @@ struct ServeOptions {
   std::vector<std::filesystem::path> paths;
   bool nocopy = false;
   std::string http = "127.0.0.1:8080";
-  std::filesystem::path web_root;  ///< Instead of the embedded browser files.
+  std::filesystem::path web_root;              ///< Instead of the embedded browser files.
+  std::string bus;                             ///< As rendezvous::check_bus_urls() accepts; empty: none.
+  std::string turn_secret_file;                ///< Empty: none.
+  std::uint32_t turn_lifetime = 12 * 60 * 60;  ///< Seconds.
+  std::uint32_t leave_time = 10;               ///< Seconds.
   /// Announced instead of all roots, if any.
   std::vector<content_id::ContentId> provided = {};
 };

@@ -68,10 +68,11 @@ class Announcement {
     dht_.reset();
     if (waiting_.empty()) return {};
     if (auto go_on = check_interrupt(); !go_on) return go_on;
-    return fail(ErrorCode::kUnavailable,
-                std::to_string(waiting_.size()) + " of " + std::to_string(cids.size()) + " could not be announced: " +
-                    (is_reachable ? "the DHT does not give them back"
-                                  : "no node of the DHT answers; is UDP blocked, or is --dht-bootstrap wrong?"));
+    return fail(
+        ErrorCode::kUnavailable,
+        std::to_string(waiting_.size()) + " of " + std::to_string(cids.size()) + " could not be announced: " +
+            (is_reachable ? "the DHT does not give them back"
+                          : "no node of the DHT answers; is the network down, UDP blocked, or --dht-bootstrap wrong?"));
   }
 
  private:

@@ -33,6 +33,7 @@
 #include "node/remote_store.h"
 #include "node/transfer_manager.h"
 #include "rendezvous/server.h"
+#include "rendezvous/turn.h"
 
 namespace codio::cli {
 
@@ -44,6 +45,8 @@ namespace {
 
 /// How often it is looked whether the node is connected to its own rendezvous.
 constexpr std::chrono::milliseconds kReadyCheck{20};
+/// For whom the node's rendezvous looks in the DHT: a page does not wait for longer.
+constexpr std::chrono::seconds kFindElsewhere{4};
 /// For the clients of the rendezvous to hear that the node goes.
 constexpr std::chrono::milliseconds kFarewell{100};
 
@@ -58,10 +61,18 @@ std::vector<std::string> gateways_for_clients(const CommonOptions& common) {
   return common.gateways.empty() ? std::vector{gateway::GatewayConfig().primary} : common.gateways;
 }
 
-rendezvous::Server::Options rendezvous_options(std::vector<rendezvous::IceServer> ice_servers) {
+rendezvous::Server::Options rendezvous_options(std::vector<rendezvous::IceServer> ice_servers, const std::string& bus,
+                                               rendezvous::Server::FindElsewhere find_elsewhere) {
   rendezvous::Server::Options options;
   options.directory.ice_servers = std::move(ice_servers);
+  options.bus = bus;
+  options.find_elsewhere = std::move(find_elsewhere);
+  options.on_log = [](const std::string& message) { spdlog::info("{}", message); };
   return options;
+}
+
+std::chrono::seconds unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
 }
 
 /// Where the node itself reaches the rendezvous that it serves.
@@ -75,14 +86,20 @@ Result<rendezvous::ServerUrl> own_rendezvous(node::Endpoint endpoint) {
 class Serving {
  public:
   Serving(const CommonOptions& common, const ServeOptions& options, std::shared_ptr<store::BlockStore> store,
-          const std::vector<webrtc::IceServer>& ice_servers)
+          const std::vector<webrtc::IceServer>& ice_servers, std::optional<rendezvous::TurnSecret> turn_secret)
       : common_(common),
         options_(options),
         store_(std::move(store)),
         ice_servers_(for_clients(ice_servers)),
-        rendezvous_(io_.get_executor(), rendezvous_options(ice_servers_)),
+        turn_secret_(std::move(turn_secret)),
+        rendezvous_(io_.get_executor(),
+                    rendezvous_options(issued_ice_servers(), options.bus,
+                                       [this](const ContentId& cid, rendezvous::Server::OnElsewhere answer) {
+                                         find_elsewhere(cid, std::move(answer));
+                                       })),
         signals_(io_, SIGINT, SIGTERM),
-        timer_(io_) {}
+        timer_(io_),
+        issue_(io_) {}
 
   Result<void> start() {
     if (auto listening = listen(); !listening) return listening;
@@ -95,9 +112,10 @@ class Serving {
       for (const store::Root& root : *roots) announce(root.cid);
     }
     for (const ContentId& cid : options_.provided) announce(cid);
-    signals_.async_wait([this](const boost::system::error_code& error, int) {
-      if (!error) end({});
+    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+      if (!error) signal == SIGTERM ? leave() : end({});
     });
+    issue_in_time();
     importer_ = std::jthread([this] { import_paths(); });
     return {};
   }
@@ -122,7 +140,7 @@ class Serving {
     options.endpoint = *std::move(endpoint);
     options.web_files = node::WebFiles(options_.web_root);
     options.gateways = gateways_for_clients(common_);
-    options.ice_servers = ice_servers_;
+    options.ice_servers = issued_ice_servers();
     auto key = load_key(common_);
     if (!key) return std::unexpected(key.error());
     const std::string peer = key->peer_id();
@@ -142,7 +160,13 @@ class Serving {
 
   /// Only to serve: what is not here is not fetched.
   Result<void> join_network() {
-    auto options = transfer_options(common_);
+    CommonOptions common = common_;
+    if (turn_secret_) {
+      // They come with their credentials from the rendezvous, as for every client.
+      std::erase_if(common.ice_servers,
+                    [](const std::string& text) { return needs_credentials(parse_ice_servers({text})->front()); });
+    }
+    auto options = transfer_options(common);
     if (!options) return std::unexpected(options.error());
     auto key = load_key(common_);
     if (!key) return std::unexpected(key.error());
@@ -150,8 +174,10 @@ class Serving {
     options->gateway.reset();
     auto own = own_rendezvous(http_->endpoint());
     if (!own) return std::unexpected(own.error());
-    options->rendezvous.insert(options->rendezvous.begin(), *std::move(own));
-    for (const rendezvous::ServerUrl& url : options->rendezvous) rendezvous_urls_.push_back(url.text);
+    options->rendezvous.insert(options->rendezvous.begin(), std::vector{*std::move(own)});
+    for (const auto& urls : options->rendezvous) {
+      for (const rendezvous::ServerUrl& url : urls) rendezvous_urls_.push_back(url.text);
+    }
     auto transfers = node::TransferManager::make(io_.get_executor(), store_, *std::move(options));
     if (!transfers) return std::unexpected(transfers.error());
     transfers_ = *std::move(transfers);
@@ -171,6 +197,19 @@ class Serving {
     http_->set_finder(finder_.get());
     if (common_.json) print_json({{"event", "dht"}, {"port", dht_->status().port}});
     return {};
+  }
+
+  /// For the clients of our rendezvous: who the DHT knows, besides us.
+  void find_elsewhere(const ContentId& cid, rendezvous::Server::OnElsewhere answer) {
+    if (!finder_) return answer({});
+    auto found = std::make_shared<std::vector<rendezvous::Elsewhere>>();
+    finder_->find(
+        cid, kFindElsewhere,
+        [this, found](const node::Provider& provider) {
+          if (provider.peer == transfers_->id() || provider.rendezvous.empty()) return;
+          found->push_back({provider.peer, provider.rendezvous.front()});
+        },
+        [found, answer = std::move(answer)](const node::FindSummary&) { answer(std::move(*found)); });
   }
 
   void announce(const ContentId& cid) {
@@ -263,6 +302,29 @@ class Serving {
     });
   }
 
+  std::vector<rendezvous::IceServer> issued_ice_servers() const {
+    return turn_secret_ ? turn_secret_->issue(ice_servers_, unix_time()) : ice_servers_;
+  }
+
+  /// In half of their lifetime, so that a credential is good for a while whenever it is used first.
+  void issue_in_time() {
+    if (!turn_secret_) return;
+    issue_.expires_after(turn_secret_->lifetime() / 2);
+    issue_.async_wait([this](const boost::system::error_code& error) {
+      if (error || ending_) return;
+      rendezvous_.set_ice_servers(issued_ice_servers());
+      http_->set_ice_servers(issued_ice_servers());
+      issue_in_time();
+    });
+  }
+
+  /// Sends the clients elsewhere before it ends; a second signal kills.
+  void leave() {
+    signals_.clear();
+    if (ending_) return;
+    rendezvous_.leave(std::chrono::seconds(options_.leave_time), [this] { end({}); });
+  }
+
   void end(Result<void> outcome) {
     if (std::exchange(ending_, true)) return;
     outcome_ = std::move(outcome);
@@ -277,6 +339,7 @@ class Serving {
   asio::io_context io_{1};
   std::shared_ptr<store::BlockStore> store_;
   std::vector<rendezvous::IceServer> ice_servers_;
+  std::optional<rendezvous::TurnSecret> turn_secret_;
   rendezvous::Server rendezvous_;
   std::unique_ptr<node::HttpServer> http_;
   std::vector<std::string> rendezvous_urls_;  ///< That the node is connected to, or tries to be; its own first.
@@ -287,6 +350,7 @@ class Serving {
   std::unique_ptr<dht::DhtNode> dht_;
   std::unique_ptr<node::DhtFinder> finder_;
   std::map<dht::Key, ContentId> announced_;  ///< Not told yet.
+  asio::steady_timer issue_;
   std::set<ContentId> printed_;
   bool imported_ = false;
   bool ending_ = false;
@@ -314,9 +378,15 @@ Result<void> serve(const CommonOptions& common, const ServeOptions& options) {
     return fail(ErrorCode::kUnavailable, "a node runs on the repo " + repo_folder(common).string() +
                                              " already: `codio stats` tells of it, or choose another with --repo DIR");
   }
+  std::optional<rendezvous::TurnSecret> turn_secret;
+  if (!options.turn_secret_file.empty()) {
+    auto read = rendezvous::TurnSecret::read(options.turn_secret_file, std::chrono::seconds(options.turn_lifetime));
+    if (!read) return std::unexpected(read.error());
+    turn_secret = *std::move(read);
+  }
   const auto store = open_own_store(common);
   if (!store) return std::unexpected(store.error());
-  Serving serving(common, options, *store, *ice_servers);
+  Serving serving(common, options, *store, *ice_servers, std::move(turn_secret));
   if (auto started = serving.start(); !started) return started;
   return serving.run();
 }

@@ -133,6 +133,22 @@ Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::
   return servers;
 }
 
+bool needs_credentials(const webrtc::IceServer& server) {
+  return server.username.empty() && server.urls.front().starts_with("turn");
+}
+
+Result<std::vector<rendezvous::ServerUrl>> parse_rendezvous(const std::string& text) {
+  std::vector<rendezvous::ServerUrl> urls;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    auto url = rendezvous::ServerUrl::parse(std::string_view(text).substr(begin, end - begin));
+    if (!url) return std::unexpected(url.error());
+    urls.push_back(*std::move(url));
+    begin = end + 1;
+  }
+  return urls;
+}
+
 Result<std::optional<std::uint64_t>> parse_size(const std::string& text) {
   const auto size = parse_amount(text, {"iB", "B"});
   return size ? size : fail(ErrorCode::kMalformed, "'" + text + "' is no size: bytes such as 500M or 2.5G, or none");
@@ -147,12 +163,18 @@ Result<std::optional<std::uint64_t>> parse_rate(const std::string& text) {
 Result<node::TransferManagerOptions> transfer_options(const CommonOptions& common) {
   node::TransferManagerOptions options;
   for (const std::string& text : common.rendezvous) {
-    auto url = rendezvous::ServerUrl::parse(text);
-    if (!url) return std::unexpected(url.error());
-    options.rendezvous.push_back(*std::move(url));
+    auto urls = parse_rendezvous(text);
+    if (!urls) return std::unexpected(urls.error());
+    options.rendezvous.push_back(*std::move(urls));
   }
+  options.relay_only = common.relay_only;
   auto servers = parse_ice_servers(common.ice_servers);
   if (!servers) return std::unexpected(servers.error());
+  if (const auto bare = std::ranges::find_if(*servers, needs_credentials); bare != servers->end()) {
+    return fail(ErrorCode::kMalformed, "the ICE server " + bare->urls.front() +
+                                           " needs a user: turn:HOST:PORT,USERNAME,CREDENTIAL, or with serve "
+                                           "--turn-secret-file");
+  }
   options.ice_servers = *std::move(servers);
   transfer::Limits& limits = options.exchange.limits;
   for (const auto& [text, rate] :

@@ -36,6 +36,12 @@ Result<identity::Key> load_key(const CommonOptions& common);
 /// `URL` or `URL,USERNAME,CREDENTIAL` for each.
 Result<std::vector<webrtc::IceServer>> parse_ice_servers(const std::vector<std::string>& texts);
 
+/// Whether it is a TURN server that was given without a user: only `serve` can use it, with a secret.
+bool needs_credentials(const webrtc::IceServer& server);
+
+/// `URL` or `URL,URL…`.
+Result<std::vector<rendezvous::ServerUrl>> parse_rendezvous(const std::string& text);
+
 /// Bytes: a number, and K, M, G or T for KiB, MiB, GiB or TiB; `none` is nothing.
 Result<std::optional<std::uint64_t>> parse_size(const std::string& text);
 /// Bytes a second: a number, and K, M, G or T; `none` is nothing.

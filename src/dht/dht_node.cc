@@ -36,8 +36,11 @@ using std::chrono::milliseconds;
 namespace {
 
 /// Nodes that answer newcomers to Mainline: of libtorrent, BitTorrent and Transmission.
-constexpr const char* kMainlineNodes =
-    "dht.libtorrent.org:25401,router.bittorrent.com:6881,dht.transmissionbt.com:6881";
+const std::vector<BootstrapNode>& mainline_nodes() {
+  static const std::vector<BootstrapNode> nodes{
+      {"dht.libtorrent.org", 25401}, {"router.bittorrent.com", 6881}, {"dht.transmissionbt.com", 6881}};
+  return nodes;
+}
 
 /// How often it is asked which lookups run, while one of ours does …
 constexpr milliseconds kLookupCheck{50};
@@ -69,6 +72,10 @@ Key to_key(const lt::sha1_hash& hash) {
 
 std::string bracketed(const std::string& host) { return host.find(':') == host.npos ? host : "[" + host + "]"; }
 
+const std::vector<BootstrapNode>& nodes_to_join(const DhtOptions& options) {
+  return options.network == Network::kMainline && options.bootstrap.empty() ? mainline_nodes() : options.bootstrap;
+}
+
 settings_pack settings_of(const DhtOptions& options) {
   settings_pack settings;
   std::string listen;
@@ -78,13 +85,13 @@ settings_pack settings_of(const DhtOptions& options) {
   settings.set_str(settings_pack::listen_interfaces, listen);
   settings.set_int(settings_pack::max_retry_port_bind, 0);
   const bool is_own = options.network == Network::kOwn;
-  std::string bootstrap;
   // Routers, as libtorrent calls these, are asked but never counted as nodes: right for the few that all of Mainline
-  // joins at, not for a network that may have no other node yet. join_own() names those.
-  for (const BootstrapNode& node : options.bootstrap) {
-    if (!is_own) bootstrap += (bootstrap.empty() ? "" : ",") + node.to_string();
+  // joins at, not for a network that may have no other node yet. join() names those.
+  std::string routers;
+  if (!is_own) {
+    for (const BootstrapNode& node : nodes_to_join(options)) routers += (routers.empty() ? "" : ",") + node.to_string();
   }
-  settings.set_str(settings_pack::dht_bootstrap_nodes, bootstrap.empty() && !is_own ? kMainlineNodes : bootstrap);
+  settings.set_str(settings_pack::dht_bootstrap_nodes, routers);
 
   // A DHT node and nothing else.
   for (const auto off : {settings_pack::enable_lsd, settings_pack::enable_upnp, settings_pack::enable_natpmp,
@@ -171,7 +178,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         if (const auto self = weak.lock(); self && self->session_) self->take_alerts();
       });
     });
-    join_own();
+    if (options_.network == Network::kOwn) join();
     update();
     return {};
   }
@@ -314,9 +321,8 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     return port_failure(cause);
   }
 
-  void join_own() {
-    if (options_.network != Network::kOwn) return;
-    for (const BootstrapNode& node : options_.bootstrap) session_->add_dht_node({node.host, node.port});
+  void join() {
+    for (const BootstrapNode& node : nodes_to_join(options_)) session_->add_dht_node({node.host, node.port});
   }
 
   void take_alerts() {
@@ -382,7 +388,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     check_at_ = time + (waits ? kLookupCheck : is_reachable() ? kIdleCheck : kReadyCheck);
   }
 
-  /// A lookup asks the bootstrap nodes when no others are known.
+  /// Also looks names up again: the machine may have been offline.
   void rejoin(Time time) {
     if (nodes_ > 0) {
       rejoin_at_.reset();
@@ -391,17 +397,10 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (!is_ready_ || (rejoin_at_ && time < *rejoin_at_)) return;
     if (rejoin_at_) {
-      options_.network == Network::kOwn ? join_own() : ask_for_anything();
+      join();
       rejoin_delay_ = std::min(2 * rejoin_delay_, Duration(kLastRejoin));
     }
     rejoin_at_ = time + rejoin_delay_;
-  }
-
-  void ask_for_anything() {
-    Key any;
-    std::random_device random;
-    for (auto& byte : any) byte = static_cast<std::uint8_t>(random());
-    session_->dht_get_peers(to_hash(any));
   }
 
   // What the pure part wants.

@@ -34,7 +34,7 @@ bool is_public_text(std::string_view address) {
 
 std::string trouble_of(dht::SearchEnd end) {
   if (end != dht::SearchEnd::kUnreachable) return "";
-  return "no node of the DHT answers; is UDP blocked, or is --dht-bootstrap wrong?";
+  return "no node of the DHT answers; is the network down, UDP blocked, or --dht-bootstrap wrong?";
 }
 
 }  // namespace

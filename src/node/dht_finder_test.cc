@@ -208,7 +208,7 @@ TEST_F(DhtDownloadTest, TakesBlocksOverWebRtcThroughTheProvidersRendezvous) {
   TransferManagerOptions options;
   options.key = node.key;
   options.use_loopback = true;
-  options.rendezvous = {*rendezvous::ServerUrl::parse("ws" + node.http->endpoint().url().substr(4) + "/rendezvous")};
+  options.rendezvous = {{*rendezvous::ServerUrl::parse("ws" + node.http->endpoint().url().substr(4) + "/rendezvous")}};
   node.transfers = *TransferManager::make(network_.io().get_executor(), node.store, std::move(options));
   node.transfers->announce_content(cid);
   ASSERT_TRUE(network_.run_until([&] { return node.rendezvous->directory().announced() == 1; }));

@@ -204,6 +204,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
   const Endpoint& endpoint() const { return endpoint_; }
   void set_finder(ProviderFinder* finder) { options_.finder = finder; }
+  void set_ice_servers(std::vector<rendezvous::IceServer> servers) { options_.ice_servers = std::move(servers); }
 
  private:
   static asio::awaitable<void> accept(std::shared_ptr<Impl> self) {
@@ -580,6 +581,9 @@ HttpServer::HttpServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { impl_->stop(); }
 
 void HttpServer::set_finder(ProviderFinder* finder) { impl_->set_finder(finder); }
+void HttpServer::set_ice_servers(std::vector<rendezvous::IceServer> servers) {
+  impl_->set_ice_servers(std::move(servers));
+}
 const Endpoint& HttpServer::endpoint() const { return impl_->endpoint(); }
 
 }  // namespace codio::node

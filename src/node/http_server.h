@@ -65,6 +65,8 @@ class HttpServer {
 
   /// Replaces HttpServerOptions::finder.
   void set_finder(ProviderFinder* finder);
+  /// In the descriptor from now on.
+  void set_ice_servers(std::vector<rendezvous::IceServer> servers);
 
   /// With the port that was taken if 0 was asked for.
   const Endpoint& endpoint() const;

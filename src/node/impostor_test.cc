@@ -238,7 +238,7 @@ class Impostor : public testing::Test {
     Peer& peer = *peers_.emplace_back(std::make_unique<Peer>());
     peer.store = *store::BlockStore::open(peer.folder.path());
     TransferManagerOptions options;
-    options.rendezvous = std::move(rendezvous);
+    for (auto& url : rendezvous) options.rendezvous.push_back({std::move(url)});
     options.use_loopback = true;
     options.on_log = [&peer](const std::string& message) { peer.log.push_back(message); };
     loop_.run(

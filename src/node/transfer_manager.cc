@@ -35,6 +35,8 @@ constexpr std::uint64_t kMaxStoring = 32 << 20;
 constexpr Duration kDistrust = std::chrono::minutes(10);
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
+/// A rendezvous elsewhere is left when it was not used for so long: longer than a connection takes.
+constexpr Duration kUnusedElsewhere = std::chrono::seconds(30);
 
 Time now() { return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())); }
 
@@ -71,6 +73,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         key_(options_.key ? *options_.key : identity::Key::generate()),
         exchange_(options_.exchange),
         wakeup_(executor_),
+        leave_elsewhere_(executor_),
         pool_(std::max(2U, std::thread::hardware_concurrency())) {}
 
   void start() {
@@ -78,9 +81,14 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         webrtc::PeerConnectionFactory::Options{
             .ice_servers = options_.ice_servers,
             .use_loopback = options_.use_loopback,
+            .relay_only = options_.relay_only,
             .open_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.connect_timeout)},
         [executor = executor_](std::function<void()> task) { boost::asio::post(executor, std::move(task)); });
-    for (const rendezvous::ServerUrl& url : options_.rendezvous) add_client(url);
+    for (auto& urls : options_.rendezvous) {
+      const std::size_t client = last_client_++;
+      clients_.emplace(client,
+                       std::make_unique<rendezvous::Client>(executor_, urls, client_events(client), client_options()));
+    }
     if (!options_.finders.empty()) http_ = std::make_unique<gateway::HttpClient>();
   }
 
@@ -88,6 +96,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void stop() {
     stopped_ = true;
     wakeup_.cancel();
+    leave_elsewhere_.cancel();
     const Error cancelled{ErrorCode::kCancelled, "transfers were stopped"};
     for (auto& [id, download] : std::exchange(downloads_, {})) {
       stop_searches(download);
@@ -99,6 +108,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       }
     }
     clients_.clear();
+    elsewhere_.clear();
     connections_.clear();
     http_peers_.clear();
     http_.reset();
@@ -109,15 +119,16 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   boost::asio::any_io_executor executor() const { return executor_; }
   const std::string& id() const { return key_.peer_id(); }
-  bool is_connected() const { return !options_.rendezvous.empty() && clients_.front()->is_connected(); }
+  bool is_connected() const { return homes() > 0 && clients_.at(0)->is_connected(); }
+  std::size_t elsewhere() const { return elsewhere_.size(); }
   const transfer::Totals& totals() const { return exchange_.totals(); }
 
   void announce(const ContentId& root) {
-    for (std::size_t i = 0; i < options_.rendezvous.size(); ++i) clients_[i]->announce(root);
+    for (std::size_t client = 0; client < homes(); ++client) clients_.at(client)->announce(root);
   }
 
   void withdraw(const ContentId& root) {
-    for (const auto& client : clients_) client->withdraw(root);
+    for (std::size_t client = 0; client < homes(); ++client) clients_.at(client)->withdraw(root);
   }
 
   /// `peers`: to be asked instead of a search.
@@ -197,6 +208,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::vector<std::pair<std::optional<TransferId>, OnConnected>> waiting;
   };
 
+  /// A rendezvous that was joined for providers there.
+  struct Elsewhere {
+    std::size_t client = 0;
+    Time last_used;
+    std::vector<std::pair<TransferId, std::string>> waiting = {};  ///< Peers, for the connection.
+  };
+
   struct Download {
     ContentId root;
     DownloadEvents events;
@@ -209,8 +227,6 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::size_t providers = 0;
     /// Searches of finders under way.
     std::vector<std::pair<ProviderFinder*, FindId>> searches = {};
-    /// Rendezvous that are visited for it.
-    std::set<std::size_t> visits = {};
   };
 
   void log(const std::string& message) const {
@@ -276,8 +292,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (connection == connections_.end()) return;
     const std::size_t client = connection->second->client;
     const std::string& peer = connection->second->peer;
-    const std::string where = clients_[client] ? clients_[client]->url().text : "a rendezvous that was left";
-    log("closed the connection to peer " + peer + " of " + where + ": " + output.reason.message);
+    log("closed the connection to peer " + peer + " of " + name_of(client) + ": " + output.reason.message);
     switch (output.reason.code) {
       case ErrorCode::kMismatch:
       case ErrorCode::kMalformed: ban({std::nullopt, peer}, options_.ban); break;
@@ -476,19 +491,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (download && download->events.on_end) download->events.on_end(std::move(result));
   }
 
-  /// And leaves the rendezvous that only it needed.
   std::optional<Download> forget(TransferId transfer) {
     auto download = downloads_.extract(transfer);
     if (download.empty()) return std::nullopt;
     stop_searches(download.mapped());
-    if (!download.mapped().visits.empty()) {
-      // Later: it may be one of these that is telling something now.
-      boost::asio::post(executor_, [weak = weak_from_this(), visits = download.mapped().visits] {
-        const auto self = weak.lock();
-        if (!self || self->stopped_) return;
-        for (const std::size_t client : visits) self->leave_if_unused(client);
-      });
-    }
     return std::move(download.mapped());
   }
 
@@ -510,10 +516,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (!download->peers.empty() && !options_.rendezvous.empty()) {
       for (const std::string& peer : download->peers) try_provider(output.transfer, 0, peer);
     } else {
-      for (std::size_t client = 0; client < clients_.size(); ++client) {
-        const bool is_visited = client >= options_.rendezvous.size();
-        if (clients_[client] && (!is_visited || download->visits.contains(client))) search(output.transfer, client);
-      }
+      for (std::size_t client = 0; client < homes(); ++client) search(output.transfer, client);
       download->pending -= static_cast<std::uint32_t>(download->searches.size());
       stop_searches(*download);
       for (const auto& finder : options_.finders) search(output.transfer, *finder);
@@ -554,10 +557,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       ask_over_http(transfer, *url, provider.public_only);
       break;
     }
-    for (const std::string& text : provider.rendezvous) {
-      if (const auto client = visit(transfer, text)) search(transfer, *client);
-      break;
-    }
+    if (!provider.rendezvous.empty()) try_elsewhere(transfer, {provider.peer, provider.rendezvous.front()});
   }
 
   void ask_over_http(TransferId transfer, const std::string& url, bool public_only) {
@@ -598,46 +598,17 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (download != nullptr && download->providers > 0) --download->providers;  // A new search counts from 0.
   }
 
-  /// The client for the rendezvous, connected for the download if it was not; nothing if that is malformed or one too
-  /// many, or searched for it already.
-  std::optional<std::size_t> visit(TransferId transfer, const std::string& text) {
-    Download& download = downloads_.at(transfer);
-    auto url = rendezvous::ServerUrl::parse(text);
-    if (!url) return std::nullopt;
-    for (std::size_t i = 0; i < clients_.size(); ++i) {
-      if (!clients_[i] || clients_[i]->url().text != text) continue;
-      if (i < options_.rendezvous.size() || !download.visits.insert(i).second) return std::nullopt;
-      return i;
-    }
-    if (download.visits.size() >= options_.max_providers) return std::nullopt;
-    const std::size_t client = add_client(*url);
-    download.visits.insert(client);
-    return client;
-  }
-
-  void leave_if_unused(std::size_t client) {
-    const bool is_used =
-        std::ranges::any_of(downloads_, [client](const auto& entry) { return entry.second.visits.contains(client); });
-    if (is_used || !clients_[client]) return;
-    // What is open needs it no more.
-    std::vector<PeerId> unfinished;
-    for (const auto& [id, connection] : connections_) {
-      if (connection->client == client && !connection->is_open) unfinished.push_back(id);
-    }
-    for (const PeerId id : unfinished) close(id, {ErrorCode::kCancelled, "its rendezvous is not needed any more"});
-    clients_[client].reset();
-  }
-
   void search(TransferId transfer, std::size_t client) {
     Download& searching = downloads_.at(transfer);
     ++searching.pending;
-    clients_[client]->find(searching.root, [this, transfer, client](const Result<std::vector<std::string>>& peers) {
+    clients_.at(client)->find(searching.root, [this, transfer, client](const Result<rendezvous::Found>& found) {
       Download* download = find_download(transfer);
       if (download == nullptr) return;
-      --download->pending;
-      if (!peers) log(peers.error().message);
-      if (peers) {
-        for (const std::string& peer : *peers) try_provider(transfer, client, peer);
+      if (!found || !found->more) --download->pending;
+      if (!found) log(found.error().message);
+      if (found) {
+        for (const std::string& peer : found->peers) try_provider(transfer, client, peer);
+        for (const rendezvous::Elsewhere& provider : found->elsewhere) try_elsewhere(transfer, provider);
       }
       report_pending(transfer);
       drain();
@@ -660,6 +631,73 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
+  /// Joins the provider's rendezvous first, if need be and allowed.
+  void try_elsewhere(TransferId transfer, const rendezvous::Elsewhere& provider) {
+    for (std::size_t client = 0; client < homes(); ++client) {
+      if (clients_.at(client)->url().text == provider.rendezvous) return try_provider(transfer, client, provider.peer);
+    }
+    auto joined = elsewhere_.find(provider.rendezvous);
+    if (joined == elsewhere_.end()) {
+      auto url = rendezvous::ServerUrl::parse(provider.rendezvous);
+      if (!url || elsewhere_.size() >= options_.max_elsewhere) return;
+      const std::size_t client = last_client_++;
+      joined = elsewhere_.emplace(provider.rendezvous, Elsewhere{.client = client, .last_used = now()}).first;
+      clients_.emplace(
+          client, std::make_unique<rendezvous::Client>(
+                      executor_, *std::move(url), elsewhere_events(client, provider.rendezvous), client_options()));
+      leave_unused_in_time();
+    }
+    joined->second.last_used = now();
+    if (clients_.at(joined->second.client)->is_connected()) {
+      return try_provider(transfer, joined->second.client, provider.peer);
+    }
+    ++downloads_.at(transfer).pending;
+    joined->second.waiting.emplace_back(transfer, provider.peer);
+  }
+
+  rendezvous::ClientEvents elsewhere_events(std::size_t client, const std::string& url) {
+    rendezvous::ClientEvents events = client_events(client);
+    events.on_ice_servers = {};  // A stranger's TURN servers would see who talks to whom.
+    events.on_connected = [this, client, url](const rendezvous::Welcome&) { handle_joined(url, client); };
+    events.on_disconnected = [this, url](const Error& error) {
+      log(error.message);
+      leave(url);
+    };
+    return events;
+  }
+
+  void handle_joined(const std::string& url, std::optional<std::size_t> client) {
+    const auto waiting = std::exchange(elsewhere_.at(url).waiting, {});
+    for (const auto& [transfer, peer] : waiting) {
+      Download* download = find_download(transfer);
+      if (download == nullptr) continue;
+      --download->pending;
+      if (client) try_provider(transfer, *client, peer);
+      report_pending(transfer);
+    }
+    drain_later();
+  }
+
+  void leave(const std::string& url) {
+    handle_joined(url, std::nullopt);
+    const auto entry = elsewhere_.extract(url);
+    clients_.erase(entry.mapped().client);
+  }
+
+  void leave_unused_in_time() {
+    leave_elsewhere_.expires_after(kUnusedElsewhere / 2);
+    leave_elsewhere_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || self->stopped_) return;
+      std::vector<std::string> unused;
+      for (const auto& [url, joined] : self->elsewhere_) {
+        if (joined.last_used + kUnusedElsewhere <= now()) unused.push_back(url);
+      }
+      for (const std::string& url : unused) self->leave(url);
+      if (!self->elsewhere_.empty()) self->leave_unused_in_time();
+    });
+  }
+
   void report_pending(TransferId transfer) {
     if (const Download* download = find_download(transfer)) {
       exchange_.handle_providers(now(), transfer, download->pending);
@@ -668,20 +706,41 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   // Connections.
 
-  /// Its number, which may have been that of one that was left.
-  std::size_t add_client(const rendezvous::ServerUrl& url) {
-    const auto free = std::ranges::find_if(clients_, [](const auto& one) { return !one; });
-    const auto client = static_cast<std::size_t>(free - clients_.begin());
-    if (free == clients_.end()) clients_.emplace_back();
+  /// The configured rendezvous are the first clients.
+  std::size_t homes() const { return options_.rendezvous.size(); }
+
+  rendezvous::Client::Options client_options() const {
     rendezvous::Client::Options options;
     options.key = key_;
-    clients_[client] = std::make_unique<rendezvous::Client>(executor_, url, client_events(client), std::move(options));
-    return client;
+    return options;
+  }
+
+  /// For the log.
+  std::string name_of(std::size_t client) const {
+    const auto found = clients_.find(client);
+    return found == clients_.end() ? "a rendezvous that was left" : found->second->url().text;
+  }
+
+  template <class Message>
+  void signal(std::size_t client, Message message) {
+    const auto found = clients_.find(client);
+    if (found != clients_.end()) found->second->send(std::move(message));
+  }
+
+  /// Those of the command line, and what each rendezvous named last.
+  void use_ice_servers(std::size_t client, const std::vector<rendezvous::IceServer>& servers) {
+    auto& named = ice_servers_[client];
+    named.clear();
+    for (const auto& server : servers) named.push_back({server.urls, server.username, server.credential});
+    std::vector<webrtc::IceServer> all = options_.ice_servers;
+    for (const auto& [_, more] : ice_servers_) all.insert(all.end(), more.begin(), more.end());
+    connections_factory_->set_ice_servers(std::move(all));
   }
 
   rendezvous::ClientEvents client_events(std::size_t client) {
     return {
-        .on_connected = {},
+        .on_connected = [this,
+                         client](const rendezvous::Welcome& welcome) { use_ice_servers(client, welcome.ice_servers); },
         .on_disconnected = [this](const Error& error) { log(error.message); },
         .on_offer = [this, client](rendezvous::Offer offer) { handle_offer(client, std::move(offer)); },
         .on_answer =
@@ -703,6 +762,8 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
                 close(id_of(*connection), {ErrorCode::kUnavailable, "the peer is not at the rendezvous any more"});
               }
             },
+        .on_ice_servers =
+            [this, client](const std::vector<rendezvous::IceServer>& servers) { use_ice_servers(client, servers); },
         .on_warning = [this](const Error& error) { log(error.message); },
     };
   }
@@ -770,18 +831,16 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
               const auto fingerprint = webrtc::fingerprint_of(sdp);
               if (!fingerprint) return close(id, fingerprint.error());
               connections_.at(id)->local = *fingerprint;
-              if (!clients_[client]) return;
               if (is_offerer) {
-                clients_[client]->send(rendezvous::Offer{peer, session, std::move(sdp)});
+                signal(client, rendezvous::Offer{peer, session, std::move(sdp)});
               } else {
-                clients_[client]->send(rendezvous::Answer{peer, session, std::move(sdp)});
+                signal(client, rendezvous::Answer{peer, session, std::move(sdp)});
               }
             },
         .on_local_candidate =
             [this, client, peer, session](webrtc::IceCandidate candidate) {
-              if (!clients_[client]) return;
-              clients_[client]->send(
-                  rendezvous::Candidate{peer, session, std::move(candidate.candidate), std::move(candidate.mid)});
+              signal(client,
+                     rendezvous::Candidate{peer, session, std::move(candidate.candidate), std::move(candidate.mid)});
             },
         .on_open = [this, id] { handle_open(id); },
         .on_message =
@@ -845,10 +904,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   const identity::Key key_;
   transfer::Exchange exchange_;
   boost::asio::steady_timer wakeup_;
+  boost::asio::steady_timer leave_elsewhere_;
   boost::asio::thread_pool pool_;
   std::unique_ptr<webrtc::PeerConnectionFactory> connections_factory_;
-  /// First those of the options, then those that are visited; null where one was left.
-  std::vector<std::unique_ptr<rendezvous::Client>> clients_;
+  std::map<std::size_t, std::unique_ptr<rendezvous::Client>> clients_;
+  std::size_t last_client_ = 0;
+  std::map<std::size_t, std::vector<webrtc::IceServer>> ice_servers_;  ///< What each named.
+  std::map<std::string, Elsewhere> elsewhere_;                         ///< By URL.
   std::map<PeerId, std::unique_ptr<Connection>> connections_;
   std::unique_ptr<gateway::HttpClient> http_;
   std::map<PeerId, std::unique_ptr<HttpPeer>> http_peers_;
@@ -931,6 +993,7 @@ std::future<Result<void>> TransferManager::connect_to_peer(std::string peer) {
 
 std::vector<TransferProgress> TransferManager::transfers() { return impl_->transfers(); }
 const transfer::Totals& TransferManager::totals() const { return impl_->totals(); }
+std::size_t TransferManager::elsewhere() const { return impl_->elsewhere(); }
 std::vector<PeerInfo> TransferManager::peers() { return impl_->peers(); }
 void TransferManager::set_limits(const transfer::Limits& limits) { impl_->set_limits(limits); }
 const transfer::Limits& TransferManager::limits() const { return impl_->limits(); }

@@ -26,16 +26,21 @@ struct TransferManagerOptions {
   transfer::ExchangeOptions exchange;
   /// Who this peer is; nothing: somebody new, as long as it runs.
   std::optional<identity::Key> key;
-  /// Where peers are found and signalled; none: no peers.
-  std::vector<rendezvous::ServerUrl> rendezvous;
+  /// Where peers are found and signalled; none: no peers. All are joined; the URLs of one are servers that know the
+  /// same peers, of which one is used at a time.
+  std::vector<std::vector<rendezvous::ServerUrl>> rendezvous;
   /// Where else providers are found: each gives WebRTC peers, through a rendezvous of their own that is visited as long
   /// as a download needs it, and HTTP servers, which are peers by HttpPeer. They live on the same executor.
   std::vector<std::shared_ptr<ProviderFinder>> finders;
   /// For each search of a finder.
   Duration find_deadline = std::chrono::seconds(15);
+  /// Others that are joined at a time, while providers there are connected to.
+  std::size_t max_elsewhere = 4;
   std::vector<webrtc::IceServer> ice_servers;
   /// Also connect over the loopback interface: for a node that serves this machine only.
   bool use_loopback = false;
+  /// Connect through TURN servers only: peers do not learn this machine's addresses.
+  bool relay_only = false;
   /// Nothing: no gateway is asked.
   std::optional<gateway::GatewayConfig> gateway;
   /// Peers that may be connected at a time, in both directions.
@@ -120,6 +125,8 @@ class TransferManager {
 
   std::vector<TransferProgress> transfers();
   const transfer::Totals& totals() const;
+  /// Rendezvous that are joined besides the configured ones.
+  std::size_t elsewhere() const;
   /// The peers whose channels are open.
   std::vector<PeerInfo> peers();
 

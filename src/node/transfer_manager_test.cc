@@ -53,7 +53,7 @@ class TransferManagerTest : public testing::Test {
     Peer& peer = *peers_.back();
     peer.store = *store::BlockStore::open(peer.folder.path());
     TransferManagerOptions options;
-    options.rendezvous = {*rendezvous::ServerUrl::parse("ws" + server_->endpoint().url().substr(4) + "/rendezvous")};
+    options.rendezvous = {{*rendezvous::ServerUrl::parse("ws" + server_->endpoint().url().substr(4) + "/rendezvous")}};
     options.use_loopback = true;
     options.gateway = std::move(gateway);
     loop_.run(

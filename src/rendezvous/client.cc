@@ -1,7 +1,6 @@
 #include "rendezvous/client.h"
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <map>
 #include <optional>
@@ -38,6 +37,9 @@ using content_id::ContentId;
 
 // A connection that lived this long was a good one: the next try follows soon.
 constexpr std::chrono::seconds kGoodConnection{10};
+// What a server may ask for at most, in seconds and in milliseconds: beyond that it makes no difference.
+constexpr std::uint64_t kLongestLifetime = 24 * 60 * 60;
+constexpr std::uint64_t kLongestMove = 10 * 60 * 1000;
 
 /// A failed step of connecting: what and why.
 struct Failure {
@@ -131,62 +133,16 @@ class SocketOver final : public Socket {
 
 }  // namespace
 
-Result<ServerUrl> ServerUrl::parse(std::string_view text) {
-  const auto malformed = [&](std::string_view why) {
-    return fail(ErrorCode::kMalformed, "the rendezvous URL " + std::string(text.substr(0, 256)) + " " +
-                                           std::string(why) + "; it has the form wss://host[:port]/rendezvous");
-  };
-  ServerUrl url;
-  url.text = text;
-  std::string_view rest = text;
-  if (rest.starts_with("wss://")) {
-    url.tls = true;
-    rest.remove_prefix(6);
-  } else if (rest.starts_with("ws://")) {
-    rest.remove_prefix(5);
-  } else {
-    return malformed("does not begin with ws:// or wss://");
-  }
-  if (text.size() > 2048 || std::ranges::any_of(text, [](char c) { return c <= ' ' || c == 0x7f || c == '#'; })) {
-    return malformed("is too long or has characters that no such URL has");
-  }
-  const std::size_t path = rest.find_first_of("/?");
-  std::string_view authority = rest.substr(0, path);
-  if (path != std::string_view::npos) url.target = rest.substr(path);
-  if (!url.target.starts_with('/')) url.target.insert(0, "/");
-  if (authority.find('@') != std::string_view::npos) return malformed("has a user name, which is not sent");
-
-  std::size_t host_end = authority.find(':');
-  if (authority.starts_with('[')) {
-    const std::size_t bracket = authority.find(']');
-    if (bracket == std::string_view::npos) return malformed("has an IPv6 address without its bracket");
-    url.host = authority.substr(1, bracket - 1);
-    host_end = bracket + 1 == authority.size() ? std::string_view::npos : bracket + 1;
-  } else {
-    url.host = authority.substr(0, host_end);
-  }
-  if (url.host.empty()) return malformed("has no host");
-  url.port = url.tls ? "443" : "80";
-  if (host_end != std::string_view::npos) {
-    if (authority[host_end] != ':') return malformed("has something between host and port");
-    url.port = authority.substr(host_end + 1);
-    std::uint16_t number = 0;
-    const auto [end, error] = std::from_chars(url.port.data(), url.port.data() + url.port.size(), number);
-    if (error != std::errc{} || end != url.port.data() + url.port.size() || number == 0) {
-      return malformed("has a port that is not a number from 1 to 65535");
-    }
-  }
-  return url;
-}
-
 class Client::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options)
+  Impl(asio::any_io_executor executor, std::vector<ServerUrl> urls, ClientEvents events, Options options)
       : executor_(std::move(executor)),
-        url_(std::move(url)),
+        urls_(std::move(urls)),
         events_(std::move(events)),
         options_(std::move(options)),
         timer_(executor_),
+        refresh_(executor_),
+        move_(executor_),
         resolver_(executor_),
         random_(std::random_device{}()) {}
 
@@ -195,6 +151,8 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   void stop() {
     is_stopped_ = true;
     timer_.cancel();
+    refresh_.cancel();
+    move_.cancel();
     resolver_.cancel();
     finds_.clear();
     if (socket_) socket_->close();
@@ -222,7 +180,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     entry->second.timer.expires_after(options_.find_timeout);
     entry->second.timer.async_wait([weak = weak_from_this(), id](error_code error) {
       if (const auto self = weak.lock(); self && !error) {
-        self->finish_find(id, fail(ErrorCode::kTimeout, self->url_.text + ": no answer to who serves a CID" +
+        self->answer_find(id, fail(ErrorCode::kTimeout, self->url().text + ": no answer to who serves a CID" +
                                                             (self->is_connected_ ? "" : "; " + self->last_failure_)));
       }
     });
@@ -244,7 +202,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   bool is_connected() const { return is_joined_; }
-  const ServerUrl& url() const { return url_; }
+  const ServerUrl& url() const { return urls_[at_]; }
 
  private:
   struct PendingFind {
@@ -261,10 +219,14 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
       self->forget_connection();
       if (self->is_stopped_) co_return;
       self->last_failure_ = failure.message;
+      self->at_ = (self->at_ + 1) % self->urls_.size();
       if (self->events_.on_disconnected) self->events_.on_disconnected(failure);
       if (self->is_stopped_) co_return;
 
-      if (std::chrono::steady_clock::now() - began > kGoodConnection) delay = self->options_.first_delay;
+      const bool was_good = std::chrono::steady_clock::now() - began > kGoodConnection;
+      if (was_good) delay = self->options_.first_delay;
+      // The server spread its clients over time, so there is no need to wait.
+      if (std::exchange(self->is_moving_, false) && was_good) continue;
       // Two programs with one key would turn each other out without end.
       if (std::exchange(self->is_replaced_, false)) delay = self->options_.last_delay;
       std::uniform_int_distribution<std::int64_t> jitter(delay.count() / 2, delay.count());
@@ -288,11 +250,12 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     });
 
     error_code error;
-    const auto endpoints = co_await resolver_.async_resolve(url_.host, url_.port, redirect_error(use_awaitable, error));
+    const auto endpoints =
+        co_await resolver_.async_resolve(url().host, url().port, redirect_error(use_awaitable, error));
     if (is_stopped_ || error || has_timed_out_) co_return failure("resolve", error.message());
 
     std::optional<ssl::context> tls;
-    if (url_.tls) {
+    if (url().tls) {
       tls.emplace(ssl::context::tls_client);
       tls->set_default_verify_paths(error);
       if (error) co_return failure("TLS", error.message());
@@ -306,7 +269,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     timeout.handshake_timeout = options_.connect_timeout;
     timeout.idle_timeout = options_.idle_timeout;
     timeout.keep_alive_pings = true;
-    if (auto failed = co_await socket->open(url_, endpoints, timeout)) co_return failure(failed->step, failed->cause);
+    if (auto failed = co_await socket->open(url(), endpoints, timeout)) co_return failure(failed->step, failed->cause);
 
     beast::flat_buffer buffer;
     while (!is_stopped_) {
@@ -343,11 +306,12 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
 
   Error failure(std::string_view step, const std::string& cause) const {
     if (has_timed_out_) {
-      return {ErrorCode::kTimeout, "rendezvous " + url_.text + ": no welcome in " +
+      return {ErrorCode::kTimeout, "rendezvous " + url().text + ": no welcome in " +
                                        std::to_string(options_.connect_timeout.count()) + " ms (" + std::string(step) +
                                        ")"};
     }
-    return {ErrorCode::kUnavailable, "rendezvous " + url_.text + ": " + std::string(step) + ": " + cause};
+    if (is_moving_) return {ErrorCode::kUnavailable, "rendezvous " + url().text + " is shutting down"};
+    return {ErrorCode::kUnavailable, "rendezvous " + url().text + ": " + std::string(step) + ": " + cause};
   }
 
   void enter(const Welcome& welcome) {
@@ -361,12 +325,29 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     to_withdraw_.clear();
     for (const auto& [key, cid] : announced_) to_announce_.insert(key);
     flush();
+    refresh_in_time(std::chrono::seconds(std::min<std::uint64_t>(welcome.announce_seconds, kLongestLifetime)));
     for (const auto& [id, pending] : finds_) send(Find{id, pending.cid});
     welcome_ = welcome;
   }
 
+  // Half of the lifetime leaves time for another try; the rest is so that not all come at once.
+  void refresh_in_time(std::chrono::milliseconds lifetime) {
+    if (lifetime == std::chrono::milliseconds(0)) return;
+    std::uniform_int_distribution<std::int64_t> jitter(lifetime.count() * 2 / 5, lifetime.count() / 2);
+    refresh_.expires_after(std::chrono::milliseconds(jitter(random_)));
+    refresh_.async_wait([weak = weak_from_this(), lifetime](error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || !self->is_connected_) return;
+      for (const auto& [key, cid] : self->announced_) self->to_announce_.insert(key);
+      self->flush();
+      self->refresh_in_time(lifetime);
+    });
+  }
+
   void forget_connection() {
     timer_.cancel();
+    refresh_.cancel();
+    move_.cancel();
     if (socket_) {
       socket_->close();
       // Its operations end with an error that is delivered before this; TLS ones need the stream until then.
@@ -385,7 +366,21 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     welcome_.peer = std::move(message.peer);
     if (events_.on_connected) events_.on_connected(welcome_);
   }
-  void handle(Providers& message) { finish_find(message.id, std::move(message.peers)); }
+  void handle(const IceServers& message) {
+    if (events_.on_ice_servers) events_.on_ice_servers(message.servers);
+  }
+  void handle(const Moving& message) {
+    move_.expires_after(std::chrono::milliseconds(std::min<std::uint64_t>(message.after_ms, kLongestMove)));
+    move_.async_wait([weak = weak_from_this(), socket = socket_](error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || self->socket_ != socket) return;
+      self->is_moving_ = true;
+      socket->close();
+    });
+  }
+  void handle(Providers& message) {
+    answer_find(message.id, Found{std::move(message.peers), std::move(message.elsewhere), message.more});
+  }
   void handle(Offer& message) {
     if (events_.on_offer) events_.on_offer(std::move(message));
   }
@@ -401,19 +396,22 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   void handle(const Refusal& message) {
     const std::string text = "refused: " + message.code + ": " + message.message;
     if (message.id && finds_.contains(*message.id)) {
-      return finish_find(*message.id, fail(ErrorCode::kUnavailable, "rendezvous " + url_.text + ": " + text));
+      return answer_find(*message.id, fail(ErrorCode::kUnavailable, "rendezvous " + url().text + ": " + text));
     }
     warn(ErrorCode::kUnavailable, text);
   }
 
-  void finish_find(std::uint64_t id, Result<std::vector<std::string>> result) {
-    auto entry = finds_.extract(id);
-    if (!entry.empty()) entry.mapped().on_found(std::move(result));
+  void answer_find(std::uint64_t id, Result<Found> result) {
+    const auto entry = finds_.find(id);
+    if (entry == finds_.end()) return;
+    const OnFound on_found = entry->second.on_found;  // It may destroy this.
+    if (!result || !result->more) finds_.erase(entry);
+    on_found(std::move(result));
   }
 
   void warn(ErrorCode code, std::string_view what) {
     if (events_.on_warning && !is_stopped_) {
-      events_.on_warning({code, "rendezvous " + url_.text + ": " + std::string(what)});
+      events_.on_warning({code, "rendezvous " + url().text + ": " + std::string(what)});
     }
   }
 
@@ -458,10 +456,13 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   asio::any_io_executor executor_;
-  const ServerUrl url_;
+  const std::vector<ServerUrl> urls_;
+  std::size_t at_ = 0;  // In urls_.
   const ClientEvents events_;
   const Options options_;
   asio::steady_timer timer_;  // Of the connecting, then of the delay before the next try.
+  asio::steady_timer refresh_;
+  asio::steady_timer move_;
   asio::ip::tcp::resolver resolver_;
   std::minstd_rand random_;
 
@@ -479,6 +480,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   Welcome welcome_;
   bool has_timed_out_ = false;
   bool is_stopped_ = false;
+  bool is_moving_ = false;  // Closed the connection because the server asked for it.
   bool is_replaced_ = false;
   std::string last_failure_ = "not connected yet";
   std::deque<std::string> unsent_;
@@ -486,8 +488,8 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   bool is_writing_ = false;
 };
 
-Client::Client(asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options)
-    : impl_(std::make_shared<Impl>(std::move(executor), std::move(url), std::move(events), std::move(options))) {
+Client::Client(asio::any_io_executor executor, std::vector<ServerUrl> urls, ClientEvents events, Options options)
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(urls), std::move(events), std::move(options))) {
   impl_->start();
 }
 

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 #include <boost/asio/any_io_executor.hpp>
@@ -16,18 +15,15 @@
 #include "content_id/cid.h"
 #include "identity/identity.h"
 #include "rendezvous/messages.h"
+#include "rendezvous/server_url.h"
 
 namespace codio::rendezvous {
 
-/// Where a rendezvous is: `ws://host[:port]/path` or `wss://…`.
-struct ServerUrl {
-  bool tls = false;
-  std::string host;  ///< IPv6 addresses without brackets.
-  std::string port;
-  std::string target;
-  std::string text;  ///< As it was given, for messages.
-
-  static Result<ServerUrl> parse(std::string_view text);
+/// Who serves a CID, as far as the server knows.
+struct Found {
+  std::vector<std::string> peers;    ///< At this rendezvous, best first.
+  std::vector<Elsewhere> elsewhere;  ///< At others.
+  bool more = false;                 ///< More will come.
 };
 
 /// What a client tells its owner, on its executor; never from inside a call into the client, nor after its destructor
@@ -43,11 +39,14 @@ struct ClientEvents {
   std::function<void(Answer)> on_answer;
   std::function<void(Candidate)> on_candidate;
   std::function<void(Unreachable)> on_unreachable;
+  /// Those of the welcome are void soon.
+  std::function<void(const std::vector<IceServer>&)> on_ice_servers;
   /// The server refused something, or sent what we do not understand and ignored; for the log.
   std::function<void(const Error&)> on_warning;
 };
 
-/// Keeps a connection to one server: reconnects, announces everything again, asks pending questions again. For `wss:`
+/// Keeps a connection to one of several servers that know the same peers: reconnects, to the next when one fails or
+/// says that it goes, announces everything again and in time to be remembered, asks pending questions again. For `wss:`
 /// the certificate is always verified, against the system's roots (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR count).
 ///
 /// Threads: everything happens on `executor`, which must not run handlers concurrently.
@@ -65,9 +64,14 @@ class Client {
     /// Bytes not yet taken by the server; offers and candidates above are dropped with a warning.
     std::size_t max_unsent = 1 << 20;
   };
-  using OnFound = std::function<void(Result<std::vector<std::string>> peers)>;
+  using OnFound = std::function<void(Result<Found>)>;
 
-  Client(boost::asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options);
+  /// `urls` has at least one; they are tried in order.
+  Client(boost::asio::any_io_executor executor, std::vector<ServerUrl> urls, ClientEvents events, Options options);
+  Client(boost::asio::any_io_executor executor, std::vector<ServerUrl> urls, ClientEvents events)
+      : Client(std::move(executor), std::move(urls), std::move(events), Options()) {}
+  Client(boost::asio::any_io_executor executor, ServerUrl url, ClientEvents events, Options options)
+      : Client(std::move(executor), std::vector{std::move(url)}, std::move(events), options) {}
   Client(boost::asio::any_io_executor executor, ServerUrl url, ClientEvents events)
       : Client(std::move(executor), std::move(url), std::move(events), Options()) {}
   Client(const Client&) = delete;
@@ -78,8 +82,9 @@ class Client {
   void announce(const content_id::ContentId& cid);
   void withdraw(const content_id::ContentId& cid);
 
-  /// Asks who serves `cid`. `on_found` is called once: with peer ids, best first, or kTimeout or the server's refusal;
-  /// not at all if the client is destroyed before.
+  /// Asks who serves `cid`. `on_found` is called with what is known at once, and again as long as there was `more`;
+  /// peers may be named again. kTimeout or the server's refusal ends it. It is not called after the client is
+  /// destroyed.
   void find(const content_id::ContentId& cid, OnFound on_found);
 
   /// Passed on by the server to `peer`; dropped while not connected, as sessions do not outlive a connection.
@@ -89,7 +94,7 @@ class Client {
 
   /// As on_connected and on_disconnected tell.
   bool is_connected() const;
-  const ServerUrl& url() const;
+  const ServerUrl& url() const;  ///< Of the server that it is connected to, or that is tried.
 
  private:
   class Impl;

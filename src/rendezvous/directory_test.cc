@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <optional>
 #include <random>
 #include <set>
 #include <utility>
@@ -113,7 +114,7 @@ TEST_F(DirectoryTest, WelcomesWithTheIdTheLimitsAndTheIceServers) {
   ASSERT_TRUE(output.has_value());
   EXPECT_EQ(std::get<Send>(*output).connection, *id);
   EXPECT_EQ(std::get<Send>(*output).text,
-            R"({"challenge":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",)"
+            R"({"announceSeconds":1800,"challenge":"AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",)"
             R"("iceServers":[{"urls":["stun:stun.example.net"]}],"maxAnnounced":16384,"peer":"alice",)"
             R"("type":"welcome","version":1})");
 }
@@ -293,6 +294,281 @@ TEST_F(DirectoryTest, SpreadsTheFirstPlaceAmongFewProviders) {
   std::set<std::string> first;
   for (int i = 0; i < 3; ++i) first.insert(find(asker, numbered_cid(1)).at(0));
   EXPECT_THAT(first, SizeIs(3));
+}
+
+TEST_F(DirectoryTest, NamesProvidersNextToTheAskerFirst) {
+  const auto asker = connect("asker", "198.51.100.7");
+  const std::vector<std::pair<const char*, const char*>> providers = {
+      {"far", "203.0.113.9"},
+      {"region", "198.51.7.7"},
+      {"network", "198.51.100.200"},
+      {"v6", "2001:db8::1"},
+  };
+  for (const auto& [name, address] : providers) say(connect(name, address), Announce{{numbered_cid(1)}});
+  const auto near = find(asker, numbered_cid(1));
+  ASSERT_THAT(near, SizeIs(4));
+  EXPECT_EQ(near[0], "network");
+  EXPECT_EQ(near[1], "region");
+
+  say(connect("same-network", "2001:db8:0:ffff::2"), Announce{{numbered_cid(2)}});
+  say(connect("v4", "198.51.100.8"), Announce{{numbered_cid(2)}});
+  EXPECT_EQ(find(connect("v6-asker", "2001:db8::3"), numbered_cid(2))[0], "same-network");
+}
+
+TEST_F(DirectoryTest, FindsTheNearOnesAmongManyFarOnes) {
+  for (int i = 0; i < 5000; ++i) {
+    const std::string address = "10." + std::to_string(i / 200) + "." + std::to_string(i % 200) + ".1";
+    say(connect("far" + std::to_string(i), address), Announce{{numbered_cid(1)}});
+  }
+  say(connect("near", "10.12.77.2"), Announce{{numbered_cid(1)}});
+  const auto asker = connect("asker", "10.12.77.3");
+  for (int i = 0; i < 20; ++i) {
+    const auto peers = find(asker, numbered_cid(1));
+    EXPECT_THAT(peers, SizeIs(32));
+    EXPECT_THAT(std::vector(peers.begin(), peers.begin() + 2), UnorderedElementsAre("near", "far2477"));
+  }
+}
+
+TEST_F(DirectoryTest, NamesIdleProvidersBeforeBusyOnes) {
+  const auto asker = connect("asker");
+  for (const auto* name : {"a", "b", "c"}) say(connect(name), Announce{{numbered_cid(1)}});
+  for (int i = 0; i < 3; ++i) say(asker, Offer{"a", "s" + std::to_string(i), "offer"});
+  say(asker, Offer{"b", "s", "offer"});
+  take();
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(find(asker, numbered_cid(1)), ElementsAre("c", "b", "a"));
+  now_ += std::chrono::seconds(60);
+  std::set<std::string> first;
+  for (int i = 0; i < 3; ++i) first.insert(find(asker, numbered_cid(1)).at(0));
+  EXPECT_THAT(first, SizeIs(3)) << "sessions that are over count no more";
+}
+
+TEST_F(DirectoryTest, NamesFarProvidersByHowFastTheyAnswer) {
+  const auto asker = connect("asker", "198.51.100.7");
+  const auto slow = connect("slow", "203.0.113.1");
+  const auto quick = connect("quick", "192.0.2.1");
+  const auto unknown = connect("unknown", "192.0.2.2");
+  for (const auto id : {slow, quick, unknown}) say(id, Announce{{numbered_cid(1)}});
+  directory_.handle_round_trip(slow, std::chrono::milliseconds(400));
+  directory_.handle_round_trip(quick, std::chrono::milliseconds(10));
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(find(asker, numbered_cid(1)), ElementsAre("quick", "unknown", "slow"));
+}
+
+TEST_F(DirectoryTest, ForgetsAnAnnouncementThatIsNotRepeated) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  say(alice, Announce{{numbered_cid(1), numbered_cid(2)}});
+  EXPECT_EQ(directory_.next_wakeup(), now_ + std::chrono::minutes(30));
+  now_ += std::chrono::minutes(15);
+  say(alice, Announce{{numbered_cid(1)}});
+  now_ += std::chrono::minutes(15);
+  directory_.handle_wakeup(now_);
+  EXPECT_EQ(directory_.announced(), 1U);
+  EXPECT_EQ(directory_.next_wakeup(), now_ + std::chrono::minutes(15));
+  EXPECT_THAT(find(bob, numbered_cid(1)), ElementsAre("alice"));
+  EXPECT_THAT(find(bob, numbered_cid(2)), IsEmpty());
+  now_ += std::chrono::minutes(15);
+  directory_.handle_wakeup(now_);
+  EXPECT_EQ(directory_.announced(), 0U);
+  EXPECT_EQ(directory_.next_wakeup(), std::nullopt);
+}
+
+TEST_F(DirectoryTest, SpreadsClientsOverTimeWhenItLeaves) {
+  std::vector<ConnectionId> ids;
+  for (int i = 0; i < 200; ++i) ids.push_back(connect("p" + std::to_string(i)));
+  EXPECT_EQ(directory_.leave(std::chrono::seconds(10)), std::chrono::seconds(2));
+  std::vector<std::uint64_t> times;
+  for (const Output& output : take()) {
+    times.push_back(std::get<Moving>(parse_server_message(std::get<Send>(output).text).value()).after_ms);
+  }
+  ASSERT_THAT(times, SizeIs(200));
+  EXPECT_EQ(times[0], 0U);
+  EXPECT_EQ(times[100], 1000U);
+  EXPECT_EQ(times[199], 1990U);
+  EXPECT_EQ(directory_.leave(std::chrono::milliseconds(100)), std::chrono::milliseconds(100));
+}
+
+TEST_F(DirectoryTest, TellsNewIceServersToThoseWhoAreHereAndThoseWhoCome) {
+  const auto alice = connect("alice");
+  directory_.set_ice_servers({{{"turn:x"}, "u", "c"}});
+  EXPECT_EQ(heard_one<IceServers>(alice).servers.at(0).username, "u");
+  const auto bob = directory_.connect("192.0.2.1", "bob", kChallenge);
+  EXPECT_EQ(heard_one<Welcome>(*bob).ice_servers.at(0).credential, "c");
+}
+
+TEST_F(DirectoryTest, LimitsWhatOneAddressAnnounces) {
+  std::vector<ConnectionId> ids;
+  for (int i = 0; i < 9; ++i) {
+    ids.push_back(connect("p" + std::to_string(i), "192.0.2.1"));
+    for (std::uint32_t k = 0; k < 64; ++k) say(ids.back(), Announce{numbered_cids(k * 256, (k + 1) * 256)});
+    now_ += std::chrono::seconds(1);
+  }
+  EXPECT_EQ(directory_.announced(), 131'072U);
+  EXPECT_THAT(take(), SizeIs(64)) << "each announcement of the ninth is refused";
+  say(connect("other", "192.0.2.2"), Announce{{numbered_cid(1)}});
+  EXPECT_EQ(directory_.announced(), 131'073U);
+  directory_.disconnect(ids[0]);
+  say(ids[8], Announce{{numbered_cid(1)}});
+  EXPECT_EQ(directory_.announced(), 131'073U - 16'384U + 1);
+}
+
+TEST_F(DirectoryTest, LimitsTheRateOfOneAddress) {
+  std::vector<ConnectionId> ids;
+  for (int i = 0; i < 11; ++i) ids.push_back(connect("p" + std::to_string(i), "192.0.2.1"));
+  for (int i = 0; i < 6000; ++i) say(ids[i % 10], Withdraw{});
+  EXPECT_THAT(take(), IsEmpty());
+  say(ids[10], Withdraw{});
+  EXPECT_EQ(refusal_of(ids[10]), "rate-limited");
+  const auto other = connect("other", "192.0.2.2");
+  say(other, Find{1, numbered_cid(1)});
+  heard_one<Providers>(other);
+}
+
+TEST_F(DirectoryTest, CountsAnIPv6NetworkAsOneAddress) {
+  for (int i = 0; i < 256; ++i) connect("a" + std::to_string(i), "2001:db8::" + std::to_string(i));
+  EXPECT_FALSE(directory_.connect("2001:db8::ffff:1", "one-more", kChallenge).has_value());
+  EXPECT_TRUE(directory_.connect("2001:db8:0:1::1", "other", kChallenge).has_value());
+}
+
+class SearchingTest : public DirectoryTest {
+ protected:
+  SearchingTest() : DirectoryTest({.searchers = 1}) {}
+
+  // Asks, and takes the first answer and what is to be searched.
+  std::pair<Providers, std::vector<Search>> ask(ConnectionId id, std::uint64_t number, const ContentId& cid) {
+    say(id, Find{number, cid});
+    std::optional<Providers> answer;
+    std::vector<Search> searches;
+    for (const Output& output : take()) {
+      if (const auto* search = std::get_if<Search>(&output)) {
+        searches.push_back(*search);
+      } else {
+        EXPECT_THAT(searches, IsEmpty()) << "the answer comes first";
+        answer = std::get<Providers>(parse_server_message(std::get<Send>(output).text).value());
+      }
+    }
+    return {answer.value(), searches};
+  }
+};
+
+const Elsewhere kCarol{"carol", "wss://example.net/rendezvous"};
+
+TEST_F(SearchingTest, SearchesWhenFewAreKnownHere) {
+  const auto asker = connect("asker");
+  for (const auto* name : {"a", "b", "c"}) say(connect(name), Announce{{numbered_cid(1)}});
+  const auto [few, searches] = ask(asker, 1, numbered_cid(1));
+  EXPECT_THAT(few.peers, SizeIs(3));
+  EXPECT_TRUE(few.more);
+  ASSERT_THAT(searches, SizeIs(1));
+  EXPECT_EQ(searches[0].cid, numbered_cid(1));
+  say(connect("d"), Announce{{numbered_cid(1)}});
+  const auto [enough, none] = ask(asker, 2, numbered_cid(1));
+  EXPECT_THAT(enough.peers, SizeIs(4));
+  EXPECT_FALSE(enough.more);
+  EXPECT_THAT(none, IsEmpty());
+}
+
+TEST_F(SearchingTest, GivesWhatASearchFoundToAllWhoAskedMeanwhile) {
+  const auto alice = connect("alice");
+  const auto bob = connect("bob");
+  const auto search = ask(alice, 7, numbered_cid(1)).second.at(0).search;
+  const auto [answer, again] = ask(bob, 8, ContentId::v1(Codec::kDagPb, numbered_cid(1).multihash()));
+  EXPECT_TRUE(answer.more);
+  EXPECT_THAT(again, IsEmpty());
+
+  directory_.handle_found(search, {}, {kCarol}, false);
+  const auto part = heard_one<Providers>(alice);
+  EXPECT_EQ(part.id, 7U);
+  EXPECT_THAT(part.elsewhere, ElementsAre(kCarol));
+  EXPECT_TRUE(part.more);
+  directory_.handle_found(search, {"dave", "bob"}, {}, false);
+  EXPECT_THAT(heard_one<Providers>(bob).peers, ElementsAre("dave"));
+  directory_.handle_found(search, {}, {}, true);
+  const auto last = heard_one<Providers>(bob);
+  EXPECT_EQ(last.id, 8U);
+  EXPECT_EQ(last.cid.codec(), Codec::kDagPb);
+  EXPECT_FALSE(last.more);
+  directory_.handle_found(search, {}, {kCarol}, true);
+  EXPECT_THAT(take(), IsEmpty());
+  EXPECT_EQ(directory_.next_wakeup(), std::nullopt);
+}
+
+TEST_F(SearchingTest, PassesOnOnlyWhatIsWellFormedAndNotTooMuch) {
+  const auto alice = connect("alice");
+  std::vector<Elsewhere> found{{"a b", kCarol.rendezvous},
+                               {"http", "http://example.net/"},
+                               {"long", "wss://example.net/" + std::string(512, 'x')}};
+  for (int i = 0; i < 20; ++i) found.push_back({"p" + std::to_string(i), kCarol.rendezvous});
+  directory_.handle_found(ask(alice, 1, numbered_cid(1)).second.at(0).search, {}, found, true);
+  const auto elsewhere = heard_one<Providers>(alice).elsewhere;
+  ASSERT_THAT(elsewhere, SizeIs(16));
+  EXPECT_EQ(elsewhere[0].peer, "p0");
+}
+
+TEST_F(SearchingTest, EndsASearchThatNobodyAnswers) {
+  const auto alice = connect("alice");
+  const auto search = ask(alice, 1, numbered_cid(1)).second.at(0).search;
+  EXPECT_EQ(directory_.next_wakeup(), now_ + std::chrono::seconds(8));
+  now_ += std::chrono::seconds(8);
+  directory_.handle_wakeup(now_);
+  EXPECT_FALSE(heard_one<Providers>(alice).more);
+  directory_.handle_found(search, {}, {kCarol}, true);
+  EXPECT_THAT(take(), IsEmpty());
+}
+
+TEST_F(SearchingTest, LimitsWhatOneConnectionAndAllLetSearch) {
+  std::vector<ConnectionId> others;
+  for (int i = 0; i < 1100; ++i) {
+    others.push_back(connect("p" + std::to_string(i), "198.51.100." + std::to_string(i % 200)));
+  }
+  const auto alice = connect("alice");
+  std::vector<Search> searches;
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const auto [answer, more] = ask(alice, i, numbered_cid(i));
+    EXPECT_EQ(answer.more, i < 16);
+    searches.insert(searches.end(), more.begin(), more.end());
+  }
+  ASSERT_THAT(searches, SizeIs(16));
+  directory_.handle_found(searches[0].search, {}, {}, true);
+  take();
+  EXPECT_TRUE(ask(alice, 1, numbered_cid(100)).first.more);
+  std::size_t all = 16;
+  for (std::uint32_t i = 0; i < 1100; ++i) {
+    all += ask(others[i], 1, numbered_cid(1000 + i)).second.size();
+  }
+  EXPECT_EQ(all, 1024U);
+}
+
+TEST_F(SearchingTest, ForgetsAnAskerThatLeft) {
+  const auto alice = connect("alice");
+  const auto search = ask(alice, 1, numbered_cid(1)).second.at(0).search;
+  directory_.disconnect(alice);
+  directory_.handle_found(search, {}, {kCarol}, true);
+  EXPECT_THAT(take(), IsEmpty());
+}
+
+TEST_F(SearchingTest, WaitsForAllWhoSearch) {
+  Directory directory(Directory::Options{.searchers = 2});
+  const auto alice = *directory.connect("192.0.2.1", "alice", kChallenge);
+  directory.handle_message(now_, alice, to_json(ClientMessage{Join{}}));
+  directory.handle_message(now_, alice, to_json(ClientMessage{Find{1, numbered_cid(1)}}));
+  std::vector<Providers> answers;
+  const auto listen = [&] {
+    while (auto output = directory.poll_output()) {
+      const auto* send = std::get_if<Send>(&*output);
+      auto message = send == nullptr ? Result<ServerMessage>(Welcome{}) : parse_server_message(send->text);
+      if (const auto* one = std::get_if<Providers>(&*message)) answers.push_back(*one);
+    }
+  };
+  directory.handle_found(SearchId{1}, {}, {kCarol}, true);
+  directory.handle_found(SearchId{1}, {}, {}, false);
+  listen();
+  ASSERT_THAT(answers, SizeIs(2)) << "one from here, one with carol";
+  EXPECT_TRUE(answers[1].more);
+  directory.handle_found(SearchId{1}, {"dave"}, {}, true);
+  listen();
+  ASSERT_THAT(answers, SizeIs(3));
+  EXPECT_THAT(answers[2].peers, ElementsAre("dave"));
+  EXPECT_FALSE(answers[2].more);
 }
 
 TEST_F(DirectoryTest, PassesOfferAnswerAndCandidatesBetweenTwoPeers) {
@@ -599,6 +875,22 @@ TEST(ParseServerMessage, RefusesAnotherVersionAndWhatIsUnknown) {
   EXPECT_EQ(parse_server_message(R"({"type":"unreachable","peer":"a b","session":"s"})").error().code,
             ErrorCode::kMalformed);
   EXPECT_EQ(parse_server_message(std::string(kMaxMessage + 1, ' ')).error().code, ErrorCode::kTooLarge);
+}
+
+TEST(ParseServerMessage, LeavesOutProvidersElsewhereThatAreMalformed) {
+  std::string text = R"({"type":"providers","id":1,"cid":")" + numbered_cid(1).to_string() +
+                     R"(","peers":[],"more":1,"elsewhere":[7,{},{"peer":"a b","rendezvous":"ws://x/"},)"
+                     R"({"peer":"a","rendezvous":"https://x/"},{"peer":"b"},)"
+                     R"({"peer":"c","rendezvous":"wss://example.net/rendezvous"})";
+  for (int i = 0; i < 30; ++i) text += R"(,{"peer":"p","rendezvous":"ws://x/"})";
+  const auto message = parse_server_message(text + "]}");
+  ASSERT_TRUE(message.has_value());
+  const auto& providers = std::get<Providers>(*message);
+  EXPECT_THAT(providers.elsewhere, SizeIs(16));
+  EXPECT_EQ(providers.elsewhere[0], (Elsewhere{"c", "wss://example.net/rendezvous"}));
+  EXPECT_FALSE(providers.more);
+  EXPECT_EQ(std::get<Providers>(parse_server_message(to_json(ServerMessage{providers})).value()).elsewhere,
+            providers.elsewhere);
 }
 
 TEST(ParseServerMessage, TakesIceServersInEitherFormAndLeavesOutOthers) {

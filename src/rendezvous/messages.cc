@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "identity/identity.h"
+#include "rendezvous/server_url.h"
 
 namespace codio::rendezvous {
 namespace {
@@ -19,12 +20,6 @@ constexpr std::size_t kMaxCidText = 512;
 constexpr std::uint64_t kMaxNumber = (std::uint64_t{1} << 53) - 1;  // What JavaScript counts exactly.
 // No message of ours is deeper than welcome.iceServers[].urls[]; what is deeper is an unknown member, and dropped.
 constexpr int kMaxDepth = 6;
-
-bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxName && std::ranges::all_of(text, [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-  });
-}
 
 const json* member(const json& object, const char* name) {
   const auto found = object.find(name);
@@ -141,6 +136,23 @@ std::optional<IceServer> parse_ice_server(const json& value) {
   return server;
 }
 
+std::vector<IceServer> parse_ice_server_list(const json& object) {
+  std::vector<IceServer> result;
+  const json* servers = member(object, "iceServers");
+  if (servers == nullptr || !servers->is_array()) return result;
+  for (const json& value : *servers) {
+    auto server = parse_ice_server(value);
+    if (server && result.size() < kMaxUrls) result.push_back(*std::move(server));
+  }
+  return result;
+}
+
+Result<Moving> parse_moving(const json& object) {
+  auto after = number_member(object, "afterMs");
+  if (!after) return std::unexpected(after.error());
+  return Moving{*after};
+}
+
 Result<Welcome> parse_welcome(const json& object) {
   auto version = number_member(object, "version");
   if (!version) return std::unexpected(version.error());
@@ -152,19 +164,31 @@ Result<Welcome> parse_welcome(const json& object) {
   if (!peer) return std::unexpected(peer.error());
   auto max_announced = number_member(object, "maxAnnounced");
   if (!max_announced) return std::unexpected(max_announced.error());
-  Welcome welcome{*std::move(peer), {}, *max_announced, {}};
+  Welcome welcome{*std::move(peer),
+                  parse_ice_server_list(object),
+                  *max_announced,
+                  {},
+                  number_member(object, "announceSeconds").value_or(0)};
   const auto challenge = identity::from_base64url(text_member(object, "challenge").value_or(""));
   if (!challenge || challenge->size() != welcome.challenge.size()) {
     return fail(ErrorCode::kMalformed, "challenge must be the base64url of 32 bytes");
   }
   std::ranges::copy(*challenge, welcome.challenge.begin());
-  if (const json* servers = member(object, "iceServers"); servers != nullptr && servers->is_array()) {
-    for (const json& value : *servers) {
-      auto server = parse_ice_server(value);
-      if (server && welcome.ice_servers.size() < kMaxUrls) welcome.ice_servers.push_back(*std::move(server));
-    }
-  }
   return welcome;
+}
+
+// What is not well-formed is left out: it came from a network that anybody may join.
+std::vector<Elsewhere> parse_elsewhere(const json& object) {
+  std::vector<Elsewhere> result;
+  const json* list = member(object, "elsewhere");
+  if (list == nullptr || !list->is_array()) return result;
+  for (const json& entry : *list) {
+    if (result.size() == kMaxElsewhere) break;
+    if (!entry.is_object()) continue;
+    Elsewhere one{name_member(entry, "peer").value_or(""), text_member(entry, "rendezvous").value_or("")};
+    if (is_elsewhere(one)) result.push_back(std::move(one));
+  }
+  return result;
 }
 
 Result<Joined> parse_joined(const json& object) {
@@ -180,7 +204,8 @@ Result<Providers> parse_providers(const json& object) {
   if (!cid) return std::unexpected(cid.error());
   auto peers = names_member(object, "peers", kMaxProviders);
   if (!peers) return std::unexpected(peers.error());
-  return Providers{*id, *std::move(cid), *std::move(peers)};
+  const json* more = member(object, "more");
+  return Providers{*id, *std::move(cid), *std::move(peers), parse_elsewhere(object), more != nullptr && *more == true};
 }
 
 Result<Unreachable> parse_unreachable(const json& object) {
@@ -302,6 +327,12 @@ json ice_server(const IceServer& server) {
   return object;
 }
 
+json ice_servers(const std::vector<IceServer>& servers) {
+  json list = json::array();
+  for (const IceServer& server : servers) list.push_back(ice_server(server));
+  return list;
+}
+
 struct ClientJson {
   json operator()(const Join& m) const {
     json object = {{"type", "join"}};
@@ -321,18 +352,26 @@ struct ClientJson {
 
 struct ServerJson {
   json operator()(const Welcome& m) const {
-    json servers = json::array();
-    for (const IceServer& server : m.ice_servers) servers.push_back(ice_server(server));
     return {{"type", "welcome"},
             {"version", kVersion},
             {"peer", m.peer},
             {"challenge", identity::to_base64url(m.challenge)},
-            {"iceServers", std::move(servers)},
-            {"maxAnnounced", m.max_announced}};
+            {"iceServers", ice_servers(m.ice_servers)},
+            {"maxAnnounced", m.max_announced},
+            {"announceSeconds", m.announce_seconds}};
   }
+  json operator()(const IceServers& m) const {
+    return {{"type", "ice-servers"}, {"iceServers", ice_servers(m.servers)}};
+  }
+  json operator()(const Moving& m) const { return {{"type", "moving"}, {"afterMs", m.after_ms}}; }
   json operator()(const Joined& m) const { return {{"type", "joined"}, {"peer", m.peer}}; }
   json operator()(const Providers& m) const {
-    return {{"type", "providers"}, {"id", m.id}, {"cid", m.cid.to_string()}, {"peers", m.peers}};
+    json object = {{"type", "providers"}, {"id", m.id}, {"cid", m.cid.to_string()}, {"peers", m.peers}};
+    for (const Elsewhere& one : m.elsewhere) {
+      object["elsewhere"].push_back({{"peer", one.peer}, {"rendezvous", one.rendezvous}});
+    }
+    if (m.more) object["more"] = true;
+    return object;
   }
   json operator()(const Offer& m) const { return description("offer", "from", m); }
   json operator()(const Answer& m) const { return description("answer", "from", m); }
@@ -370,6 +409,8 @@ Result<ServerMessage> parse_server_message(std::string_view text) {
   if (!envelope) return std::unexpected(std::move(envelope.error()));
   const auto& [type, object] = *envelope;
   if (type == "welcome") return as<ServerMessage>(parse_welcome(object));
+  if (type == "ice-servers") return ServerMessage{IceServers{parse_ice_server_list(object)}};
+  if (type == "moving") return as<ServerMessage>(parse_moving(object));
   if (type == "joined") return as<ServerMessage>(parse_joined(object));
   if (type == "providers") return as<ServerMessage>(parse_providers(object));
   if (type == "offer") return as<ServerMessage>(parse_description<Offer>(object, "from"));
@@ -382,6 +423,16 @@ Result<ServerMessage> parse_server_message(std::string_view text) {
 
 std::string to_json(const ClientMessage& message) { return dump(std::visit(ClientJson{}, message)); }
 std::string to_json(const ServerMessage& message) { return dump(std::visit(ServerJson{}, message)); }
+
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxName && std::ranges::all_of(text, [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
+bool is_elsewhere(const Elsewhere& one) {
+  return is_name(one.peer) && one.rendezvous.size() <= kMaxUrl && ServerUrl::parse(one.rendezvous).has_value();
+}
 
 std::string content_key(const ContentId& cid) {
   const auto& hash = cid.multihash();

@@ -22,6 +22,8 @@ inline constexpr std::uint64_t kVersion = 1;
 inline constexpr std::size_t kMaxMessage = 64 * 1024;  ///< Bytes of JSON.
 inline constexpr std::size_t kMaxCids = 256;           ///< In one `announce` or `withdraw`.
 inline constexpr std::size_t kMaxProviders = 32;       ///< In one `providers`.
+inline constexpr std::size_t kMaxElsewhere = 16;       ///< In one `providers`, too.
+inline constexpr std::size_t kMaxUrl = 512;            ///< Of a rendezvous elsewhere.
 
 /// Close codes of RFC 6455 §7.4.1 that the protocol uses, and one of its own.
 enum class CloseCode : std::uint16_t {
@@ -95,6 +97,7 @@ struct Welcome {
   std::vector<IceServer> ice_servers;
   std::uint64_t max_announced = 0;
   Challenge challenge{};
+  std::uint64_t announce_seconds = 0;  ///< An announcement that is not repeated is forgotten after this; 0: never.
 
   bool operator==(const Welcome&) const = default;
 };
@@ -106,10 +109,34 @@ struct Joined {
   bool operator==(const Joined&) const = default;
 };
 
+/// The ICE servers of `welcome` are void soon; these are the new ones.
+struct IceServers {
+  std::vector<IceServer> servers;
+
+  bool operator==(const IceServers&) const = default;
+};
+
+/// The server goes: the client connects elsewhere, or here again, after this.
+struct Moving {
+  std::uint64_t after_ms = 0;
+
+  bool operator==(const Moving&) const = default;
+};
+
+/// A provider that has to be met at another rendezvous.
+struct Elsewhere {
+  std::string peer;
+  std::string rendezvous;  ///< A ServerUrl.
+
+  bool operator==(const Elsewhere&) const = default;
+};
+
 struct Providers {
   std::uint64_t id = 0;
   content_id::ContentId cid;
   std::vector<std::string> peers;
+  std::vector<Elsewhere> elsewhere = {};
+  bool more = false;  ///< Another answer to the same question follows.
 };
 
 struct Unreachable {
@@ -139,8 +166,11 @@ inline constexpr std::string_view kNotJoined = "not-joined";
 inline constexpr std::string_view kForged = "forged";
 }  // namespace refusal
 
+/// What one peer says to another, through the server.
+using Signal = std::variant<Offer, Answer, Candidate>;
 using ClientMessage = std::variant<Join, Announce, Withdraw, Find, Offer, Answer, Candidate>;
-using ServerMessage = std::variant<Welcome, Joined, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
+using ServerMessage =
+    std::variant<Welcome, Joined, IceServers, Moving, Providers, Offer, Answer, Candidate, Unreachable, Refusal>;
 
 /// Reads what a client sent; the error is what the server has to answer. Peer ids and sessions in the result are
 /// well-formed, CID lists within kMaxCids.
@@ -151,6 +181,12 @@ Result<ServerMessage> parse_server_message(std::string_view text);
 
 std::string to_json(const ClientMessage& message);
 std::string to_json(const ServerMessage& message);
+
+/// Whether it has the form of a peer id or a session's name.
+bool is_name(std::string_view text);
+
+/// Whether the peer's id and the URL are well-formed and not too long.
+bool is_elsewhere(const Elsewhere& one);
 
 /// What CIDs are compared by: equal for all CIDs of one block, whatever their version and codec.
 std::string content_key(const content_id::ContentId& cid);

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
+#include <list>
+#include <memory>
 #include <openssl/rand.h>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -19,6 +23,8 @@
 #include <boost/beast/websocket.hpp>
 
 #include "common/check.h"
+#include "rendezvous/bus.h"
+#include "rendezvous/federation.h"
 
 namespace codio::rendezvous {
 namespace {
@@ -35,6 +41,11 @@ using WebSocket = websocket::stream<beast::tcp_stream, /*deflateSupported=*/fals
 constexpr std::chrono::seconds kHandshakeTimeout{10};
 // For a client to take what is under way and answer the close; then the socket is closed anyhow.
 constexpr std::chrono::seconds kCloseTimeout{5};
+// For a client that was told when to go to have gone.
+constexpr std::chrono::seconds kLeaveTimeout{2};
+// Of what each connection has ready for its next message: as many as most have. There are many connections, and few
+// large messages: a buffer that one made larger is given back.
+constexpr std::size_t kReadAhead = 256;
 
 Time now() { return Time(std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())); }
 
@@ -55,16 +66,6 @@ Challenge random_challenge() {
   Challenge challenge;
   check(RAND_bytes(challenge.data(), challenge.size()) == 1);
   return challenge;
-}
-
-// What the connection limit counts. An IPv6 user has a whole /64.
-std::string limited_address(const asio::ip::address& client) {
-  if (client.is_v4() || client.is_loopback()) return client.to_string();
-  const auto v6 = client.to_v6();
-  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
-  auto bytes = v6.to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
-  return asio::ip::make_address_v6(bytes).to_string() + "/64";
 }
 
 bool offers_subprotocol(const Request& request) {
@@ -96,8 +97,41 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
   Impl(asio::any_io_executor executor, Options options)
       : executor_(std::move(executor)),
         options_(std::move(options)),
-        directory_(options_.directory),
-        timer_(executor_) {}
+        directory_(directory_options(options_)),
+        timer_(executor_),
+        leaving_(executor_) {
+    if (!options_.bus.empty()) federation_.emplace(Federation::Options{.node = random_peer_id()}, directory_);
+  }
+
+  void start() {
+    if (!federation_) return;
+    const auto log = [this](const std::string& message) {
+      if (options_.on_log) options_.on_log(message);
+    };
+    auto bus = Bus::make(executor_, options_.bus, federation_->node(),
+                         {.on_connected =
+                              [this, log] {
+                                log("joined the bus");
+                                federation_->handle_connected(now());
+                                drain();
+                              },
+                          .on_disconnected =
+                              [this, log](const Error& error) {
+                                log(error.message);
+                                federation_->handle_disconnected();
+                                drain();
+                              },
+                          .on_message =
+                              [this](std::string_view text) {
+                                federation_->handle_bus_message(now(), text);
+                                drain();
+                              }});
+    if (bus) {
+      bus_ = *std::move(bus);
+    } else {
+      log(bus.error().message);
+    }
+  }
 
   void accept(beast::tcp_stream stream, Request request, const asio::ip::address& client) {
     const auto turn_down = [&](http::status status, std::string why) {
@@ -107,8 +141,8 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
       return turn_down(http::status::bad_request,
                        "The rendezvous is a WebSocket with the subprotocol " + std::string(kSubprotocol) + ".");
     }
-    if (closed_) return turn_down(http::status::service_unavailable, "The rendezvous is shutting down.");
-    const auto id = directory_.connect(limited_address(client), random_peer_id(), random_challenge());
+    if (closed_ || is_leaving_) return turn_down(http::status::service_unavailable, "The rendezvous is shutting down.");
+    const auto id = directory_.connect(client.to_string(), random_peer_id(), random_challenge());
     if (!id) return turn_down(http::status::too_many_requests, "The rendezvous has " + id.error().message + ".");
 
     stream.expires_never();
@@ -120,45 +154,84 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
 
   void close() {
     closed_ = true;
+    if (federation_) federation_->leave();
+    drain();
     for (const auto& [id, connection] : connections_) {
       end(connection, CloseCode::kGoingAway, "the server is shutting down");
     }
   }
 
+  void leave(Duration most, std::function<void()> on_left) {
+    is_leaving_ = true;
+    const Duration all = directory_.leave(most);
+    drain();
+    on_left_ = std::move(on_left);
+    leaving_.expires_after(all + kLeaveTimeout);
+    leaving_.async_wait([weak = weak_from_this()](error_code error) {
+      const auto self = weak.lock();
+      if (!error && self) self->close();
+    });
+    if (!connections_.empty()) return;
+    leaving_.cancel();
+    asio::post(executor_, std::exchange(on_left_, nullptr));
+  }
+
+  void set_ice_servers(std::vector<IceServer> servers) {
+    directory_.set_ice_servers(std::move(servers));
+    drain();
+  }
+
   void drop() {
     closed_ = true;
+    bus_.reset();
     timer_.cancel();
+    leaving_.cancel();
     for (const auto& [id, connection] : connections_) beast::get_lowest_layer(connection->socket).close();
   }
 
   const Directory& directory() const { return directory_; }
+  std::size_t sisters() const { return federation_ ? federation_->nodes() : 0; }
 
  private:
   struct Connection {
-    Connection(ConnectionId connection_id, beast::tcp_stream stream)
-        : id(connection_id), socket(std::move(stream)), deadline(socket.get_executor()) {}
+    Connection(ConnectionId connection_id, beast::tcp_stream stream) : id(connection_id), socket(std::move(stream)) {}
 
+    // Most of the time a connection is silent, and there are many: what a message needs is made for it.
     const ConnectionId id;
     WebSocket socket;
-    asio::steady_timer deadline;     // Of the close.
-    std::deque<std::string> unread;  // The first is being written, if `is_writing`.
+    std::unique_ptr<asio::steady_timer> deadline;  // Of the close.
+    std::list<std::string> unread;                 // The first is being written, if `is_writing`.
     std::size_t unread_bytes = 0;
+    std::chrono::steady_clock::time_point pinged_at;
+    bool is_pinged = false;
     bool is_open = false;
     bool is_writing = false;
     bool is_closing = false;
   };
   using ConnectionPtr = std::shared_ptr<Connection>;
 
+  static Directory::Options directory_options(const Options& options) {
+    Directory::Options result = options.directory;
+    result.searchers = (options.find_elsewhere ? 1 : 0) + (options.bus.empty() ? 0 : 1);
+    result.can_locate = !options.bus.empty();
+    return result;
+  }
+
   static asio::awaitable<void> serve(std::shared_ptr<Impl> self, ConnectionPtr connection, Request request) {
-    co_await self->converse(connection, request);
-    connection->deadline.cancel();
+    const bool is_open = co_await self->open(connection, std::move(request));
+    if (is_open) co_await self->converse(connection);
+    if (connection->deadline) connection->deadline->cancel();
     beast::get_lowest_layer(connection->socket).close();
     self->connections_.erase(connection->id.value);
     self->directory_.disconnect(connection->id);
     self->drain();
+    if (self->connections_.empty() && self->on_left_) {
+      self->leaving_.cancel();
+      std::exchange(self->on_left_, nullptr)();
+    }
   }
 
-  asio::awaitable<void> converse(const ConnectionPtr& connection, const Request& request) {
+  asio::awaitable<bool> open(ConnectionPtr connection, Request request) {
     WebSocket& socket = connection->socket;
     websocket::stream_base::timeout timeout;
     timeout.handshake_timeout = kHandshakeTimeout;
@@ -169,17 +242,42 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
       response.set(http::field::sec_websocket_protocol, beast::string_view(kSubprotocol.data(), kSubprotocol.size()));
     }));
     socket.read_message_max(kMaxMessage);
+    socket.auto_fragment(false);  // It would keep a buffer.
+    socket.control_callback([this, weak = std::weak_ptr(connection)](websocket::frame_type type, beast::string_view) {
+      const auto pinged = weak.lock();
+      if (type != websocket::frame_type::pong || !pinged || !std::exchange(pinged->is_pinged, false)) return;
+      const auto trip = std::chrono::steady_clock::now() - pinged->pinged_at;
+      directory_.handle_round_trip(pinged->id, std::chrono::duration_cast<Duration>(trip));
+    });
 
     error_code error;
     co_await socket.async_accept(request, asio::redirect_error(asio::use_awaitable, error));
-    if (error) co_return;
+    if (error) co_return false;
     connection->is_open = true;
     write_next(connection);
+    connection->is_pinged = true;
+    connection->pinged_at = std::chrono::steady_clock::now();
+    socket.async_ping({}, [connection](error_code /*the read fails too*/) {});
+    co_return true;
+  }
 
+  asio::awaitable<void> converse(const ConnectionPtr& connection) {
+    WebSocket& socket = connection->socket;
+    error_code error;
     beast::flat_buffer buffer;
+    std::optional<std::chrono::steady_clock::time_point> began;  // The message that is not whole yet.
     while (true) {
-      co_await socket.async_read(buffer, asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t more = std::max(kReadAhead, buffer.size());
+      co_await socket.async_read_some(buffer, more, asio::redirect_error(asio::use_awaitable, error));
       if (error) co_return;
+      if (!socket.is_message_done()) {
+        const auto time = std::chrono::steady_clock::now();
+        if (!began) began = time;
+        if (time - *began > options_.message_timeout) end(connection, CloseCode::kPolicy, "a message takes too long");
+        if (connection->is_closing) buffer.clear();
+        continue;
+      }
+      began.reset();
       if (connection->is_closing) {
         // What it said before it saw the close is void.
       } else if (!socket.got_text()) {
@@ -190,6 +288,7 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
         drain();
       }
       buffer.clear();
+      if (buffer.capacity() > kReadAhead) buffer.shrink_to_fit();
     }
   }
 
@@ -197,10 +296,14 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
     while (auto output = directory_.poll_output()) {
       std::visit([this](auto& one) { perform(one); }, *output);
     }
+    while (auto output = federation_ ? federation_->poll_output() : std::nullopt) {
+      if (bus_) bus_->publish(output->node, output->text);
+    }
     schedule_wakeup();
   }
 
   void perform(Send& output) {
+    if (federation_ && federation_->handle_send(now(), output)) return;
     const auto found = connections_.find(output.connection.value);
     if (found == connections_.end()) return;
     const ConnectionPtr connection = found->second;
@@ -214,8 +317,23 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void perform(Close& output) {
+    if (federation_ && federation_->handle_close(output)) return;
     const auto found = connections_.find(output.connection.value);
     if (found != connections_.end()) end(found->second, output.code, output.reason);
+  }
+
+  void perform(Locate& output) { federation_->handle_locate(now(), std::move(output)); }
+
+  void perform(const Search& output) {
+    if (federation_) federation_->handle_search(now(), output);
+    if (!options_.find_elsewhere) return;
+    options_.find_elsewhere(output.cid,
+                            [weak = weak_from_this(), search = output.search](const std::vector<Elsewhere>& found) {
+                              const auto self = weak.lock();
+                              if (!self) return;
+                              self->directory_.handle_found(search, {}, found, true);
+                              self->drain();
+                            });
   }
 
   void write_next(const ConnectionPtr& connection) {
@@ -236,8 +354,8 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
     if (connection->is_closing) return;
     connection->is_closing = true;
     directory_.disconnect(connection->id);
-    connection->deadline.expires_after(kCloseTimeout);
-    connection->deadline.async_wait([connection](error_code error) {
+    connection->deadline = std::make_unique<asio::steady_timer>(executor_, kCloseTimeout);
+    connection->deadline->async_wait([connection](error_code error) {
       if (!error) beast::get_lowest_layer(connection->socket).close();
     });
     if (!connection->is_open) return beast::get_lowest_layer(connection->socket).close();
@@ -246,15 +364,18 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void schedule_wakeup() {
-    const auto when = directory_.next_wakeup();
-    if (!when || closed_ || is_wakeup_set_) return;  // One that is set is early enough: sessions only get younger.
-    is_wakeup_set_ = true;
+    auto when = directory_.next_wakeup();
+    const auto also = federation_ ? federation_->next_wakeup() : std::nullopt;
+    if (also && (!when || *also < *when)) when = also;
+    if (!when || closed_ || (wakeup_ && *wakeup_ <= *when)) return;
+    wakeup_ = when;
     timer_.expires_at(std::chrono::steady_clock::time_point(when->time_since_epoch()));
     timer_.async_wait([weak = weak_from_this()](error_code error) {
       const auto self = weak.lock();
       if (error || !self) return;
-      self->is_wakeup_set_ = false;
+      self->wakeup_.reset();
       self->directory_.handle_wakeup(now());
+      if (self->federation_) self->federation_->handle_wakeup(now());
       self->drain();
     });
   }
@@ -262,14 +383,21 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
   asio::any_io_executor executor_;
   Options options_;
   Directory directory_;
+  std::optional<Federation> federation_;
+  std::unique_ptr<Bus> bus_;
   asio::steady_timer timer_;
-  bool is_wakeup_set_ = false;
+  std::optional<Time> wakeup_;  // What the timer is set to.
   std::unordered_map<std::uint64_t, ConnectionPtr> connections_;
   bool closed_ = false;
+  bool is_leaving_ = false;
+  asio::steady_timer leaving_;
+  std::function<void()> on_left_;
 };
 
 Server::Server(asio::any_io_executor executor, Options options)
-    : impl_(std::make_shared<Impl>(std::move(executor), std::move(options))) {}
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(options))) {
+  impl_->start();
+}
 
 Server::~Server() { impl_->drop(); }
 
@@ -279,6 +407,12 @@ void Server::accept(beast::tcp_stream stream, Request request, const asio::ip::a
 
 void Server::close() { impl_->close(); }
 
+void Server::leave(Duration most, std::function<void()> on_left) { impl_->leave(most, std::move(on_left)); }
+
+void Server::set_ice_servers(std::vector<IceServer> servers) { impl_->set_ice_servers(std::move(servers)); }
+
 const Directory& Server::directory() const { return impl_->directory(); }
+
+std::size_t Server::sisters() const { return impl_->sisters(); }
 
 }  // namespace codio::rendezvous

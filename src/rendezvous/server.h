@@ -3,8 +3,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -21,6 +24,12 @@ namespace codio::rendezvous {
 /// the same.
 class Server {
  public:
+  using OnElsewhere = std::function<void(std::vector<Elsewhere>)>;
+  /// Looks for providers of a CID that meet at other rendezvous and gives them to `answer`, once, on the executor: at
+  /// once, or later, even after the Server is gone. The first kMaxElsewhere are passed on to who asks; an answer after
+  /// directory.search_timeout is too late.
+  using FindElsewhere = std::function<void(const content_id::ContentId& cid, OnElsewhere answer)>;
+
   struct Options {
     Directory::Options directory;
     /// Written but not yet taken by a client; one that does not read holds no more memory than this.
@@ -28,6 +37,14 @@ class Server {
     /// A silent client is closed after this, and pinged after half of it: mobile networks forget a silent connection
     /// after about a minute.
     std::chrono::seconds idle_timeout{60};
+    /// For one message, from its first byte to its last: longer than any link that signalling works over needs.
+    std::chrono::seconds message_timeout{30};
+    /// Asked when fewer than directory.enough_providers are known here; empty: nobody is.
+    FindElsewhere find_elsewhere;
+    /// What check_bus_urls() accepts: nodes on one bus are one rendezvous. Empty: this one is alone.
+    std::string bus;
+    /// That the bus was joined, or lost.
+    std::function<void(const std::string&)> on_log;
   };
 
   Server(boost::asio::any_io_executor executor, Options options);
@@ -44,7 +61,15 @@ class Server {
   /// Tells every client with 1001 that the server goes, and accepts no more. They are gone soon after.
   void close();
 
+  /// Tells every client to connect elsewhere, spread over at most `most`, and accepts no more; closes those that stay.
+  /// Then, or as soon as none is left, `on_left` is called.
+  void leave(Duration most, std::function<void()> on_left);
+
+  /// Told to those who come and to those who are here.
+  void set_ice_servers(std::vector<IceServer> servers);
+
   const Directory& directory() const;
+  std::size_t sisters() const;  ///< Other nodes on the bus.
 
  private:
   class Impl;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -14,6 +15,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/read.hpp>
@@ -135,9 +137,9 @@ class ServerTest : public testing::Test {
     std::vector<std::string> found;
     EXPECT_TRUE(run_until([&] {
       bool answered = false;
-      peer.client.find(cid, [&](Result<std::vector<std::string>> peers) {
+      peer.client.find(cid, [&](Result<Found> answer) {
         answered = true;
-        if (peers) found = *peers;
+        if (answer) found = answer->peers;
       });
       return run_until([&] { return answered; }) && !found.empty();
     }));
@@ -171,6 +173,51 @@ TEST_F(ServerTest, LetsTwoClientsFindEachOtherAndTalk) {
   bob.client.send(Offer{"nobody", "s2", "the offer"});
   ASSERT_TRUE(run_until([&] { return !bob.unreachable.empty(); }));
   EXPECT_THAT(bob.unreachable, ElementsAre(Unreachable{"nobody", "s2"}));
+}
+
+TEST_F(ServerTest, SaysWhoIsElsewhereWhenThatIsKnown) {
+  std::vector<Server::OnElsewhere> asked;
+  Host host(io_, 0, {.find_elsewhere = [&](const ContentId& cid, Server::OnElsewhere answer) {
+              EXPECT_EQ(cid, numbered_cid(1));
+              asked.push_back(std::move(answer));
+            }});
+  Peer alice(io_, url(host.port()));
+  Peer bob(io_, url(host.port()));
+  alice.client.announce(numbered_cid(1));
+  ASSERT_TRUE(run_until([&] { return host.server().directory().announced() == 1; }));
+  std::vector<Found> answers;
+  bob.client.find(numbered_cid(1), [&](auto found) { answers.push_back(found.value()); });
+  ASSERT_TRUE(run_until([&] { return asked.size() == 1 && answers.size() == 1; }));
+  EXPECT_THAT(answers[0].peers, ElementsAre(alice.id()));
+  EXPECT_TRUE(answers[0].more);
+  const std::vector<Elsewhere> elsewhere{{"carol", "wss://example.net/rendezvous"}};
+  asked[0](elsewhere);
+  asked[0]({{"again", "wss://example.net/rendezvous"}});
+  ASSERT_TRUE(run_until([&] { return answers.size() == 2; }));
+  EXPECT_THAT(answers[1].peers, IsEmpty());
+  EXPECT_EQ(answers[1].elsewhere, elsewhere);
+  EXPECT_FALSE(answers[1].more);
+}
+
+TEST_F(ServerTest, TakesAnAnswerAboutElsewhereAtOnceAndAfterItsEnd) {
+  Server::OnElsewhere late;
+  {
+    Host host(io_, 0, {.find_elsewhere = [&](const ContentId& cid, Server::OnElsewhere answer) {
+                if (cid == numbered_cid(1))
+                  answer({{"carol", "wss://example.net/rendezvous"}});
+                else
+                  late = std::move(answer);
+              }});
+    Peer alice(io_, url(host.port()));
+    std::vector<Found> answers;
+    alice.client.find(numbered_cid(1), [&](auto found) { answers.push_back(found.value()); });
+    alice.client.find(numbered_cid(2), [](auto) {});
+    ASSERT_TRUE(run_until([&] { return answers.size() == 2 && late; }));
+    EXPECT_TRUE(answers[0].more);
+    EXPECT_EQ(answers[1].elsewhere.at(0).peer, "carol");
+    host.stop_accepting();
+  }
+  late({{"dave", "wss://example.net/rendezvous"}});
 }
 
 TEST_F(ServerTest, KnowsAClientByItsKeyWhenItComesBack) {
@@ -244,11 +291,74 @@ TEST_F(ServerTest, AnnouncesAgainAfterTheServerCameBackOnTheSamePort) {
   alice.client.announce(numbered_cid(1000));
 
   std::optional<std::vector<std::string>> found;
-  alice.client.find(numbered_cid(5), [&](auto peers) { found = peers.value(); });
+  alice.client.find(numbered_cid(5), [&](auto answer) { found = answer.value().peers; });
   host.emplace(io_, port);
   ASSERT_TRUE(run_until([&] { return host->server().directory().announced() == 300 && found; }));
   EXPECT_EQ(alice.welcomes.size(), 2U);
   EXPECT_NE(alice.welcomes[0].peer, alice.welcomes[1].peer);
+}
+
+TEST_F(ServerTest, SendsItsClientsElsewhereWhenItLeaves) {
+  Host leaving(io_, 0);
+  Host staying(io_, 0);
+  const std::vector urls{*ServerUrl::parse(url(leaving.port())), *ServerUrl::parse(url(staying.port()))};
+  std::vector<std::unique_ptr<Client>> clients;
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    clients.push_back(std::make_unique<Client>(io_.get_executor(), urls, ClientEvents{}));
+    clients.back()->announce(numbered_cid(i));
+  }
+  ASSERT_TRUE(run_until([&] { return leaving.server().directory().announced() == 5; }));
+  bool has_left = false;
+  leaving.server().leave(std::chrono::seconds(10), [&] { has_left = true; });
+  Peer late(io_, url(leaving.port()));
+  ASSERT_TRUE(run_until([&] { return has_left && staying.server().directory().announced() == 5; }));
+  EXPECT_EQ(leaving.server().directory().connections(), 0U);
+  ASSERT_TRUE(run_until([&] { return !late.disconnections.empty(); }));
+  EXPECT_THAT(late.disconnections[0].message, HasSubstr("503"));
+}
+
+TEST_F(ServerTest, LeavesAtOnceWithoutClients) {
+  Host host(io_, 0);
+  bool has_left = false;
+  host.server().leave(std::chrono::seconds(10), [&] { has_left = true; });
+  EXPECT_FALSE(has_left);
+  ASSERT_TRUE(run_until([&] { return has_left; }, 1s));
+}
+
+TEST_F(ServerTest, ClientTriesTheNextServerWhenOneIsDown) {
+  tcp::acceptor unused(io_, {asio::ip::address_v4::loopback(), 0});
+  const auto down = *ServerUrl::parse(url(unused.local_endpoint().port()));
+  unused.close();
+  Host host(io_, 0);
+  Client client(io_.get_executor(), {down, *ServerUrl::parse(url(host.port()))}, {}, {.first_delay = 20ms});
+  ASSERT_TRUE(run_until([&] { return client.is_connected(); }));
+  EXPECT_EQ(client.url().text, url(host.port()));
+}
+
+TEST_F(ServerTest, ClientRepeatsItsAnnouncementsInTime) {
+  Host host(io_, 0, {.directory = {.announce_lifetime = 1s}});
+  Peer alice(io_, url(host.port()));
+  for (std::uint32_t i = 0; i < 300; ++i) alice.client.announce(numbered_cid(i));
+  const auto& directory = host.server().directory();
+  ASSERT_TRUE(run_until([&] { return directory.announced() == 300; }));
+  bool was_forgotten = false;
+  const auto end = std::chrono::steady_clock::now() + 2500ms;
+  ASSERT_TRUE(run_until([&] {
+    was_forgotten |= directory.announced() != 300;
+    return std::chrono::steady_clock::now() > end;
+  }));
+  EXPECT_FALSE(was_forgotten);
+}
+
+TEST_F(ServerTest, ClientHearsOfNewIceServers) {
+  Host host(io_, 0);
+  std::vector<IceServer> heard;
+  Client client(io_.get_executor(), *ServerUrl::parse(url(host.port())),
+                {.on_ice_servers = [&](const std::vector<IceServer>& servers) { heard = servers; }});
+  ASSERT_TRUE(run_until([&] { return client.is_connected(); }));
+  host.server().set_ice_servers({{{"turn:turn.example.net"}, "u", "c"}});
+  ASSERT_TRUE(run_until([&] { return !heard.empty(); }));
+  EXPECT_EQ(heard, (std::vector<IceServer>{{{"turn:turn.example.net"}, "u", "c"}}));
 }
 
 TEST_F(ServerTest, ClientNamesTheServerAndTheCauseWhenItIsUnreachable) {
@@ -437,6 +547,48 @@ TEST_F(HostileClient, IsRefusedWithoutWebSocketOrSubprotocol) {
   against(host, is_refused);
 }
 
+TEST_F(HostileClient, IsClosedWhenAMessageTrickles) {
+  Host host(io_, 0, {.message_timeout = 1s});
+  against(host, [](RawClient& client) {
+    client.open();
+    client.read();
+    // A frame of 1,000 bytes, masked with zeros, a byte at a time.
+    tcp::socket& socket = client.socket().next_layer();
+    error_code error;
+    asio::write(socket, asio::buffer("\x81\xfe\x03\xe8\0\0\0\0", 8), error);
+    int bytes = 0;
+    for (; bytes < 200 && !error; ++bytes) {
+      asio::write(socket, asio::buffer(" ", 1), error);
+      std::this_thread::sleep_for(50ms);
+    }
+    EXPECT_LT(bytes, 200);
+  });
+}
+
+TEST_F(HostileClient, IsForgottenWhenItNeverUpgrades) {
+  Host host(io_, 0);
+  against(host, [](RawClient& client) {
+    asio::write(client.socket().next_layer(), asio::buffer(std::string("GET /rendezvous HTTP/1.1\r\n")));
+  });
+}
+
+TEST_F(HostileClient, CannotFillTheDirectoryWithAnnouncements) {
+  Host host(io_, 0, {.directory = {.max_announced_all = 1000}});
+  against(host, [](RawClient& client) {
+    client.open();
+    client.read();
+    client.write(to_json(ClientMessage{Join{}}));
+    EXPECT_THAT(client.read(), HasSubstr("joined"));
+    for (std::uint32_t i = 0; i < 10; ++i) {
+      Announce flood;
+      for (std::uint32_t k = 0; k < 256; ++k) flood.cids.push_back(numbered_cid(i * 256 + k));
+      client.write(to_json(ClientMessage{flood}));
+    }
+    for (int i = 0; i < 7; ++i) EXPECT_THAT(client.read(), HasSubstr("too-many"));
+  });
+  EXPECT_EQ(host.server().directory().announced(), 0U);
+}
+
 TEST_F(HostileClient, IsForgottenWhenItVanishesOrIsSilent) {
   Host host(io_, 0, {.idle_timeout = 1s});
   against(host, [](RawClient& client) { client.open(); });
@@ -445,32 +597,6 @@ TEST_F(HostileClient, IsForgottenWhenItVanishesOrIsSilent) {
     std::this_thread::sleep_for(2s);  // It does not read, so it does not answer pings.
     while (client.read().find("welcome") != std::string::npos) continue;
   });
-}
-
-TEST(ServerUrl, ParsesWhatItShould) {
-  const auto plain = ServerUrl::parse("ws://localhost/rendezvous");
-  ASSERT_TRUE(plain.has_value());
-  EXPECT_FALSE(plain->tls);
-  EXPECT_EQ(plain->host, "localhost");
-  EXPECT_EQ(plain->port, "80");
-  EXPECT_EQ(plain->target, "/rendezvous");
-  const auto secure = ServerUrl::parse("wss://[2001:db8::1]:8443?x=1");
-  ASSERT_TRUE(secure.has_value());
-  EXPECT_TRUE(secure->tls);
-  EXPECT_EQ(secure->host, "2001:db8::1");
-  EXPECT_EQ(secure->port, "8443");
-  EXPECT_EQ(secure->target, "/?x=1");
-  EXPECT_EQ(ServerUrl::parse("wss://[::1]/r")->port, "443");
-}
-
-TEST(ServerUrl, RefusesTheRestWithTheReason) {
-  for (const auto* text : {"", "http://x/", "ws://", "ws:///r", "ws://u:p@x/", "ws://x:0/", "ws://x:65536/", "ws://x:/",
-                           "ws://[::1", "ws://[::1]x/", "ws://x:1a/", "ws://x y/", "ws://x/#f", "ws://x/\r\nHost: y"}) {
-    const auto url = ServerUrl::parse(text);
-    ASSERT_FALSE(url.has_value()) << text;
-    EXPECT_EQ(url.error().code, ErrorCode::kMalformed);
-    EXPECT_THAT(url.error().message, HasSubstr("wss://host"));
-  }
 }
 
 }  // namespace

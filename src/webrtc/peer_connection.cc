@@ -520,6 +520,7 @@ class PeerConnectionFactory::Runtime {
     auto link = std::make_shared<Link>(*thread_, inbox, options_.open_timeout);
     ::webrtc::PeerConnectionInterface::RTCConfiguration configuration;
     configuration.servers = to_libwebrtc(options_.ice_servers);
+    if (options_.relay_only) configuration.type = ::webrtc::PeerConnectionInterface::kRelay;
     configuration.bundle_policy = ::webrtc::PeerConnectionInterface::kBundlePolicyMaxBundle;
     // Its TCP candidates are on random ports, which what blocks UDP blocks too; they cost a socket each.
     configuration.tcp_candidate_policy = ::webrtc::PeerConnectionInterface::kTcpCandidatePolicyDisabled;

@@ -95,6 +95,7 @@ class PeerConnectionFactory {
   struct Options {
     std::vector<IceServer> ice_servers;
     bool use_loopback = false;  ///< Offers loopback addresses too: for tests, and for machines without a network.
+    bool relay_only = false;    ///< Uses candidates of TURN servers only.
     std::chrono::milliseconds open_timeout{15'000};  ///< From offer() or the remote offer to on_open. Protocol §3.
   };
 

@@ -13,6 +13,8 @@ export interface CodioOptions extends Partial<Limits> {
   gateways?: readonly (string | URL)[];
   /** STUN and TURN servers, as of `RTCConfiguration`. */
   iceServers?: readonly RTCIceServer[];
+  /** `relay`: connect through TURN servers only, so that peers do not learn this machine's addresses. Default: `all`. */
+  iceTransportPolicy?: RTCIceTransportPolicy;
   /**
    * `p2p-first` (default): peers, and the gateway for what they do not bring in time. `fastest`: both at once.
    * `gateway-only`, `p2p-only`: one of them.
@@ -38,6 +40,9 @@ export interface Configuration {
   rendezvous: string[];
   gateways: string[];
   iceServers: RTCIceServer[];
+  /** Those of them that are the caller's. */
+  givenIceServers: RTCIceServer[];
+  iceTransportPolicy: RTCIceTransportPolicy;
   policy: Policy;
   seed: boolean;
   persist: boolean;
@@ -72,6 +77,8 @@ export async function configure(options: CodioOptions, pageUrl: string): Promise
     rendezvous: rendezvous.map((at) => webSocketUrl(new URL(at, base))),
     gateways: gateways.map((at) => new URL(at, base).href),
     iceServers: [...(iceServers ?? [])],
+    givenIceServers: [...(options.iceServers ?? [])],
+    iceTransportPolicy: options.iceTransportPolicy ?? 'all',
     policy,
     seed: options.seed ?? true,
     persist: options.persist ?? true,

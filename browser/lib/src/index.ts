@@ -9,12 +9,13 @@
 import { parseAddress } from './address';
 import type { CacheStats } from './block-store';
 import { configure, policies, type CodioOptions, type Configuration } from './configuration';
+import { Elsewhere } from './elsewhere';
 import { CodioError, messageOf } from './error';
 import { Identity } from './identity';
 import { changeLimits, type Limits } from './limits';
 import type { Command, Report, Totals } from './messages';
-import { Peers, type Peer } from './peers';
-import { Rendezvous } from './rendezvous';
+import { Peers, type Peer, type PeersEvents } from './peers';
+import { Rendezvous, type Found } from './rendezvous';
 
 export type { CacheStats } from './block-store';
 export type { CodioOptions, Policy } from './configuration';
@@ -147,8 +148,14 @@ interface Transfer {
   total: number;
   received: number;
   root: string;
-  /** Providers not yet tried. */
-  providers: string[];
+  /** Providers not yet tried, by id and rendezvous, as of Peer. */
+  providers: { id: string; at: string }[];
+  /** Providers whose rendezvous is being joined. */
+  joining: number;
+  /** Who was found, so that nobody is tried twice for one search. */
+  found: Set<string>;
+  /** Whether providers may still be found. */
+  more: boolean;
   readonly connecting: Set<Peer>;
   readonly connected: Set<Peer>;
   searching: boolean;
@@ -189,6 +196,7 @@ export class CodioCDN {
   readonly #worker: Worker;
   readonly #configuration: Configuration;
   readonly #rendezvous: Rendezvous;
+  readonly #elsewhere: Elsewhere;
   readonly #peers: Peers;
   readonly #transfers = new Map<number, Transfer>();
   /** What the core has not answered yet. */
@@ -259,19 +267,32 @@ export class CodioCDN {
     this.#configuration = configuration;
     worker.onmessage = ({ data }: MessageEvent<Report[]>) => data.forEach((report) => this.#handle(report));
     worker.onerror = ({ message }) => this.#break(new CodioError('io', `the core stopped: ${message}`));
-    this.#peers = new Peers(configuration.iceServers, identity, {
-      signal: (to, signal) => this.#rendezvous.signal(to, signal),
+    const events: PeersEvents = {
+      signal: (to, signal, at) => {
+        if (at === '') this.#rendezvous.signal(to, signal);
+        else this.#elsewhere.signal(at, to, signal);
+      },
       handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
       introduce: ({ number: peer }, introduction) => this.#tell({ type: 'introduce', peer, ...introduction }),
       closed: (peer, reason) => this.#handleClosed(peer, reason),
-    });
+    };
+    this.#peers = new Peers(configuration.iceServers, identity, events, configuration.iceTransportPolicy);
+    const join = async (challenge: unknown) => identity?.join(challenge) ?? {};
     const alone = configuration.policy === 'gateway-only';
     this.#rendezvous = new Rendezvous(alone ? [] : configuration.rendezvous, {
-      iceServers: (servers) => (this.#peers.iceServers = [...configuration.iceServers, ...servers]),
+      iceServers: (servers) => {
+        // The descriptor's may be older, and their credentials have expired.
+        if (servers.length > 0) this.#peers.iceServers = [...configuration.givenIceServers, ...servers];
+      },
       signal: (from, signal) => this.#peers.handleSignal(from, signal),
       unreachable: (peer, session) => this.#peers.handleUnreachable(peer, session),
       refused: (error) => this.#emit('error', { error }),
-      join: async (challenge) => identity?.join(challenge) ?? {},
+      join,
+    });
+    this.#elsewhere = new Elsewhere({
+      signal: (from, signal, at) => this.#peers.handleSignal(from, signal, at),
+      unreachable: (peer, session, at) => this.#peers.handleUnreachable(peer, session, at),
+      join,
     });
   }
 
@@ -409,6 +430,7 @@ export class CodioCDN {
   async disconnect(): Promise<void> {
     this.#left = true;
     this.#rendezvous.close();
+    this.#elsewhere.close();
     this.#peers.closeAll('we left');
   }
 
@@ -425,6 +447,9 @@ export class CodioCDN {
       received: 0,
       root: '',
       providers: [],
+      joining: 0,
+      found: new Set(),
+      more: false,
       connecting: new Set(),
       connected: new Set(),
       searching: true,
@@ -594,8 +619,26 @@ export class CodioCDN {
   async #findProviders(transfer: Transfer, root: string): Promise<void> {
     transfer.searching = true;
     this.#emit('finding', { transfer: transfer.request, cid: root });
-    const found = this.#left ? [] : await this.#rendezvous.find(root);
-    transfer.providers = found.slice(0, maxProviders);
+    transfer.providers = [];
+    transfer.found.clear();
+    const nothing = { peers: [], elsewhere: [], more: false };
+    if (this.#left) this.#handleFound(transfer, nothing);
+    else await this.#rendezvous.find(root, (found) => this.#handleFound(transfer, found));
+  }
+
+  #handleFound(transfer: Transfer, { peers, elsewhere, more }: Found): void {
+    const home = this.#rendezvous.url;
+    const providers = [
+      ...peers.map((id) => ({ id, at: '' })),
+      ...elsewhere.map(({ peer, rendezvous }) => ({ id: peer, at: rendezvous === home ? '' : rendezvous })),
+    ];
+    for (const provider of providers) {
+      const key = `${provider.id} ${provider.at}`;
+      if (transfer.found.size >= maxProviders || transfer.found.has(key)) continue;
+      transfer.found.add(key);
+      transfer.providers.push(provider);
+    }
+    transfer.more = more;
     transfer.searching = false;
     transfer.pending = -1;
     this.#connectMore(transfer);
@@ -606,19 +649,34 @@ export class CodioCDN {
     const { request, connecting, connected, providers } = transfer;
     if (transfer.searching || !this.#transfers.has(request)) return;
     const setUps = (transfer.size ?? 0) < worthMoreSetUps ? firstSetUps : maxSetUps;
-    while (connecting.size < setUps && connected.size + connecting.size < enoughPeers) {
-      const id = providers.shift();
-      if (id === undefined) break;
-      const peer = this.#peers.connect(id);
-      if (!peer || connecting.has(peer) || connected.has(peer)) continue;
-      this.#emit('connecting', { transfer: request, peer: id });
-      (peer.open ? connected : connecting).add(peer);
-      this.#tell({ type: 'provides', peer: peer.number, request });
+    const busy = () => connecting.size + transfer.joining;
+    while (busy() < setUps && connected.size + busy() < enoughPeers) {
+      const provider = providers.shift();
+      if (provider === undefined) break;
+      if (provider.at === '') this.#connect(transfer, provider.id, '');
+      else void this.#connectElsewhere(transfer, provider.id, provider.at);
     }
-    const pending = connecting.size + (connected.size < enoughPeers ? providers.length : 0);
+    const more = providers.length + (transfer.more ? 1 : 0);
+    const pending = busy() + (connected.size < enoughPeers ? more : 0);
     if (pending === transfer.pending) return;
     transfer.pending = pending;
     this.#tell({ type: 'providers', request, pending });
+  }
+
+  #connect({ request, connecting, connected }: Transfer, id: string, at: string): void {
+    const peer = this.#peers.connect(id, at);
+    if (!peer || connecting.has(peer) || connected.has(peer)) return;
+    this.#emit('connecting', { transfer: request, peer: id });
+    (peer.open ? connected : connecting).add(peer);
+    this.#tell({ type: 'provides', peer: peer.number, request });
+  }
+
+  async #connectElsewhere(transfer: Transfer, id: string, at: string): Promise<void> {
+    transfer.joining++;
+    const joined = await this.#elsewhere.join(at);
+    transfer.joining--;
+    if (joined && this.#transfers.has(transfer.request)) this.#connect(transfer, id, at);
+    this.#connectMore(transfer);
   }
 
   #handlePeer(report: Extract<Report, { type: 'open' | 'closed' }>): void {

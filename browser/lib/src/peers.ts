@@ -18,7 +18,8 @@ const lastWords = 500;
 const distrustedFor = 600_000;
 
 export interface PeersEvents {
-  signal(to: string, signal: Signal): void;
+  /** `at`: the peer's rendezvous. */
+  signal(to: string, signal: Signal, at: string): void;
   /** Takes the channel over; throws if it cannot be transferred. */
   handOver(peer: Peer, channel: RTCDataChannel | MessagePort): void;
   /** Once for each connection that may open, before or after it does. */
@@ -32,6 +33,8 @@ export interface Peer {
   readonly number: number;
   /** The other side's key, or the rendezvous's name for it. */
   readonly id: string;
+  /** That rendezvous: its URL, or '' for our own. */
+  readonly at: string;
   readonly session: string;
   /** The other side offered. */
   readonly answered: boolean;
@@ -48,6 +51,7 @@ export interface Peer {
 export class Peers {
   iceServers: RTCIceServer[];
   readonly #events: PeersEvents;
+  readonly #transports: RTCIceTransportPolicy;
   readonly #peers = new Map<number, Peer>();
   readonly #identity: Identity | undefined;
   /** Until when by `performance.now()`, by id. */
@@ -57,9 +61,15 @@ export class Peers {
   #offersLeft = offersAtOnce;
   #countedAt = performance.now();
 
-  constructor(iceServers: RTCIceServer[], identity: Identity | undefined, events: PeersEvents) {
+  constructor(
+    iceServers: RTCIceServer[],
+    identity: Identity | undefined,
+    events: PeersEvents,
+    transports: RTCIceTransportPolicy = 'all',
+  ) {
     this.iceServers = iceServers;
     this.#identity = identity;
+    this.#transports = transports;
     this.#events = events;
   }
 
@@ -72,22 +82,22 @@ export class Peers {
   }
 
   /** The connection to that peer, open or being set up; begins one if there is none. Nothing if that is not possible. */
-  connect(id: string): Peer | undefined {
-    const known = this.all.filter((peer) => peer.id === id);
+  connect(id: string, at = ''): Peer | undefined {
+    const known = this.all.filter((peer) => peer.id === id && peer.at === at);
     const peer = known.find(({ open }) => open) ?? known[0];
     if (peer || this.#isBanned(id)) return peer;
     const session = crypto.randomUUID();
-    const fresh = this.#create(id, session, false);
+    const fresh = this.#create(id, at, session, false);
     if (fresh) void this.#describe(fresh, 'offer');
     return fresh;
   }
 
-  handleSignal(from: string, signal: Signal): void {
+  handleSignal(from: string, signal: Signal, at = ''): void {
     const { session } = signal;
-    let peer = this.all.find((one) => one.id === from && one.session === session);
+    let peer = this.all.find((one) => one.id === from && one.at === at && one.session === session);
     if (signal.type === 'offer') {
       if (peer || this.#isBanned(from) || !this.#mayAnswer(from)) return;
-      peer = this.#create(from, session, true);
+      peer = this.#create(from, at, session, true);
     }
     if (!peer) return;
     if (signal.type === 'candidate') {
@@ -100,9 +110,9 @@ export class Peers {
     }
   }
 
-  handleUnreachable(id: string, session: string): void {
+  handleUnreachable(id: string, session: string, at = ''): void {
     for (const peer of this.all) {
-      if (peer.id === id && peer.session === session && !peer.open) this.close(peer, 'it left');
+      if (peer.id === id && peer.at === at && peer.session === session && !peer.open) this.close(peer, 'it left');
     }
   }
 
@@ -153,11 +163,11 @@ export class Peers {
     return true;
   }
 
-  #create(id: string, session: string, answered: boolean): Peer | undefined {
+  #create(id: string, at: string, session: string, answered: boolean): Peer | undefined {
     if (this.#peers.size >= maxConnections) return undefined;
     let connection: RTCPeerConnection;
     try {
-      connection = new RTCPeerConnection({ iceServers: this.iceServers });
+      connection = new RTCPeerConnection({ iceServers: this.iceServers, iceTransportPolicy: this.#transports });
     } catch {
       return undefined; // The browser's own limit on connections.
     }
@@ -165,6 +175,7 @@ export class Peers {
     const peer: Peer = {
       number: ++this.#lastNumber,
       id,
+      at,
       session,
       answered,
       connection,
@@ -175,12 +186,8 @@ export class Peers {
     };
     this.#peers.set(peer.number, peer);
     connection.onicecandidate = ({ candidate }) => {
-      this.#events.signal(id, {
-        type: 'candidate',
-        session,
-        candidate: candidate?.candidate ?? '',
-        mid: candidate?.sdpMid ?? '',
-      });
+      const text = candidate?.candidate ?? '';
+      this.#events.signal(id, { type: 'candidate', session, candidate: text, mid: candidate?.sdpMid ?? '' }, at);
     };
     connection.onconnectionstatechange = () => {
       const { connectionState } = connection;
@@ -222,7 +229,7 @@ export class Peers {
     try {
       await peer.connection.setLocalDescription();
       const sdp = peer.connection.localDescription?.sdp ?? '';
-      this.#events.signal(peer.id, { type, session: peer.session, sdp });
+      this.#events.signal(peer.id, { type, session: peer.session, sdp }, peer.at);
     } catch (error) {
       this.close(peer, messageOf(error));
     }

@@ -27,8 +27,10 @@ export async function startNode(files = {}, gateways = [], options = []) {
   const node = await start(folder, paths, gateways, options);
   return {
     ...node,
-    async stop() {
-      await node.stop();
+    rendezvous: `${node.http.replace('http', 'ws')}/rendezvous`,
+    /** Ended by the signal, of which it cannot know when it is SIGKILL. */
+    async stop(signal) {
+      await node.stop(signal);
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -72,8 +74,8 @@ async function start(folder, paths, gateways, options) {
       announced: async (cid) => {
         while (!announced.has(cid)) await once(lines, 'line');
       },
-      stop: async () => {
-        process_.kill('SIGKILL');
+      stop: async (signal = 'SIGKILL') => {
+        process_.kill(signal);
         await ended;
       },
     };
