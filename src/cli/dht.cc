@@ -15,12 +15,6 @@ namespace {
 
 constexpr const char* kNone = "none";
 
-bool is_loopback(const std::string& host) {
-  boost::system::error_code error;
-  const auto address = boost::asio::ip::make_address(host, error);
-  return host == "localhost" || (!error && address.is_loopback());
-}
-
 dht::DhtOptions base_options(const CommonOptions& common) {
   dht::DhtOptions options;
   options.network = common.dht_bootstrap.empty() ? dht::Network::kMainline : dht::Network::kOwn;
@@ -39,6 +33,12 @@ bool joins_loopback_only(const dht::DhtOptions& options) {
 }
 
 }  // namespace
+
+bool is_loopback(const std::string& host) {
+  boost::system::error_code error;
+  const auto address = boost::asio::ip::make_address(host, error);
+  return host == "localhost" || (!error && address.is_loopback());
+}
 
 Result<std::optional<dht::BootstrapNode>> parse_bootstrap(const std::string& text) {
   if (text == kNone) return std::nullopt;

@@ -15,6 +15,9 @@ namespace codio::cli {
 /// `HOST:PORT`, or `none`: begin a network of one's own.
 Result<std::optional<dht::BootstrapNode>> parse_bootstrap(const std::string& text);
 
+/// Whether a name or address is of this machine's loopback interface.
+bool is_loopback(const std::string& host);
+
 /// Of a program that only asks; nothing with --no-dht.
 std::optional<dht::DhtOptions> dht_options(const CommonOptions& common);
 /// Of one that serves there over HTTP; nothing also if nobody could reach it: in the public DHT on the loopback

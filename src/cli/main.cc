@@ -136,8 +136,10 @@ struct CommandLine {
   ServeOptions serve;
   FindOptions find;
   ProvideOptions provide;
+  StatusOptions status{.version = CODIO_VERSION};
   std::string path;
   Command command;
+  bool is_well = true;  ///< False: the command did what it should, and found a problem.
 };
 
 void define_add(CLI::App& app, CommandLine& line) {
@@ -358,6 +360,28 @@ void define_node(CLI::App& app, CommandLine& line) {
   limits->callback([&line] { line.command = [&line] { return cli::limits(line.common); }; });
 }
 
+void define_status(CLI::App& app, CommandLine& line) {
+  auto* status =
+      subcommand(app, "status", "Tell of the repo and of the node that runs on it, and find what is wrong",
+                 "  codio status\n"
+                 "  codio status --doctor      tests the NAT, STUN and TURN, the DHT, rendezvous, gateways,\n"
+                 "                             clock and disk, and says what to fix; exits with 1 if there\n"
+                 "                             is a problem\n"
+                 "  codio status --doctor --ice-server stun:HOST:3478 --rendezvous wss://HOST/rendezvous\n"
+                 "                             with the options that you give `codio serve`\n"
+                 "  codio status --doctor --json | jq '.[] | select(.state != \"ok\")'");
+  status->add_flag("--doctor", line.status.doctor,
+                   "Test everything that the node and its options need, in some seconds");
+  status->callback([&line] {
+    line.command = [&line]() -> Result<void> {
+      const auto is_well = cli::status(line.common, line.status);
+      if (!is_well) return std::unexpected(is_well.error());
+      line.is_well = *is_well;
+      return {};
+    };
+  });
+}
+
 void define(CLI::App& app, CommandLine& line) {
   app.name("codio");
   app.require_subcommand(1);
@@ -375,6 +399,7 @@ void define(CLI::App& app, CommandLine& line) {
   define_id(app, line);
   define_serve(app, line);
   define_node(app, line);
+  define_status(app, line);
 }
 
 void print_error(bool json, const Error& error) {
@@ -407,7 +432,7 @@ int run(const CommandLine& line) {
     print_error(line.common.json, done.error());
     return kFailure;
   }
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return kOk;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return line.is_well ? kOk : kFailure;
   if (errno != EPIPE) print_error(false, {ErrorCode::kIo, "cannot write the standard output: the disk may be full"});
   return kFailure;
 }

@@ -91,6 +91,11 @@ struct ProvideOptions {
   bool once = false;
 };
 
+struct StatusOptions {
+  std::string version;
+  bool doctor = false;
+};
+
 /// Seconds.
 Result<Duration> parse_timeout(const std::string& text);
 
@@ -117,6 +122,8 @@ Result<void> provide(const CommonOptions& common, const ProvideOptions& options)
 /// These three need a running node.
 Result<void> peers(const CommonOptions& common);
 Result<void> stats(const CommonOptions& common);
+/// Whether --doctor found no problem.
+Result<bool> status(const CommonOptions& common, const StatusOptions& options);
 /// Changes those that the command line names; prints all.
 Result<void> limits(const CommonOptions& common);
 /// Runs until SIGINT or SIGTERM.

@@ -175,6 +175,9 @@ class Serving {
     auto own = own_rendezvous(http_->endpoint());
     if (!own) return std::unexpected(own.error());
     options->rendezvous.insert(options->rendezvous.begin(), std::vector{*std::move(own)});
+    for (const auto& urls : options->rendezvous) {
+      for (const rendezvous::ServerUrl& url : urls) rendezvous_urls_.push_back(url.text);
+    }
     auto transfers = node::TransferManager::make(io_.get_executor(), store_, *std::move(options));
     if (!transfers) return std::unexpected(transfers.error());
     transfers_ = *std::move(transfers);
@@ -226,10 +229,23 @@ class Serving {
     spdlog::info("announced {} in the DHT", text);
   }
 
+  nlohmann::json about() const {
+    nlohmann::json dht;
+    if (dht_) {
+      const dht::DhtStatus status = dht_->status();
+      dht = {{"nodes", status.nodes},
+             {"ready", status.is_ready},
+             {"reachable", status.is_reachable},
+             {"public", common_.dht_bootstrap.empty()},
+             {"port", status.port}};
+    }
+    return {{"http", http_->endpoint().url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
+  }
+
   Result<void> serve_commands() {
     node::LocalApiOptions options;
     options.path = repo_folder(common_) / node::kLocalSocket;
-    options.about = {{"http", http_->endpoint().url()}};
+    options.about = [this] { return about(); };
     options.on_pinned = [this](const ContentId& cid) { announce(cid); };
     options.on_unpinned = [this](const ContentId& cid) {
       transfers_->withdraw_content(cid);
@@ -326,6 +342,7 @@ class Serving {
   std::optional<rendezvous::TurnSecret> turn_secret_;
   rendezvous::Server rendezvous_;
   std::unique_ptr<node::HttpServer> http_;
+  std::vector<std::string> rendezvous_urls_;  ///< That the node is connected to, or tries to be; its own first.
   std::unique_ptr<node::TransferManager> transfers_;
   std::unique_ptr<node::LocalApi> api_;
   asio::signal_set signals_;

@@ -68,6 +68,13 @@ fs::path repo_folder(const CommonOptions& common) {
   return fs::path(home == nullptr ? "." : home) / ".codio";
 }
 
+fs::path existing_part(fs::path folder) {
+  std::error_code error;
+  folder = fs::absolute(folder, error).lexically_normal();
+  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  return folder;
+}
+
 Result<std::shared_ptr<store::BlockStore>> open_own_store(const CommonOptions& common,
                                                           store::BlockStore::Options options) {
   const auto folder = make_repo(common);

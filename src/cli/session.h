@@ -20,6 +20,9 @@ namespace codio::cli {
 /// The repo's folder: as given, else $CODIO_REPO, else ~/.codio.
 std::filesystem::path repo_folder(const CommonOptions& common);
 
+/// The folder if it is there, else the closest one above it that is: where it would be made.
+std::filesystem::path existing_part(std::filesystem::path folder);
+
 /// The block store of the repo: the running node's if there is one, else opened or made here.
 Result<std::shared_ptr<store::BlockStore>> open_store(const CommonOptions& common,
                                                       store::BlockStore::Options options = {});

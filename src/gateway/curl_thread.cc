@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <pthread.h>
 #include <signal.h>
 #include <utility>
@@ -67,6 +69,23 @@ long long CurlTransfer::content_length() const {
   curl_off_t length = -1;
   curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   return length;
+}
+
+const char* CurlTransfer::header(const char* name) const {
+  curl_header* found = nullptr;
+  const bool is_there = curl_easy_header(easy_.get(), name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK;
+  return is_there ? found->value : nullptr;
+}
+
+std::optional<std::chrono::sys_seconds> CurlTransfer::date() const {
+  constexpr long kMaxAge = 365L * 24 * 3600;
+  const char* const text = header("date");
+  if (text == nullptr) return std::nullopt;
+  const std::time_t date = curl_getdate(text, nullptr);
+  if (date < 0) return std::nullopt;
+  const char* const age = header("age");
+  const long seconds = age == nullptr ? 0 : std::strtol(age, nullptr, 10);
+  return std::chrono::sys_seconds(std::chrono::seconds(date + std::clamp(seconds, 0L, kMaxAge)));
 }
 
 const char* CurlTransfer::message(CURLcode code) const {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -49,6 +50,8 @@ class CurlTransfer {
   long status() const;               ///< HTTP; 0 before the answer.
   std::string content_type() const;  ///< Empty if there is none.
   long long content_length() const;  ///< -1 if it is not known.
+  /// The server's Date, set forth by its Age.
+  std::optional<std::chrono::sys_seconds> date() const;
   const char* message(CURLcode code) const;
   template <class Value>
   void set(CURLoption option, Value value) {
@@ -57,6 +60,9 @@ class CurlTransfer {
 
  private:
   friend class CurlThread;
+  /// Of the last answer; null if it is not there.
+  const char* header(const char* name) const;
+
   using Clock = std::chrono::steady_clock;
 
   /// The body's next bytes; false ends the transfer.

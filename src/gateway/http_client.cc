@@ -21,7 +21,7 @@ class Transfer : public CurlTransfer {
       : CurlTransfer(request.url,
                      {.timeout = request.timeout,
                       .connect_timeout = request.connect_timeout,
-                      .max_redirects = 0,
+                      .max_redirects = request.max_redirects,
                       .user_agent = request.user_agent,
                       .ca_file = request.ca_file},
                      headers.get()),
@@ -67,6 +67,7 @@ class Transfer : public CurlTransfer {
   void read_head() {
     answer_.status = status();
     answer_.content_type = content_type();
+    answer_.date = date();
     if (const auto length = content_length(); length >= 0) answer_.size = static_cast<std::uint64_t>(length);
   }
 

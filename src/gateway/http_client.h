@@ -1,6 +1,7 @@
 // HTTP(S) GETs of small documents and of blocks, from servers that strangers named.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,16 +22,19 @@ struct HttpAnswer {
   std::string content_type;
   /// Of the body, as the server says before it comes.
   std::optional<std::uint64_t> size;
+  /// What time it is, as the server says; that of a cached answer is set forth by its age.
+  std::optional<std::chrono::sys_seconds> date;
   Bytes body;  ///< Empty with HttpRequest::on_part.
 };
 
 struct HttpRequest {
-  std::string url;     ///< `http:` or `https:`; no redirect is followed.
+  std::string url;     ///< `http:` or `https:`; followed to no other one but for max_redirects.
   std::string accept;  ///< A media type, or several.
   /// A body that is longer is an error, as soon as it shows.
   std::size_t max_size = 64 * 1024;
   Duration timeout = std::chrono::seconds(5);  ///< Without a byte.
   Duration connect_timeout = std::chrono::seconds(5);
+  int max_redirects = 0;
   std::string user_agent = "codio";
   std::string ca_file;  ///< PEM certificates to trust instead of the system's.
   /// Whether the server at this IP address may be asked; empty: any may. The name may lead to our own network.

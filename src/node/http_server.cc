@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <boost/asio/awaitable.hpp>
@@ -114,6 +115,16 @@ void allow_other_origins(Message& message) {
   message.set(http::field::access_control_allow_headers, "Content-Type, Range, User-Agent, X-Requested-With");
   message.set(http::field::access_control_expose_headers,
               "Content-Range, Content-Length, X-Ipfs-Path, X-Ipfs-Roots, X-Chunked-Output, X-Stream-Output");
+}
+
+/// Of now, as every server that has a clock must: RFC 9110, 6.6.1.
+template <class Message>
+void set_date(Message& message) {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[sizeof "Thu, 01 Jan 1970 00:00:00 GMT"];
+  set(message, http::field::date, {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)});
 }
 
 /// The status that a failed read means.
@@ -350,6 +361,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     response.set(http::field::cache_control, records.empty() ? "public, max-age=15" : "public, max-age=300");
     response.set(http::field::vary, "Accept");
     allow_other_origins(response);
+    set_date(response);
     response.keep_alive(request.keep_alive());
     if (request.method() != http::verb::head) response.body() = write_routing_answer(records, as_lines);
     response.prepare_payload();
@@ -506,6 +518,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     http::response<http::string_body> response{status, request.version()};
     response.set(http::field::content_type, "text/plain; charset=utf-8");
     allow_other_origins(response);
+    set_date(response);
     response.keep_alive(request.keep_alive());
     const bool has_body = request.method() != http::verb::head && !text.empty();
     if (has_body) response.body() = text + "\n";
@@ -522,6 +535,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     response.set(http::field::content_type, "application/json");
     response.set(http::field::cache_control, "no-cache");
     if (readers == Readers::kAllOrigins) allow_other_origins(response);
+    set_date(response);
     response.keep_alive(request.keep_alive());
     const std::string text = body.dump(-1, ' ', false, json::error_handler_t::replace);
     if (request.method() == http::verb::head) {
@@ -537,6 +551,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
   asio::awaitable<void> write_head(beast::tcp_stream& stream, const Request& request,
                                    http::response<http::empty_body>& head, std::uint64_t length) {
+    set_date(head);
     head.keep_alive(request.keep_alive());
     head.content_length(length);
     http::response_serializer<http::empty_body> serializer(head);

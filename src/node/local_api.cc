@@ -439,7 +439,7 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
     json transfers = json::array();
     for (const TransferProgress& transfer : transfers_.transfers()) transfers.push_back(transfer_json(transfer));
     const transfer::Totals& totals = transfers_.totals();
-    json result = options_.about;
+    json result = options_.about();
     const auto uptime = std::chrono::steady_clock::now() - started_;
     result.update({{"id", transfers_.id()},
                    {"uptime", std::chrono::duration_cast<std::chrono::seconds>(uptime).count()},

@@ -20,8 +20,8 @@ namespace codio::node {
 struct LocalApiOptions {
   /// Of the socket.
   std::filesystem::path path;
-  /// What the node tells of itself besides: its `http`, for one.
-  nlohmann::json about = nlohmann::json::object();
+  /// What the node tells of itself besides, in an object: its `http`, for one. On the io_context's thread.
+  std::function<nlohmann::json()> about = [] { return nlohmann::json::object(); };
   /// A command pinned something, or gave a pin up. On the io_context's thread.
   std::function<void(const content_id::ContentId&)> on_pinned;
   std::function<void(const content_id::ContentId&)> on_unpinned;

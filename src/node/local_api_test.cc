@@ -60,7 +60,7 @@ class LocalApiTest : public testing::Test {
     transfers_ = *TransferManager::make(io_->get_executor(), store_, transfer_options_);
     LocalApiOptions options;
     options.path = folder_ / kLocalSocket;
-    options.about = {{"http", "http://127.0.0.1:1"}};
+    options.about = [] { return json{{"http", "http://127.0.0.1:1"}}; };
     options.on_pinned = [this](const ContentId& cid) { pinned_.push_back(cid); };
     options.on_unpinned = [this](const ContentId& cid) { unpinned_.push_back(cid); };
     auto api = LocalApi::listen(*io_, store_, *transfers_, std::move(options));

@@ -37,7 +37,7 @@ struct Opened {};
 struct BufferedAmount {
   std::size_t bytes;
 };
-using Event = std::variant<LocalDescription, IceCandidate, Opened, Bytes, BufferedAmount, Error>;
+using Event = std::variant<LocalDescription, IceCandidate, IceServerFailure, Opened, Bytes, BufferedAmount, Error>;
 
 /// Events on their way to the owner: posted once for all that gather while the owner is busy.
 class Inbox : public std::enable_shared_from_this<Inbox> {
@@ -83,6 +83,9 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   }
   void tell(IceCandidate& candidate) {
     if (events_.on_local_candidate) events_.on_local_candidate(std::move(candidate));
+  }
+  void tell(IceServerFailure& failure) {
+    if (events_.on_server_failure) events_.on_server_failure(std::move(failure));
   }
   void tell(Opened& /*event*/) {
     if (events_.on_open) events_.on_open();
@@ -308,6 +311,10 @@ class Link final : public ::webrtc::PeerConnectionObserver,
     if (!candidate->ToString(&ours.candidate)) return;
     ours.mid = mid_ = candidate->sdp_mid();
     tell_candidate(std::move(ours));
+  }
+  void OnIceCandidateError(const std::string& /*address*/, int /*port*/, const std::string& url, int code,
+                           const std::string& text) override {
+    if (!is_ended_) inbox_->push(IceServerFailure{url, code, text});
   }
   void OnConnectionChange(::webrtc::PeerConnectionInterface::PeerConnectionState state) override {
     if (state == ::webrtc::PeerConnectionInterface::PeerConnectionState::kFailed) {

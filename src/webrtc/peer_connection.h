@@ -38,11 +38,20 @@ struct IceCandidate {
   std::string mid;
 };
 
+/// A STUN or TURN server that gave no candidate to one of our addresses: it did not answer, is of another IP version,
+/// or refused.
+struct IceServerFailure {
+  std::string url;
+  int code;  ///< As STUN and TURN have them: 401 is a wrong credential; 701: it was not reached.
+  std::string text;
+};
+
 /// What a connection tells its owner. Called on the executor given to the factory, never from inside a call into the
 /// connection; not after close() returned or the connection was destroyed, which an event may do. Any may be empty.
 struct PeerConnectionEvents {
   std::function<void(std::string sdp)> on_local_description;  ///< The offer or the answer, to be signalled.
   std::function<void(IceCandidate)> on_local_candidate;       ///< After the description that it belongs to.
+  std::function<void(IceServerFailure)> on_server_failure;    ///< Before the end of candidates.
   std::function<void()> on_open;
   std::function<void(Bytes message)> on_message;
   /// It fell from above kLowWater to kLowWater or below.

@@ -340,6 +340,19 @@ TEST_F(ImpatientPeerConnectionTest, GivesUpOnAPeerThatDoesNotAnswer) {
   EXPECT_EQ(alice_.closed->code, ErrorCode::kTimeout);
 }
 
+TEST(PeerConnectionFactory, SaysWhenAnIceServerIsNotReached) {
+  Executor executor;
+  PeerConnectionFactory factory({.ice_servers = {{{"stun:[::1]:9"}, "", ""}}, .use_loopback = true}, executor.post());
+  std::optional<IceServerFailure> failed;
+  const auto connection =
+      factory.create({.on_server_failure = [&](IceServerFailure failure) { failed = std::move(failure); }});
+  connection->offer();
+  ASSERT_TRUE(executor.run_until([&] { return failed.has_value(); }));
+  EXPECT_THAT(failed->url, HasSubstr("[::1]:9"));
+  EXPECT_EQ(failed->code, 701);
+  EXPECT_FALSE(failed->text.empty());
+}
+
 TEST(PeerConnectionFactory, SaysWhenAnIceServerIsMalformed) {
   Executor executor;
   PeerConnectionFactory factory({.ice_servers = {{{"nonsense"}, "", ""}}}, executor.post());

@@ -1,0 +1,710 @@
+#include "cli/doctor.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "cli/dht.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+#include "content_id/cid.h"
+#include "gateway/gateway_url.h"
+#include "gateway/http_client.h"
+#include "gateway/verify.h"
+#include "rendezvous/client.h"
+#include "webrtc/peer_connection.h"
+
+namespace codio::cli {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using content_id::ContentId;
+using nlohmann::json;
+using std::chrono::steady_clock;
+
+namespace {
+
+/// For each check.
+constexpr std::chrono::seconds kDeadline{5};
+constexpr const char* kTooLate = "did not answer within 5 seconds";
+/// Joining takes several round trips to nodes of which many are gone.
+constexpr std::chrono::seconds kDhtDeadline{8};
+constexpr std::chrono::milliseconds kDhtCheck{50};
+/// Between the last answer of an ICE server and the verdict on the NAT.
+constexpr std::chrono::milliseconds kNatGrace{500};
+/// How long an interrupt may go unseen while nothing happens.
+constexpr std::chrono::milliseconds kInterruptCheck{100};
+/// A block that every gateway has, being empty: what the trustless gateway specification has clients ask.
+constexpr const char* kProbe = "bafkqaaa";
+/// Statements that peers sign hold for minutes to hours.
+constexpr std::chrono::seconds kClockTolerance{60};
+constexpr std::uint64_t kLittleSpace = 100 << 20;
+constexpr std::uint64_t kScarceSpace = 1 << 30;
+/// A peer takes a few, and the store some hundreds.
+constexpr rlim_t kFewFiles = 1024;
+
+std::string milliseconds_since(steady_clock::time_point start) {
+  char text[32];
+  const double time = std::chrono::duration<double, std::milli>(steady_clock::now() - start).count();
+  std::snprintf(text, sizeof text, time < 10 ? "%.1f ms" : "%.0f ms", time);
+  return text;
+}
+
+/// What the checks share. Everything happens on the thread that runs `io`.
+struct Ward {
+  asio::io_context& io;
+  const CommonOptions& common;
+  const node::TransferManagerOptions& options;
+  const json& node;  ///< What the running one tells; null if there is none.
+  const std::function<void(const Finding&)>& report;
+  std::size_t running = 0;
+};
+
+/// One check, under way until it ends, which it does once.
+class Check {
+ public:
+  Check(Ward& ward, std::string name) : ward_(ward), name_(std::move(name)), deadline_(ward.io) { ++ward_.running; }
+  virtual ~Check() = default;
+  Check(const Check&) = delete;
+  Check& operator=(const Check&) = delete;
+
+  virtual void start() = 0;
+  bool has_ended() const { return has_ended_; }
+
+ protected:
+  Ward& ward() { return ward_; }
+
+  /// handle_deadline() comes after this, and then it must end.
+  void expect_end(steady_clock::duration time = kDeadline) {
+    deadline_.expires_after(time);
+    deadline_.async_wait([this](const boost::system::error_code& error) {
+      if (!error && !has_ended_) handle_deadline();
+    });
+  }
+
+  void end(Health health, std::string seen, std::string advice = "") {
+    if (std::exchange(has_ended_, true)) return;
+    deadline_.cancel();
+    ward_.report({name_, health, std::move(seen), std::move(advice)});
+    --ward_.running;
+  }
+
+ private:
+  virtual void handle_deadline() {}
+
+  Ward& ward_;
+  const std::string name_;
+  asio::steady_timer deadline_;
+  bool has_ended_ = false;
+};
+
+class DiskCheck : public Check {
+ public:
+  explicit DiskCheck(Ward& ward) : Check(ward, "disk") {}
+
+  void start() override {
+    const fs::path folder = repo_folder(ward().common);
+    const fs::path there = existing_part(folder);
+    std::error_code error;
+    const auto space = fs::space(there, error);
+    if (error) return refuse("cannot ask for the free space of " + there.string() + ": " + error.message());
+    if (const int failed = try_writing(there, fs::exists(folder, error)); failed != 0) {
+      return refuse("cannot write to " + there.string() + ": " + std::strerror(failed));
+    }
+    const std::string seen =
+        folder.string() + " can be written; " + human_size(space.available) + " are free on its disk";
+    constexpr const char* kMakeSpace =
+        "make space: `codio gc` removes what is not pinned; --store-limit SIZE bounds the store";
+    const bool is_scarce = space.available < kScarceSpace;
+    end(space.available < kLittleSpace ? Health::kProblem
+        : is_scarce                    ? Health::kWarning
+                                       : Health::kOk,
+        seen, is_scarce ? kMakeSpace : "");
+  }
+
+ private:
+  void refuse(std::string seen) {
+    end(Health::kProblem, std::move(seen), "make it writable for this user, or choose another folder with --repo DIR");
+  }
+
+  /// 0, or the system's error. Only a repo that exists gets a file, for a moment.
+  static int try_writing(const fs::path& folder, bool is_repo) {
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) return ENOTDIR;
+    if (!is_repo) return ::access(folder.c_str(), W_OK | X_OK) == 0 ? 0 : errno;
+    std::string name = (folder / ".doctor-XXXXXX").string();
+    const int file = ::mkstemp(name.data());
+    if (file < 0) return errno;
+    constexpr std::array<char, 4096> kPage{};
+    int failed = 0;
+    if (::write(file, kPage.data(), kPage.size()) != static_cast<ssize_t>(kPage.size()) || ::fsync(file) != 0) {
+      failed = errno != 0 ? errno : ENOSPC;
+    }
+    ::close(file);
+    ::unlink(name.c_str());
+    return failed;
+  }
+};
+
+class OpenFilesCheck : public Check {
+ public:
+  explicit OpenFilesCheck(Ward& ward) : Check(ward, "files") {}
+
+  void start() override {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return end(Health::kWarning, std::strerror(errno), "see `ulimit -n`");
+    const std::string seen = limit.rlim_cur == RLIM_INFINITY
+                                 ? "any number of files and sockets may be open"
+                                 : std::to_string(limit.rlim_cur) + " files and sockets may be open at a time";
+    if (limit.rlim_cur >= kFewFiles) return end(Health::kOk, seen);
+    end(Health::kWarning, seen, "raise it before `codio serve`: ulimit -n 4096; each peer takes a few");
+  }
+};
+
+/// Compares this machine's clock with what servers answer, which others ask.
+class ClockCheck : public Check {
+ public:
+  explicit ClockCheck(Ward& ward) : Check(ward, "clock") {}
+
+  void start() override {
+    if (expected_ > 0) return expect_end(2 * kDeadline);
+    end(Health::kWarning, "the clock was not compared, as no gateway or rendezvous is named",
+        "name one with --gateway or --rendezvous");
+  }
+
+  /// Before anything starts, for each answer that will come.
+  void expect_answer() { ++expected_; }
+
+  void handle_answer(const std::string& server, const Result<gateway::HttpAnswer>& answer) {
+    --expected_;
+    if (answer && answer->date) {
+      const auto ahead = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) - *answer->date;
+      // One server's clock may be wrong, and then others disagree with it.
+      if (server_.empty() || std::chrono::abs(ahead) < std::chrono::abs(ahead_)) {
+        server_ = server;
+        ahead_ = ahead;
+      }
+    }
+    if (expected_ == 0) conclude();
+  }
+
+ private:
+  void handle_deadline() override { conclude(); }
+
+  void conclude() {
+    if (server_.empty()) {
+      return end(Health::kWarning, "the clock was not compared, as no server that was asked told the time",
+                 "compare it yourself: date -u");
+    }
+    const auto seconds = std::chrono::abs(ahead_).count();
+    if (std::chrono::abs(ahead_) <= kClockTolerance) {
+      return end(Health::kOk, "the clock is within " + std::to_string(std::max<std::int64_t>(seconds, 1)) +
+                                  " s of that of " + server_);
+    }
+    end(Health::kProblem,
+        "the clock is " + std::to_string(seconds) + " s " + (ahead_.count() > 0 ? "ahead of" : "behind") + " that of " +
+            server_,
+        "set it, best by NTP (timedatectl set-ntp true): what peers sign expires, and certificates do");
+  }
+
+  std::size_t expected_ = 0;
+  std::string server_;  ///< Whose clock is the closest; empty: none yet.
+  std::chrono::seconds ahead_{0};
+};
+
+/// Asks for a document, and tells `on_answer` on the ward's thread.
+void ask(Ward& ward, gateway::HttpClient& http, const std::string& url,
+         std::function<void(const Result<gateway::HttpAnswer>&)> on_answer) {
+  gateway::HttpRequest request{.url = url, .accept = "application/vnd.ipld.raw"};
+  request.timeout = request.connect_timeout = kDeadline;
+  request.max_redirects = gateway::GatewayConfig().max_redirects;
+  http.get(std::move(request), [&io = ward.io, on_answer = std::move(on_answer)](Result<gateway::HttpAnswer> answer) {
+    asio::post(io, [on_answer, answer = std::move(answer)] { on_answer(answer); });
+  });
+}
+
+class GatewayCheck : public Check {
+ public:
+  GatewayCheck(Ward& ward, gateway::HttpClient& http, ClockCheck& clock, std::string url)
+      : Check(ward, "gateway"), http_(http), clock_(clock), url_(std::move(url)) {
+    clock_.expect_answer();
+  }
+
+  void start() override {
+    started_at_ = steady_clock::now();
+    expect_end(2 * kDeadline);
+    ask(ward(), http_, url_ + kProbe + "?format=raw", [this](const auto& answer) {
+      clock_.handle_answer(url_, answer);
+      handle_answer(answer);
+    });
+  }
+
+ private:
+  void handle_answer(const Result<gateway::HttpAnswer>& answer) {
+    constexpr const char* kAnother = "name another one with --gateway URL, or ask none with --no-gateway";
+    if (!answer) {
+      return end(Health::kProblem, url_ + ": " + answer.error().message,
+                 std::string("check this machine's network, DNS and proxy; or ") + kAnother);
+    }
+    if (answer->status != 200) {
+      return end(
+          Health::kProblem,
+          url_ + " answers with HTTP status " + std::to_string(answer->status) + " where a block should come",
+          answer->status == 429 ? std::string("it limits how often it is asked: wait, or ") + kAnother : kAnother);
+    }
+    if (const auto good = gateway::verify(*ContentId::parse(kProbe), answer->body); !good) {
+      return end(
+          Health::kProblem, url_ + " answers, but " + good.error().message,
+          std::string("something on the way may answer in its place, such as a login page; or it is no trustless "
+                      "gateway: ") +
+              kAnother);
+    }
+    end(Health::kOk, url_ + " gives a block, verified, in " + milliseconds_since(started_at_));
+  }
+  void handle_deadline() override { handle_answer(fail(ErrorCode::kTimeout, kTooLate)); }
+
+  gateway::HttpClient& http_;
+  ClockCheck& clock_;
+  const std::string url_;
+  steady_clock::time_point started_at_;
+};
+
+/// Connects as a stranger: under the repo's key, a running node would lose its place.
+class RendezvousCheck : public Check {
+ public:
+  RendezvousCheck(Ward& ward, gateway::HttpClient& http, ClockCheck& clock, rendezvous::ServerUrl url)
+      : Check(ward, "rendezvous"), http_(http), clock_(clock), url_(std::move(url)) {
+    clock_.expect_answer();
+  }
+
+  void start() override {
+    started_at_ = steady_clock::now();
+    expect_end();
+    const bool is_ipv6 = url_.host.find(':') != std::string::npos;
+    const std::string site =
+        (url_.tls ? "https://" : "http://") + (is_ipv6 ? "[" + url_.host + "]" : url_.host) + ":" + url_.port + "/";
+    ask(ward(), http_, site, [this, site](const auto& answer) { clock_.handle_answer(site, answer); });
+    rendezvous::ClientEvents events;
+    events.on_connected = [this](const rendezvous::Welcome&) { handle_welcome(); };
+    events.on_disconnected = [this](const Error& error) { refuse(error.message); };
+    rendezvous::Client::Options options;
+    options.connect_timeout = options.find_timeout = 2 * kDeadline;
+    client_ = std::make_unique<rendezvous::Client>(ward().io.get_executor(), url_, std::move(events), options);
+  }
+
+ private:
+  void handle_welcome() {
+    welcome_ = milliseconds_since(started_at_);
+    asked_at_ = steady_clock::now();
+    client_->find(*ContentId::parse(kProbe), [this](const auto& found) {
+      if (!found) return refuse(found.error().message);
+      end(Health::kOk, url_.text + " welcomes after " + welcome_ + " and answers in " + milliseconds_since(asked_at_));
+    });
+  }
+  void refuse(const std::string& why) {
+    const std::string seen = why.find(url_.text) == why.npos ? url_.text + ": " + why : why;
+    end(Health::kProblem, seen,
+        "see whether a node or rendezvous runs there (`codio serve` is one), and whether a firewall or proxy lets "
+        "WebSockets through");
+  }
+  void handle_deadline() override { refuse(welcome_.empty() ? kTooLate : "welcomes, but does not answer"); }
+
+  gateway::HttpClient& http_;
+  ClockCheck& clock_;
+  const rendezvous::ServerUrl url_;
+  std::unique_ptr<rendezvous::Client> client_;
+  steady_clock::time_point started_at_;
+  steady_clock::time_point asked_at_;
+  std::string welcome_;  ///< After how long it came.
+};
+
+/// A node's own view if one runs that has joined; else joins for a moment.
+class DhtCheck : public Check {
+ public:
+  explicit DhtCheck(Ward& ward) : Check(ward, "dht"), timer_(ward.io) {}
+
+  void start() override {
+    const json of_node = ward().node.is_null() ? json() : ward().node.value("dht", json());
+    if (of_node.is_object() && ward().common.dht_bootstrap.empty()) {
+      return judge_node(of_node);
+    }
+    auto options = dht_options(ward().common);
+    if (!options) return end(Health::kOk, "not tested: --no-dht");
+    if (!ward().node.is_null()) options->state_file.clear();
+    if (options->network == dht::Network::kOwn && options->bootstrap.empty()) {
+      return end(Health::kOk, "a network of one's own begins here, with nobody to reach yet");
+    }
+    auto dht = dht::DhtNode::start(ward().io.get_executor(), *std::move(options));
+    if (!dht) {
+      return end(Health::kProblem, dht.error().message, "choose another port with --dht-port, or leave it out");
+    }
+    dht_ = *std::move(dht);
+    expect_end(kDhtDeadline);
+    look();
+  }
+
+ private:
+  void judge_node(const json& dht) {
+    status_ = {.nodes = dht.value("nodes", std::size_t{0}), .port = dht.value("port", std::uint16_t{0})};
+    if (dht.value("reachable", false)) return accept("the running node");
+    if (!dht.value("ready", true)) {
+      return end(Health::kWarning, "the running node has not joined the DHT yet", "ask again in some seconds");
+    }
+    if (!dht.value("public", true)) {
+      return end(Health::kWarning, "the running node is alone in a DHT of its own",
+                 "start other nodes with --dht-bootstrap HOST:" + std::to_string(status_.port));
+    }
+    refuse("the running node reaches no node of the DHT");
+  }
+
+  void look() {
+    status_ = dht_->status();
+    if (status_.is_reachable) return accept("this machine");
+    timer_.expires_after(kDhtCheck);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (!error && !has_ended()) look();
+    });
+  }
+
+  void accept(const std::string& who) {
+    end(Health::kOk, who + " reaches the DHT and knows " + std::to_string(status_.nodes) +
+                         " nodes so far; whether they reach its UDP port " + std::to_string(status_.port) +
+                         " by themselves cannot be told from here");
+  }
+  void refuse(const std::string& seen) {
+    const bool is_public = ward().common.dht_bootstrap.empty();
+    end(Health::kProblem, seen,
+        is_public
+            ? "let UDP out and its answers in; where that is not allowed, find content with --router URL and "
+              "--no-dht"
+            : "see whether a node runs at the address of --dht-bootstrap, and whether a firewall lets UDP through");
+  }
+  void handle_deadline() override {
+    std::string asked;
+    for (const std::string& node : ward().common.dht_bootstrap) asked += (asked.empty() ? "" : ", ") + node;
+    refuse("no node of the " + (asked.empty() ? "public DHT" : "DHT at " + asked) + " answered within " +
+           std::to_string(kDhtDeadline.count()) + " seconds");
+  }
+
+  asio::steady_timer timer_;
+  std::unique_ptr<dht::DhtNode> dht_;
+  dht::DhtStatus status_;
+};
+
+/// An address of ours as ICE describes it: RFC 8839, 5.1.
+struct Candidate {
+  std::string type;     ///< host, srflx (as a server sees us), relay.
+  std::string address;  ///< ADDRESS:PORT
+  std::string base;     ///< Where it was seen from, for srflx: ADDRESS:PORT of this machine.
+
+  static std::optional<Candidate> parse(const std::string& text) {
+    std::istringstream words(text);
+    std::string foundation, component, transport, priority, host, port, name, value;
+    Candidate candidate;
+    if (!(words >> foundation >> component >> transport >> priority >> host >> port)) return std::nullopt;
+    candidate.address = join(host, port);
+    std::string base_host;
+    while (words >> name >> value) {
+      if (name == "typ") candidate.type = value;
+      if (name == "raddr") base_host = value;
+      if (name == "rport") candidate.base = join(base_host, value);
+    }
+    return candidate;
+  }
+
+ private:
+  static std::string join(const std::string& host, const std::string& port) {
+    return (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + port;
+  }
+};
+
+/// Asks libwebrtc for all the addresses that some ICE servers give.
+class Gathering {
+ public:
+  Gathering(webrtc::PeerConnectionFactory& factory, std::vector<webrtc::IceServer> servers,
+            std::function<void()> on_change) {
+    webrtc::PeerConnectionEvents events;
+    events.on_local_candidate = [this, on_change](const webrtc::IceCandidate& found) {
+      if (found.candidate.empty()) {
+        is_complete_ = true;
+      } else if (auto candidate = Candidate::parse(found.candidate)) {
+        candidates_.push_back(*std::move(candidate));
+      }
+      on_change();
+    };
+    events.on_server_failure = [this, on_change](webrtc::IceServerFailure failure) {
+      failures_.push_back(std::move(failure));
+      on_change();
+    };
+    events.on_closed = [this, on_change](const Error& error) {
+      failures_.push_back({"", 0, error.message});
+      is_complete_ = true;
+      on_change();
+    };
+    factory.set_ice_servers(std::move(servers));
+    connection_ = factory.create(std::move(events));
+    connection_->offer();
+  }
+
+  bool is_complete() const { return is_complete_; }
+  const std::vector<webrtc::IceServerFailure>& failures() const { return failures_; }
+  const std::vector<Candidate>& candidates() const { return candidates_; }
+  std::size_t count(std::string_view type) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(candidates_, [type](const Candidate& one) { return one.type == type; }));
+  }
+  const Candidate* find(std::string_view type) const {
+    const auto found = std::ranges::find(candidates_, type, &Candidate::type);
+    return found == candidates_.end() ? nullptr : &*found;
+  }
+
+ private:
+  bool is_complete_ = false;
+  std::vector<Candidate> candidates_;
+  std::vector<webrtc::IceServerFailure> failures_;
+  std::unique_ptr<webrtc::PeerConnection> connection_;
+};
+
+/// One STUN or TURN server.
+class IceServerCheck : public Check {
+ public:
+  IceServerCheck(Ward& ward, webrtc::PeerConnectionFactory& factory, webrtc::IceServer server,
+                 std::function<void()> on_ended)
+      : Check(ward, is_relay(server) ? "turn" : "stun"),
+        factory_(factory),
+        server_(std::move(server)),
+        on_ended_(std::move(on_ended)) {}
+
+  void start() override {
+    started_at_ = steady_clock::now();
+    expect_end();
+    gathering_ = std::make_unique<Gathering>(factory_, std::vector{server_}, [this] { look(); });
+  }
+
+  bool has_answered() const { return has_answered_; }
+
+ private:
+  static bool is_relay(const webrtc::IceServer& server) { return !server.urls.front().starts_with("stun:"); }
+  const std::string& url() const { return server_.urls.front(); }
+
+  void look() {
+    if (has_ended()) return;
+    const bool is_turn = is_relay(server_);
+    if (const Candidate* found = gathering_->find(is_turn ? "relay" : "srflx")) {
+      return accept(is_turn ? "relays at " + found->address : "sees this machine as " + found->address);
+    }
+    const bool is_refused = std::ranges::any_of(
+        gathering_->failures(), [](const auto& failure) { return failure.code >= 400 && failure.code < 700; });
+    if (!gathering_->is_complete() && !is_refused) return;
+    // An address that the server sees as it is makes no candidate; one that it does not see makes a failure.
+    if (!is_turn && gathering_->failures().size() < gathering_->count("host")) {
+      return accept("sees this machine under an address of its own");
+    }
+    refuse(gathering_->failures().empty() ? "no network interface is up" : describe(gathering_->failures().back()));
+  }
+
+  static std::string describe(const webrtc::IceServerFailure& failure) {
+    return failure.text + (failure.code == 0 ? "" : " (" + std::to_string(failure.code) + ")");
+  }
+
+  void accept(const std::string& what) {
+    has_answered_ = true;
+    end(Health::kOk, url() + " " + what + "; took " + milliseconds_since(started_at_));
+    on_ended_();
+  }
+  void refuse(const std::string& why) {
+    end(Health::kProblem, url() + ": " + why,
+        is_relay(server_)
+            ? "check its address, and the user and credential in --ice-server "
+              "turn:HOST:PORT,USER,CREDENTIAL; where UDP is blocked, turn:HOST:PORT?transport=tcp or turns:"
+            : "check its address in --ice-server, and whether a firewall lets UDP out and its answers in");
+    on_ended_();
+  }
+  void handle_deadline() override { refuse(kTooLate); }
+
+  webrtc::PeerConnectionFactory& factory_;
+  const webrtc::IceServer server_;
+  const std::function<void()> on_ended_;
+  std::unique_ptr<Gathering> gathering_;
+  steady_clock::time_point started_at_;
+  bool has_answered_ = false;
+};
+
+/// What kind of NAT there is: the same socket asks all servers, and a NAT that gives it an address for each is one that
+/// peers cannot be told a way through.
+class NatCheck : public Check {
+ public:
+  NatCheck(Ward& ward, webrtc::PeerConnectionFactory& factory)
+      : Check(ward, "nat"), factory_(factory), grace_(ward.io) {}
+
+  void start() override {
+    if (ward().options.ice_servers.empty()) {
+      return end(
+          Health::kWarning,
+          "no ICE server is named, so peers behind other NATs are reached only if they find a way by themselves",
+          "name a STUN server of yours or of someone you trust: --ice-server stun:HOST:PORT, here and for `codio "
+          "serve`; two show what kind of NAT there is");
+    }
+    expect_end(kDeadline + kNatGrace);
+    gathering_ = std::make_unique<Gathering>(factory_, ward().options.ice_servers, [] {});
+  }
+
+  void watch(const IceServerCheck& server) { servers_.push_back(&server); }
+
+  /// One of the servers has answered or will not.
+  void handle_server_ended() {
+    if (has_ended() || !std::ranges::all_of(servers_, [](const auto* server) { return server->has_ended(); })) return;
+    grace_.expires_after(kNatGrace);
+    grace_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) conclude();
+    });
+  }
+
+ private:
+  void handle_deadline() override { conclude(); }
+
+  void conclude() {
+    const auto answered = std::ranges::count_if(servers_, [](const auto* server) { return server->has_answered(); });
+    if (answered == 0 || gathering_->find("host") == nullptr) {
+      return end(Health::kWarning,
+                 "what kind of NAT there is cannot be told, as the STUN and TURN servers do not answer",
+                 "see to the servers first");
+    }
+    std::map<std::string, std::set<std::string>> seen;  // By our socket's address.
+    for (const Candidate& candidate : gathering_->candidates()) {
+      if (candidate.type == "srflx") seen[candidate.base].insert(candidate.address);
+    }
+    if (seen.empty()) return end(Health::kOk, "no NAT between this machine and the servers");
+    const auto most =
+        std::ranges::max_element(seen, {}, [](const auto& addresses_of_one) { return addresses_of_one.second.size(); });
+    std::string addresses;
+    for (const std::string& address : most->second) addresses += (addresses.empty() ? "" : ", ") + address;
+    if (most->second.size() > 1) {
+      const bool has_relay = gathering_->find("relay") != nullptr;
+      return end(Health::kWarning, "a symmetric NAT, which shows another address to each server: " + addresses,
+                 has_relay
+                     ? "peers behind such NATs are reached through the TURN server only, which costs it bandwidth; "
+                       "a port forwarded to `codio serve` avoids that"
+                     : "name a TURN server with --ice-server turn:HOST:PORT,USER,CREDENTIAL: other ways to peers "
+                       "behind NATs will often fail");
+    }
+    if (answered == 1) {
+      return end(Health::kWarning, "a NAT, behind which this machine is seen as " + addresses,
+                 "name a second STUN server, at another host: two show whether it is symmetric, and peers need TURN");
+    }
+    end(Health::kOk, "a NAT that shows the same address to all servers, " + addresses + ": peers find a way through");
+  }
+
+  webrtc::PeerConnectionFactory& factory_;
+  asio::steady_timer grace_;
+  std::unique_ptr<Gathering> gathering_;
+  std::vector<const IceServerCheck*> servers_;
+};
+
+/// `scheme:HOST[:PORT][?…]`
+std::string host_of(const webrtc::IceServer& server) {
+  const std::string& url = server.urls.front();
+  std::string host = url.substr(url.find(':') + 1);
+  host.resize(std::min(host.find('?'), host.size()));
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.rfind(':'));
+}
+
+std::vector<rendezvous::ServerUrl> all_rendezvous(const Ward& ward) {
+  std::vector<rendezvous::ServerUrl> all;
+  for (const auto& urls : ward.options.rendezvous) all.insert(all.end(), urls.begin(), urls.end());
+  if (ward.node.is_null()) return all;
+  for (const json& text : ward.node.value("rendezvous", json::array())) {
+    auto url = rendezvous::ServerUrl::parse(text.get<std::string>());
+    if (url && std::ranges::find(all, url->text, &rendezvous::ServerUrl::text) == all.end()) {
+      all.push_back(*std::move(url));
+    }
+  }
+  return all;
+}
+
+Result<std::vector<std::string>> all_gateways(const node::TransferManagerOptions& options) {
+  std::vector<std::string> all;
+  if (!options.gateway) return all;
+  std::vector<std::string> texts{options.gateway->primary};
+  texts.insert(texts.end(), options.gateway->fallbacks.begin(), options.gateway->fallbacks.end());
+  for (const std::string& text : texts) {
+    auto url = gateway::parse_gateway_url(text);
+    if (!url) return std::unexpected(url.error());
+    all.push_back(*std::move(url));
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string_view to_string(Health health) {
+  switch (health) {
+    case Health::kOk: return "ok";
+    case Health::kWarning: return "warning";
+    case Health::kProblem: return "problem";
+  }
+  return "";
+}
+
+Result<void> examine(const CommonOptions& common, const json& node, const std::function<void(const Finding&)>& report) {
+  const auto options = transfer_options(common);
+  if (!options) return std::unexpected(options.error());
+  const auto gateways = all_gateways(*options);
+  if (!gateways) return std::unexpected(gateways.error());
+  const InterruptWatch watch;
+  asio::io_context io;
+  const auto work = asio::make_work_guard(io);
+  Ward ward{io, common, *options, node, report};
+  const bool use_loopback =
+      !options->ice_servers.empty() && std::ranges::all_of(options->ice_servers, is_loopback, host_of);
+  webrtc::PeerConnectionFactory factory({.use_loopback = use_loopback},
+                                        [&io](std::function<void()> function) { asio::post(io, std::move(function)); });
+  std::vector<std::unique_ptr<Check>> checks;
+  gateway::HttpClient http;
+
+  checks.push_back(std::make_unique<DiskCheck>(ward));
+  checks.push_back(std::make_unique<OpenFilesCheck>(ward));
+  auto nat = std::make_unique<NatCheck>(ward, factory);
+  for (const webrtc::IceServer& server : options->ice_servers) {
+    auto check =
+        std::make_unique<IceServerCheck>(ward, factory, server, [raw = nat.get()] { raw->handle_server_ended(); });
+    nat->watch(*check);
+    checks.push_back(std::move(check));
+  }
+  checks.push_back(std::move(nat));
+  auto clock = std::make_unique<ClockCheck>(ward);
+  for (const std::string& url : *gateways) checks.push_back(std::make_unique<GatewayCheck>(ward, http, *clock, url));
+  const auto servers = all_rendezvous(ward);
+  for (const auto& url : servers) checks.push_back(std::make_unique<RendezvousCheck>(ward, http, *clock, url));
+  checks.push_back(std::move(clock));
+  checks.push_back(std::make_unique<DhtCheck>(ward));
+
+  if (!options->gateway) report({"gateway", Health::kOk, "not tested: --no-gateway", ""});
+  if (servers.empty()) {
+    report({"rendezvous", Health::kWarning, "no rendezvous is named, so browsers and peers behind NATs are not found",
+            "name one with --rendezvous ws://HOST:PORT/rendezvous, or run `codio serve`, which is one"});
+  }
+  for (const auto& check : checks) check->start();
+  while (ward.running > 0 && !interrupted()) io.run_one_for(kInterruptCheck);
+  return check_interrupt();
+}
+
+}  // namespace codio::cli
