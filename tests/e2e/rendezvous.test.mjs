@@ -148,7 +148,8 @@ for (const browser of ['chromium', 'firefox']) {
       home.close();
     });
     home.on('connection', (socket) => {
-      socket.send(JSON.stringify({ type: 'welcome', version: 1, peer: 'me', iceServers: [], maxAnnounced: 10 }));
+      const challenge = 'A'.repeat(43);
+      socket.send(JSON.stringify({ type: 'welcome', version: 1, peer: 'me', challenge, iceServers: [], maxAnnounced: 10 }));
       socket.on('message', (data) => {
         const { type, id, cid: wanted } = JSON.parse(String(data));
         if (type !== 'find') return;
