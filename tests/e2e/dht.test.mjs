@@ -5,6 +5,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
+import { download, join as joinNetwork, sha256 } from './support/cdn.mjs';
 import { program, startNode } from './support/node.mjs';
 
 const content = Buffer.alloc(3_000_000, 'found in a DHT ');
@@ -38,6 +40,7 @@ before(async () => {
 });
 
 after(async () => {
+  await closeBrowsers();
   for (const node of [bootstrap, provider, other]) await node?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -63,6 +66,18 @@ test('find says who provides it and how to reach them', { timeout: 60_000 }, asy
   assert.deepEqual(one.rendezvous, [`${other.http.replace('http', 'ws')}/rendezvous`]);
   assert.ok(one.latency > 0);
 });
+
+for (const browser of ['chromium', 'firefox']) {
+  const skip = skipWithout(browser);
+  test(`a tab of ${browser} gets from one node what is on another`, { skip, timeout: 60_000 }, async () => {
+    const tab = await openTab(browser, other.http);
+    await joinNetwork(tab, { gateways: [], policy: 'p2p-only' });
+    const got = await download(tab, provider.roots[0].cid);
+    assert.equal(got.hash, sha256(content), got.error);
+    assert.deepEqual(Object.keys(got.peers), [provider.peer]);
+    await tab.context().close();
+  });
+}
 
 const unknown = 'bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am';
 
