@@ -47,6 +47,8 @@ namespace {
 constexpr std::chrono::milliseconds kReadyCheck{20};
 /// For whom the node's rendezvous looks in the DHT: a page does not wait for longer.
 constexpr std::chrono::seconds kFindElsewhere{4};
+/// Once one is found, others may come for so long.
+constexpr std::chrono::milliseconds kMoreElsewhere{200};
 /// For the clients of the rendezvous to hear that the node goes.
 constexpr std::chrono::milliseconds kFarewell{100};
 
@@ -202,14 +204,26 @@ class Serving {
   /// For the clients of our rendezvous: who the DHT knows, besides us.
   void find_elsewhere(const ContentId& cid, rendezvous::Server::OnElsewhere answer) {
     if (!finder_) return answer({});
-    auto found = std::make_shared<std::vector<rendezvous::Elsewhere>>();
+    struct Search {
+      std::vector<rendezvous::Elsewhere> found;
+      rendezvous::Server::OnElsewhere answer;
+      asio::steady_timer soon;
+
+      void end() {
+        if (const auto once = std::exchange(answer, {})) once(std::move(found));
+      }
+    };
+    const auto search = std::make_shared<Search>(Search{{}, std::move(answer), asio::steady_timer(io_)});
     finder_->find(
         cid, kFindElsewhere,
-        [this, found](const node::Provider& provider) {
+        [this, search](const node::Provider& provider) {
           if (provider.peer == transfers_->id() || provider.rendezvous.empty()) return;
-          found->push_back({provider.peer, provider.rendezvous.front()});
+          search->found.push_back({provider.peer, provider.rendezvous.front()});
+          if (search->found.size() > 1) return;
+          search->soon.expires_after(kMoreElsewhere);
+          search->soon.async_wait([search](const boost::system::error_code&) { search->end(); });
         },
-        [found, answer = std::move(answer)](const node::FindSummary&) { answer(std::move(*found)); });
+        [search](const node::FindSummary&) { search->end(); });
   }
 
   void announce(const ContentId& cid) {
