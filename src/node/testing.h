@@ -6,7 +6,6 @@
 #include <future>
 #include <gtest/gtest.h>
 #include <random>
-#include <stdlib.h>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -19,23 +18,11 @@
 #include "content_id/unixfs/builder.h"
 #include "node/hash.h"
 #include "store/block_store.h"
+#include "store/testing.h"
 
 namespace codio::node {
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "codio-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using store::TemporaryFolder;
 
 inline Bytes random_bytes(std::uint32_t seed, std::size_t size) {
   std::mt19937 random(seed);

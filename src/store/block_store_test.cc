@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "common/varint.h"
+#include "store/testing.h"
 
 namespace codio::store {
 namespace {
@@ -33,22 +34,6 @@ using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 /// A folder that is gone with the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = fs::temp_directory_path() / "codio-store-XXXXXX";
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 /// The store does not hash, so a digest may be any bytes.
 Digest256 digest_of(std::uint32_t number) {
   Digest256 digest{};
@@ -68,7 +53,7 @@ Bytes block_of(std::uint32_t number) {
   return block;
 }
 
-std::unique_ptr<BlockStore> open(const Folder& folder) {
+std::unique_ptr<BlockStore> open(const TemporaryFolder& folder) {
   auto store = BlockStore::open(folder.path());
   if (!store) {
     ADD_FAILURE() << store.error().message;
@@ -77,7 +62,7 @@ std::unique_ptr<BlockStore> open(const Folder& folder) {
   return *std::move(store);
 }
 
-Error open_error(const Folder& folder) {
+Error open_error(const TemporaryFolder& folder) {
   const auto store = BlockStore::open(folder.path());
   return store ? Error{ErrorCode::kIo, "it opened"} : store.error();
 }
@@ -100,7 +85,7 @@ void expect_blocks(const BlockStore& store, std::uint32_t first, std::uint32_t c
   }
 }
 
-std::vector<fs::path> files(const Folder& folder, std::string_view extension) {
+std::vector<fs::path> files(const TemporaryFolder& folder, std::string_view extension) {
   std::vector<fs::path> found;
   for (const auto& file : fs::directory_iterator(folder.path())) {
     if (file.path().extension() == extension) found.push_back(file.path());
@@ -116,14 +101,14 @@ void overwrite(const fs::path& file, std::uintmax_t offset, std::string_view byt
 }
 
 TEST(BlockStore, GivesBackWhatWasPut) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   for (std::uint32_t i = 0; i < 8; ++i) ASSERT_TRUE(store->put(cid_of(i), block_of(i)));
   expect_blocks(*store, 0, 8);
 }
 
 TEST(BlockStore, HasNothingForABlockThatIsNotThere) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   EXPECT_EQ(*store->get(cid_of(1)), std::nullopt);
   EXPECT_FALSE(*store->has(cid_of(1)));
@@ -132,7 +117,7 @@ TEST(BlockStore, HasNothingForABlockThatIsNotThere) {
 }
 
 TEST(BlockStore, KeepsAnEmptyBlock) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   ASSERT_TRUE(store->put(cid_of(1), {}));
   EXPECT_TRUE(*store->has(cid_of(1)));
@@ -141,7 +126,7 @@ TEST(BlockStore, KeepsAnEmptyBlock) {
 }
 
 TEST(BlockStore, SharesABlockBetweenAllCidsOfItsHash) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   ASSERT_TRUE(store->put(ContentId::v0(digest_of(1)), block_of(1)));
   EXPECT_TRUE(*store->has(ContentId::v1(Codec::kDagPb, digest_of(1))));
@@ -149,7 +134,7 @@ TEST(BlockStore, SharesABlockBetweenAllCidsOfItsHash) {
 }
 
 TEST(BlockStore, TellsHashesOfDifferentFunctionsApart) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   const auto blake3 = *Multihash::make(HashCode::kBlake3, digest_of(1));
   ASSERT_TRUE(store->put(cid_of(1), block_of(1)));
@@ -157,7 +142,7 @@ TEST(BlockStore, TellsHashesOfDifferentFunctionsApart) {
 }
 
 TEST(BlockStore, ReadsAnIdentityBlockFromItsCid) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   const auto cid = ContentId::v1(Codec::kRaw, *Multihash::make(HashCode::kIdentity, as_bytes("hello")));
   EXPECT_EQ(as_text(***store->get(cid)), "hello");
@@ -170,7 +155,7 @@ TEST(BlockStore, ReadsAnIdentityBlockFromItsCid) {
 }
 
 TEST(BlockStore, PutsManyAtOnce) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   ASSERT_TRUE(put_blocks(*store, 0, 40));
   ASSERT_TRUE(put_blocks(*store, 20, 40));
@@ -178,7 +163,7 @@ TEST(BlockStore, PutsManyAtOnce) {
 }
 
 TEST(BlockStore, ForgetsARemovedBlock) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   ASSERT_TRUE(put_blocks(*store, 0, 8));
   ASSERT_TRUE(store->remove(cid_of(3)));
@@ -190,7 +175,7 @@ TEST(BlockStore, ForgetsARemovedBlock) {
 }
 
 TEST(BlockStore, VisitsItsBlocksWhileTheyChange) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   ASSERT_TRUE(put_blocks(*store, 0, 20));
   std::vector<std::pair<Bytes, std::uint64_t>> expected;
@@ -210,7 +195,7 @@ TEST(BlockStore, VisitsItsBlocksWhileTheyChange) {
 }
 
 TEST(BlockStore, ListsRoots) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   EXPECT_TRUE(store->roots()->empty());
   const Root file{cid_of(1), "holiday.mp4", 1'700'000'000, 123'456'789'000};
@@ -227,7 +212,7 @@ TEST(BlockStore, ListsRoots) {
 }
 
 TEST(BlockStore, KeepsEverythingWhenClosedWithoutSync) {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open(folder);
     ASSERT_TRUE(put_blocks(*store, 0, 20));
@@ -237,7 +222,7 @@ TEST(BlockStore, KeepsEverythingWhenClosedWithoutSync) {
 }
 
 TEST(BlockStore, ServesManyThreads) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   std::vector<std::jthread> threads;
   for (std::uint32_t t = 0; t < 4; ++t) {
@@ -254,7 +239,7 @@ TEST(BlockStore, ServesManyThreads) {
 }
 
 TEST(BlockStore, SaysThatAnotherProcessHasItOpen) {
-  const Folder folder;
+  const TemporaryFolder folder;
   open(folder).reset();
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
@@ -283,13 +268,13 @@ TEST(BlockStore, SaysThatAnotherProcessHasItOpen) {
 }
 
 TEST(BlockStore, CannotBeOpenedTwiceInOneProcess) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open(folder);
   EXPECT_THAT(open_error(folder).message, HasSubstr("is in use"));
 }
 
 TEST(BlockStore, SaysWhatIsInTheWayOfItsFolder) {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::ofstream(folder.path() / "file") << "not a folder";
   const auto store = BlockStore::open(folder.path() / "file" / "store");
   ASSERT_FALSE(store);
@@ -297,14 +282,14 @@ TEST(BlockStore, SaysWhatIsInTheWayOfItsFolder) {
 }
 
 TEST(BlockStore, RefusesAFormatOfTheFuture) {
-  const Folder folder;
+  const TemporaryFolder folder;
   open(folder).reset();
   std::ofstream(folder.path() / "FORMAT") << "3\n";
   EXPECT_THAT(open_error(folder).message, AllOf(HasSubstr(folder.path().string()), HasSubstr("format")));
 }
 
 TEST(BlockStore, OpensWhatTheFirstVersionWrote) {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     rocksdb::DBOptions options;
     options.create_if_missing = options.create_missing_column_families = true;
@@ -337,7 +322,7 @@ TEST(BlockStore, OpensWhatTheFirstVersionWrote) {
 }
 
 TEST(BlockStore, OpensWhatACrashLeftHalfMade) {
-  const Folder folder;
+  const TemporaryFolder folder;
   open(folder).reset();
   fs::remove(folder.path() / "FORMAT");
   open(folder).reset();
@@ -345,7 +330,7 @@ TEST(BlockStore, OpensWhatACrashLeftHalfMade) {
 }
 
 TEST(BlockStore, DoesNotMakeANewStoreOverADamagedOne) {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open(folder);
     ASSERT_TRUE(put_blocks(*store, 0, 8));
@@ -361,7 +346,7 @@ TEST(BlockStore, DoesNotMakeANewStoreOverADamagedOne) {
 }
 
 TEST(BlockStore, SaysThatItsListOfFilesIsDamaged) {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open(folder);
     ASSERT_TRUE(put_blocks(*store, 0, 8));
@@ -373,7 +358,7 @@ TEST(BlockStore, SaysThatItsListOfFilesIsDamaged) {
 }
 
 TEST(BlockStore, NeverHandsOutADamagedBlock) {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open(folder);
     ASSERT_TRUE(put_blocks(*store, 1, 3));
@@ -393,7 +378,7 @@ TEST(BlockStore, NeverHandsOutADamagedBlock) {
 }
 
 TEST(BlockStore, SaysThatABlobFileIsGone) {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open(folder);
     ASSERT_TRUE(put_blocks(*store, 1, 3));
@@ -408,7 +393,7 @@ TEST(BlockStore, SaysThatABlobFileIsGone) {
 /// Makes the disk under a folder small: a file system of its own where that is allowed, else a limit on every file.
 class SmallDisk {
  public:
-  explicit SmallDisk(const Folder& folder) : folder_(folder.path()) {
+  explicit SmallDisk(const TemporaryFolder& folder) : folder_(folder.path()) {
     mounted_ = ::mount("tmpfs", folder_.c_str(), "tmpfs", 0, "size=16m") == 0;
     if (mounted_) return;
     std::signal(SIGXFSZ, SIG_IGN);
@@ -460,7 +445,7 @@ INSTANTIATE_TEST_SUITE_P(Put, BlockStoreOnASmallDisk, testing::Bool(),
                          [](const auto& mode) { return mode.param ? "OneByOne" : "Many"; });
 
 TEST_P(BlockStoreOnASmallDisk, StopsBeforeTheDiskIsFullAndGoesOnWhenItIsNot) {
-  const Folder folder;
+  const TemporaryFolder folder;
   SmallDisk disk(folder);
   if (!disk.is_mounted()) GTEST_SKIP() << "needs the right to mount a tmpfs";
   const auto store = *BlockStore::open(folder.path(), {.min_free_space = 8 << 20});
@@ -479,7 +464,7 @@ TEST_P(BlockStoreOnASmallDisk, StopsBeforeTheDiskIsFullAndGoesOnWhenItIsNot) {
 }
 
 TEST_P(BlockStoreOnASmallDisk, LosesNothingWhenTheDiskIsFull) {
-  const Folder folder;
+  const TemporaryFolder folder;
   SmallDisk disk(folder);
   std::uint32_t stored = 0;
   {
@@ -536,7 +521,7 @@ TEST(BlockStoreCrash, DISABLED_AddsRootsUntilKilled) {
 }
 
 TEST(BlockStoreCrash, KeepsEveryRootThatWasReported) {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::mt19937 random(20240229);
   std::uint32_t reported = 0;  // Roots, over all the kills.
   for (int kill = 0; kill < 12; ++kill) {

@@ -18,6 +18,7 @@
 
 #include "content_id/dag_pb.h"
 #include "store/block_store.h"
+#include "store/testing.h"
 
 namespace codio::store {
 namespace {
@@ -33,22 +34,6 @@ using testing::HasSubstr;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMinute = 60'000'000;
-
-class Folder {
- public:
-  Folder() {
-    std::string name = fs::temp_directory_path() / "codio-garbage-XXXXXX";
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 Bytes some_bytes(std::size_t size, std::uint32_t seed) {
   Bytes bytes(size);
@@ -132,7 +117,7 @@ class Garbage : public testing::Test {
     return path;
   }
 
-  Folder folder_;
+  TemporaryFolder folder_;
   std::atomic<std::uint64_t> time_ = 1'000'000 * kMinute;
   std::unique_ptr<BlockStore> store_;
 };
@@ -570,7 +555,7 @@ TEST(GarbageCrash, DISABLED_CollectsUntilKilled) {
 }
 
 TEST(GarbageCrash, LosesNothingThatIsPinned) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const fs::path file = folder.path() / "file";
   std::ofstream(file, std::ios::binary) << as_text(some_bytes(20'000, 1));
   std::mt19937 random(7);
