@@ -1,3 +1,5 @@
+import type { Failure } from './messages';
+
 /** The names of `ErrorCode` in src/common/result.h, in its order: the core speaks of them by index. */
 export const errorCodes = [
   'malformed',
@@ -30,6 +32,11 @@ export class CodioError extends Error {
   ) {
     super(message, options);
   }
+}
+
+/** An error as messages carry it. */
+export function failure(error: unknown): Failure {
+  return { code: error instanceof CodioError ? error.code : 'io', message: messageOf(error) };
 }
 
 export function messageOf(error: unknown): string {
