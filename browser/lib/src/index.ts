@@ -18,9 +18,10 @@ import { Peers, type Peer, type PeersEvents } from './peers';
 import { Rendezvous, type Found } from './rendezvous';
 
 export type { CacheStats } from './block-store';
-export type { CodioOptions, Policy } from './configuration';
+export type { CodioOptions, Configuration, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 export type { Limits } from './limits';
+export { serveServiceWorker, type ServiceWorkerOptions } from './service-worker-host';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
@@ -95,10 +96,13 @@ export interface CodioEvents {
   finding: { transfer: number; cid: string };
   connecting: { transfer: number; peer: string };
   receiving: { transfer: number; size: number };
-  verified: { transfer: number; bytes: number; source: Source };
+  /** `hashing`: milliseconds that its verification took; 0 for what was kept. */
+  verified: { transfer: number; bytes: number; source: Source; hashing: number };
   progress: Progress;
   finished: { transfer: number };
   failed: { transfer: number; error: unknown };
+  /** It answered our offer: the connection is being made. */
+  'peer-signalled': { peer: string };
   'peer-connected': { peer: string };
   'peer-disconnected': { peer: string; reason: string };
   stats: Stats;
@@ -273,7 +277,10 @@ export class CodioCDN {
         else this.#elsewhere.signal(at, to, signal);
       },
       handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
-      introduce: ({ number: peer }, introduction) => this.#tell({ type: 'introduce', peer, ...introduction }),
+      introduce: ({ number: peer, id, answered }, introduction) => {
+        this.#tell({ type: 'introduce', peer, ...introduction });
+        if (!answered) this.#emit('peer-signalled', { peer: id });
+      },
       closed: (peer, reason) => this.#handleClosed(peer, reason),
     };
     this.#peers = new Peers(configuration.iceServers, identity, events, configuration.iceTransportPolicy);
@@ -393,6 +400,11 @@ export class CodioCDN {
   /** How far every active transfer is. */
   transfers(): Progress[] {
     return [...this.#transfers.values()].map(progressOf);
+  }
+
+  /** As it is after the defaults and what the node's descriptor says. */
+  get configuration(): Readonly<Configuration> {
+    return this.#configuration;
   }
 
   get limits(): Limits {
@@ -578,8 +590,9 @@ export class CodioCDN {
         break;
       }
       case 'received': {
-        const { bytes, gateway } = report;
-        this.#emit('verified', { transfer: request, bytes, source: this.#source(report.peer, gateway, bytes) });
+        const { bytes, gateway, hashing } = report;
+        const source = this.#source(report.peer, gateway, bytes);
+        this.#emit('verified', { transfer: request, bytes, source, hashing });
         break;
       }
       case 'data':

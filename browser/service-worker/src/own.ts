@@ -1,0 +1,161 @@
+/** What the worker does without a page: the same core, over the cache of the origin and the gateways. */
+import { parseAddress } from '../../lib/src/address';
+import type { BlockStore } from '../../lib/src/block-store';
+import { policies } from '../../lib/src/configuration';
+import { CoreHost, type TransferReport } from '../../lib/src/core-host';
+import { CodioError, messageOf } from '../../lib/src/error';
+import { GatewayClient } from '../../lib/src/gateway';
+import { openWorkerStore } from '../../lib/src/open-store';
+import type { WorkerConfiguration } from '../../lib/src/service-worker-configuration';
+import type { Head } from '../../lib/src/service-worker-messages';
+import { Inlet, type Stream, type Wanted } from './stream';
+
+const cacheName = 'codio-1';
+
+export class Own {
+  readonly #configuration: WorkerConfiguration;
+  readonly #gateways: GatewayClient;
+  #module: Promise<WebAssembly.Module> | undefined;
+  /** While anything is being streamed: the index of its store is as of its making. */
+  #host: OwnHost | undefined;
+
+  constructor(configuration: WorkerConfiguration) {
+    const { policy, gateways, gatewayTimeout } = configuration;
+    this.#configuration = configuration;
+    this.#gateways = new GatewayClient(policy === 'p2p-only' ? [] : gateways, gatewayTimeout);
+  }
+
+  /** Whether more than the cache can be asked. */
+  get hasGateways(): boolean {
+    return this.#gateways.count > 0;
+  }
+
+  /** Fetches the core that this worker goes with, and keeps it for when there is no network. */
+  async install(): Promise<void> {
+    const { core } = this.#configuration;
+    const response = await fetch(core, { cache: 'no-cache' });
+    if (!response.ok) throw new CodioError('not-found', `${core}: HTTP ${response.status}`);
+    const cache = await caches.open(cacheName);
+    for (const kept of await cache.keys()) if (kept.url !== core) await cache.delete(kept);
+    await cache.put(core, response);
+  }
+
+  /** Resolves once the file's size is known. Rejects as download() of a page without peers does. */
+  async open(wanted: Wanted, signal: AbortSignal): Promise<Stream> {
+    const { cid, path } = parseAddress(wanted.address);
+    this.#module ??= this.#load();
+    const module = await this.#module.catch((cause: unknown) => {
+      this.#module = undefined;
+      throw new CodioError('io', `the core did not load: ${messageOf(cause)}`, { cause });
+    });
+    signal.throwIfAborted();
+    const { persist, storeBytes } = this.#configuration;
+    this.#host ??= new OwnHost(module, openWorkerStore(persist, storeBytes), this.#gateways, () => (this.#host = undefined));
+    return this.#host.open({ cid, path, begin: wanted.begin, end: wanted.end }, signal);
+  }
+
+  /** The core trapped: its host can do nothing more. */
+  break(cause: unknown): void {
+    const host = this.#host;
+    this.#host = undefined;
+    host?.break(new CodioError('io', `the core stopped: ${messageOf(cause)}`, { cause }));
+  }
+
+  async #load(): Promise<WebAssembly.Module> {
+    const { core } = this.#configuration;
+    const cache = await caches.open(cacheName);
+    if (!(await cache.match(core))) await this.install();
+    const response = await cache.match(core);
+    return WebAssembly.compile((await response?.arrayBuffer()) ?? new ArrayBuffer());
+  }
+}
+
+interface OwnStream {
+  readonly inlet: Inlet;
+  readonly head: Head;
+  readonly began: number;
+  opened(): void;
+}
+
+class OwnHost extends CoreHost {
+  readonly #streams = new Map<number, OwnStream>();
+  readonly #onIdle: () => void;
+  #lastRequest = 0;
+
+  constructor(module: WebAssembly.Module, store: BlockStore, gateways: GatewayClient, onIdle: () => void) {
+    // Without gateways it must not ask them, and finds that nobody else is there.
+    super(module, policies.indexOf(gateways.count > 0 ? 'gateway-only' : 'p2p-only'), store, gateways);
+    this.#onIdle = onIdle;
+  }
+
+  async open(what: { cid: string; path: string; begin: number; end: number }, signal: AbortSignal): Promise<Stream> {
+    const request = ++this.#lastRequest;
+    const inlet = new Inlet();
+    const head: Head = { size: -1, timing: {} };
+    const cancel = () => {
+      if (!this.#streams.has(request)) return;
+      this.cancel(request);
+      this.drain();
+      this.#end(request, new CodioError('cancelled', 'cancelled'));
+    };
+    const opened = new Promise<void>((resolve) => {
+      this.#streams.set(request, { inlet, head, began: performance.now(), opened: resolve });
+    });
+    signal.addEventListener('abort', cancel);
+    this.download({ request, ...what });
+    this.drain();
+    await opened;
+    signal.removeEventListener('abort', cancel);
+    if (head.size < 0) await inlet.read(); // Throws why.
+    const read = async () => {
+      const bytes = await inlet.read();
+      if (bytes && this.#streams.has(request)) {
+        this.consume(request, bytes.length);
+        this.drain();
+      }
+      return bytes;
+    };
+    return Object.assign(head, { read, cancel });
+  }
+
+  break(error: CodioError): void {
+    for (const request of [...this.#streams.keys()]) this.#end(request, error);
+  }
+
+  protected override report(report: TransferReport): void {
+    const { request } = report;
+    const stream = this.#streams.get(request);
+    if (!stream) return;
+    const { inlet, head, began, opened } = stream;
+    switch (report.type) {
+      case 'find':
+        queueMicrotask(() => {
+          this.tellProviders(request, 0);
+          this.drain();
+        });
+        break;
+      case 'received':
+        head.timing.firstByte ??= performance.now() - began;
+        head.timing.verify ??= report.hashing;
+        break;
+      case 'entity':
+        head.size = report.size;
+        opened();
+        break;
+      case 'data':
+        inlet.push(report.bytes);
+        break;
+      case 'ended':
+        this.#end(request, report.error && new CodioError(report.error.code, report.error.message));
+        break;
+    }
+  }
+
+  #end(request: number, error?: CodioError): void {
+    const stream = this.#streams.get(request);
+    this.#streams.delete(request);
+    stream?.inlet.end(error);
+    stream?.opened();
+    if (this.#streams.size === 0) this.#onIdle();
+  }
+}
