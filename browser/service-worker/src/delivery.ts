@@ -23,7 +23,9 @@ export class Delivery implements Stream {
   /** Resolves once the size and the first bytes, if there are any, are known. `client`: of whom it is. */
   static async open(pages: Pages, own: Own, client: string, wanted: Wanted, signal: AbortSignal): Promise<Delivery> {
     const sources = new Sources(pages, own, client);
-    return new Delivery(await sources.open(wanted, signal), sources, wanted, signal);
+    const delivery = new Delivery(await sources.open(wanted, signal), sources, wanted, signal);
+    signal.addEventListener('abort', () => delivery.cancel());
+    return delivery;
   }
 
   private constructor(stream: Stream, sources: Sources, wanted: Wanted, signal: AbortSignal) {
