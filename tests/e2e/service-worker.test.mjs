@@ -284,24 +284,42 @@ for (const browser of ['chromium', 'firefox']) {
     });
 
     test('An aborted fetch ends what the worker itself asks of a gateway', async () => {
+      const [first] = gatewayDag.blocks.keys();
       let closed;
       const over = new Promise((resolve) => (closed = resolve));
       const slow = await startGateway(gatewayDag.blocks, (cid, response) => {
-        if (cid === gatewayDag.cid) return false;
+        if (cid === gatewayDag.cid || cid === first) return false;
         response.writeHead(200).write('slow');
         response.on('close', closed);
         return true;
       });
-      const page = await serving({ gateways: [slow.url], gatewayTimeout: 60_000, persist: false });
+      const page = await serving({ gateways: [slow.url], gatewayTimeout: 600_000, persist: false });
       await page.evaluate(() => window.stop());
+      await begin(page, `/codio/${gatewayDag.cid}`, MiB);
+      await page.evaluate(() => window.abort.abort());
+      await over;
+      slow.stop();
+      await page.context().close();
+    });
+
+    test('Of a fetch that is aborted before its first bytes, no more than those are fetched', async () => {
+      const [first] = gatewayDag.blocks.keys();
+      let release;
+      const slow = await startGateway(gatewayDag.blocks, (cid, response) => {
+        if (cid === first) release = () => response.writeHead(200).end(gatewayDag.blocks.get(first));
+        return cid !== gatewayDag.cid;
+      });
+      const page = await serving({ gateways: [slow.url], rendezvous: [], gatewayTimeout: 600_000, persist: false });
       await page.evaluate((url) => {
         window.abort = new AbortController();
-        window.failed = fetch(url, { signal: window.abort.signal }).then((r) => r.arrayBuffer()).catch((error) => error.name);
+        window.failed = fetch(url, { signal: window.abort.signal }).catch((error) => error.name);
       }, `/codio/${gatewayDag.cid}`);
-      await eventually(() => assert.ok(slow.asked.length > 1));
+      await eventually(() => assert.ok(release));
       await page.evaluate(() => window.abort.abort());
       assert.equal(await page.evaluate(() => window.failed), 'AbortError');
-      await over;
+      assert.equal(await transfers(page), 1, 'browsers do not tell the worker');
+      release();
+      await eventually(async () => assert.equal(await transfers(page), 0));
       slow.stop();
       await page.context().close();
     });

@@ -168,7 +168,7 @@ class Answer {
   async #deliver(range: { begin: number; end: number }): Promise<Delivery | Response> {
     const open = () => {
       const wanted = { address: this.#address, ...range };
-      return Delivery.open(this.#pages, this.#own, this.#client, wanted, this.#request.signal);
+      return Delivery.open(this.#pages, this.#own, this.#client, wanted);
     };
     try {
       return await open();

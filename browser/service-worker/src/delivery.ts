@@ -13,7 +13,6 @@ const finalCodes: readonly ErrorCode[] = ['malformed', 'unsupported', 'too-large
 export class Delivery implements Stream {
   readonly size: number;
   readonly #sources: Sources;
-  readonly #signal: AbortSignal;
   readonly #address: string;
   readonly #end: number;
   #stream: Stream;
@@ -21,18 +20,15 @@ export class Delivery implements Stream {
   #cancelled = false;
 
   /** Resolves once the size and the first bytes, if there are any, are known. `client`: of whom it is. */
-  static async open(pages: Pages, own: Own, client: string, wanted: Wanted, signal: AbortSignal): Promise<Delivery> {
+  static async open(pages: Pages, own: Own, client: string, wanted: Wanted): Promise<Delivery> {
     const sources = new Sources(pages, own, client);
-    const delivery = new Delivery(await sources.open(wanted, signal), sources, wanted, signal);
-    signal.addEventListener('abort', () => delivery.cancel());
-    return delivery;
+    return new Delivery(await sources.open(wanted), sources, wanted);
   }
 
-  private constructor(stream: Stream, sources: Sources, wanted: Wanted, signal: AbortSignal) {
+  private constructor(stream: Stream, sources: Sources, wanted: Wanted) {
     const { address, begin, end } = wanted;
     this.size = stream.size;
     this.#sources = sources;
-    this.#signal = signal;
     this.#address = address;
     this.#stream = stream;
     this.#position = begin;
@@ -71,7 +67,7 @@ export class Delivery implements Stream {
 
   async #goOn(): Promise<void> {
     const wanted = { address: this.#address, begin: this.#position, end: this.#end };
-    const stream = await this.#sources.open(wanted, this.#signal);
+    const stream = await this.#sources.open(wanted);
     this.#stream = stream;
     if (this.#cancelled) stream.cancel();
     if (stream.size !== this.size) throw new CodioError('mismatch', `${this.#address} has ${this.size} and ${stream.size} bytes`);
@@ -93,23 +89,22 @@ class Sources {
     this.#client = client;
   }
 
-  async open(wanted: Wanted, signal: AbortSignal): Promise<Stream> {
+  async open(wanted: Wanted): Promise<Stream> {
     while (this.last === 'page') {
       const page = await this.#pages.find(this.#client, this.#tried);
-      signal.throwIfAborted();
       if (!page) break;
       this.#tried.add(page.id);
       try {
-        return await this.#pages.open(page, wanted, signal);
+        return await this.#pages.open(page, wanted);
       } catch (error) {
-        if (isFinal(error) || signal.aborted) throw error;
+        if (isFinal(error)) throw error;
         this.#error = error;
       }
     }
     if (this.last === 'worker') throw this.#error;
     this.last = 'worker';
     try {
-      return await this.#own.open(wanted, signal);
+      return await this.#own.open(wanted);
     } catch (error) {
       // Of the two, what was asked more says more.
       this.#error = this.#own.hasGateways || this.#error === undefined ? error : this.#error;

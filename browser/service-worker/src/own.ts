@@ -41,17 +41,16 @@ export class Own {
   }
 
   /** Resolves once the file's size is known. Rejects as download() of a page without peers does. */
-  async open(wanted: Wanted, signal: AbortSignal): Promise<Stream> {
+  async open(wanted: Wanted): Promise<Stream> {
     const { cid, path } = parseAddress(wanted.address);
     this.#module ??= this.#load();
     const module = await this.#module.catch((cause: unknown) => {
       this.#module = undefined;
       throw new CodioError('io', `the core did not load: ${messageOf(cause)}`, { cause });
     });
-    signal.throwIfAborted();
     const { persist, storeBytes } = this.#configuration;
     this.#host ??= new OwnHost(module, openWorkerStore(persist, storeBytes), this.#gateways, () => (this.#host = undefined));
-    return this.#host.open({ cid, path, begin: wanted.begin, end: wanted.end }, signal);
+    return this.#host.open({ cid, path, begin: wanted.begin, end: wanted.end });
   }
 
   /** The core trapped: its host can do nothing more. */
@@ -88,7 +87,7 @@ class OwnHost extends CoreHost {
     this.#onIdle = onIdle;
   }
 
-  async open(what: { cid: string; path: string; begin: number; end: number }, signal: AbortSignal): Promise<Stream> {
+  async open(what: { cid: string; path: string; begin: number; end: number }): Promise<Stream> {
     const request = ++this.#lastRequest;
     const inlet = new Inlet();
     const head: Head = { size: -1, timing: {} };
@@ -101,11 +100,9 @@ class OwnHost extends CoreHost {
     const opened = new Promise<void>((resolve) => {
       this.#streams.set(request, { inlet, head, began: performance.now(), opened: resolve });
     });
-    signal.addEventListener('abort', cancel);
     this.download({ request, ...what });
     this.drain();
     await opened;
-    signal.removeEventListener('abort', cancel);
     if (head.size < 0) await inlet.read(); // Throws why.
     const read = async () => {
       const bytes = await inlet.read();

@@ -60,18 +60,12 @@ export class Pages {
   }
 
   /** Resolves with the first bytes, or the end if there are none. Rejects as the page's `stream()` does. */
-  async open(page: WindowClient, wanted: Wanted, signal: AbortSignal): Promise<Stream> {
+  async open(page: WindowClient, wanted: Wanted): Promise<Stream> {
     const stream = new PageStream(this.#clients, page.id, () => this.#serving.delete(page.id));
     const request: StreamRequest = { codio: 'stream-1', ...wanted };
     const { port1, port2 } = new MessageChannel();
-    const abort = () => stream.cancel();
-    signal.addEventListener('abort', abort);
-    try {
-      page.postMessage(request, [port2]);
-      return await stream.open(port1);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    page.postMessage(request, [port2]);
+    return stream.open(port1);
   }
 
   #ask(window: WindowClient, now: number): number {
