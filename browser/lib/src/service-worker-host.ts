@@ -130,12 +130,14 @@ class StreamServer {
     if (this.#worker) tell(this.#worker, 'leaving-1');
   };
 
-  readonly #listen = ({ data, source, ports: [port] }: MessageEvent<Partial<Notice | StreamRequest> | null>) => {
+  readonly #listen = (event: MessageEvent<Partial<Notice | StreamRequest> | null>) => {
+    const { data, source, ports: [port] } = event;
     if (!(source instanceof ServiceWorker)) return;
     if (data?.codio === 'who-1') {
       this.#worker = source;
       tell(source, 'serving-1');
     } else if (data?.codio === 'stream-1' && port) {
+      event.stopImmediatePropagation(); // Another CodioCDN of this page may serve too.
       this.#worker = source;
       void this.#serve(data as StreamRequest, port);
     }

@@ -46,15 +46,20 @@ export class Delivery implements Stream {
 
   async read(): Promise<Bytes | undefined> {
     while (this.#position < this.#end) {
+      let bytes;
       try {
-        const bytes = await this.#stream.read();
-        if (!bytes) throw new CodioError('io', `${this.#address} ended at ${this.#position} of ${this.#end}`);
-        this.#position += bytes.length;
-        if (this.#position > this.#end) throw new CodioError('mismatch', `${this.#address} has more than ${this.#end} bytes`);
-        return bytes;
+        bytes = await this.#stream.read();
       } catch (error) {
         if (this.#cancelled || isFinal(error)) throw error;
-        await this.#goOn();
+      }
+      if (!bytes) {
+        await this.#goOn(); // It broke, or ended early.
+      } else if (bytes.length > this.#end - this.#position) {
+        this.cancel();
+        throw new CodioError('mismatch', `${this.#address}: more came than there is`);
+      } else {
+        this.#position += bytes.length;
+        return bytes;
       }
     }
     return undefined;

@@ -63,8 +63,11 @@ export class Own {
   async #load(): Promise<WebAssembly.Module> {
     const { core } = this.#configuration;
     const cache = await caches.open(cacheName);
-    if (!(await cache.match(core))) await this.install();
-    const response = await cache.match(core);
+    let response = await cache.match(core);
+    if (!response) {
+      await this.install();
+      response = await cache.match(core);
+    }
     return WebAssembly.compile((await response?.arrayBuffer()) ?? new ArrayBuffer());
   }
 }
@@ -93,23 +96,18 @@ class OwnHost extends CoreHost {
     const head: Head = { size: -1, timing: {} };
     const cancel = () => {
       if (!this.#streams.has(request)) return;
-      this.cancel(request);
-      this.drain();
+      void this.#run(() => this.cancel(request));
       this.#end(request, new CodioError('cancelled', 'cancelled'));
     };
     const opened = new Promise<void>((resolve) => {
       this.#streams.set(request, { inlet, head, began: performance.now(), opened: resolve });
     });
-    this.download({ request, ...what });
-    this.drain();
+    void this.#run(() => this.download({ request, ...what }));
     await opened;
     if (head.size < 0) await inlet.read(); // Throws why.
     const read = async () => {
       const bytes = await inlet.read();
-      if (bytes && this.#streams.has(request)) {
-        this.consume(request, bytes.length);
-        this.drain();
-      }
+      if (bytes) void this.#run(() => this.consume(request, bytes.length));
       return bytes;
     };
     return Object.assign(head, { read, cancel });
@@ -126,10 +124,7 @@ class OwnHost extends CoreHost {
     const { inlet, head, began, opened } = stream;
     switch (report.type) {
       case 'find':
-        queueMicrotask(() => {
-          this.tellProviders(request, 0);
-          this.drain();
-        });
+        queueMicrotask(() => void this.#run(() => this.tellProviders(request, 0)));
         break;
       case 'received':
         head.timing.firstByte ??= performance.now() - began;
@@ -146,6 +141,12 @@ class OwnHost extends CoreHost {
         this.#end(request, report.error && new CodioError(report.error.code, report.error.message));
         break;
     }
+  }
+
+  /** A trap is a rejection that nobody handles, as it is where the core is answered: the worker then calls break(). */
+  async #run(call: () => void): Promise<void> {
+    call();
+    this.drain();
   }
 
   #end(request: number, error?: CodioError): void {
