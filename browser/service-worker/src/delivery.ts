@@ -47,13 +47,15 @@ export class Delivery implements Stream {
   async read(): Promise<Bytes | undefined> {
     while (this.#position < this.#end) {
       let bytes;
+      let why: unknown;
       try {
         bytes = await this.#stream.read();
       } catch (error) {
         if (this.#cancelled || isFinal(error)) throw error;
+        why = error;
       }
       if (!bytes) {
-        await this.#goOn(); // It broke, or ended early.
+        await this.#goOn(why ?? new CodioError('io', `${this.#address} ended at ${this.#position} of ${this.#end}`));
       } else if (bytes.length > this.#end - this.#position) {
         this.cancel();
         throw new CodioError('mismatch', `${this.#address}: more came than there is`);
@@ -70,9 +72,9 @@ export class Delivery implements Stream {
     this.#stream.cancel();
   }
 
-  async #goOn(): Promise<void> {
+  async #goOn(why: unknown): Promise<void> {
     const wanted = { address: this.#address, begin: this.#position, end: this.#end };
-    const stream = await this.#sources.open(wanted);
+    const stream = await this.#sources.open(wanted, why);
     this.#stream = stream;
     if (this.#cancelled) stream.cancel();
     if (stream.size !== this.size) throw new CodioError('mismatch', `${this.#address} has ${this.size} and ${stream.size} bytes`);
@@ -94,7 +96,9 @@ class Sources {
     this.#client = client;
   }
 
-  async open(wanted: Wanted): Promise<Stream> {
+  /** `why`: what the last one failed with. */
+  async open(wanted: Wanted, why?: unknown): Promise<Stream> {
+    this.#error = why;
     while (this.last === 'page') {
       const page = await this.#pages.find(this.#client, this.#tried);
       if (!page) break;
