@@ -11,6 +11,7 @@ import type { Head } from '../../lib/src/service-worker-messages';
 import { Inlet, type Stream, type Wanted } from './stream';
 
 const cacheName = 'codio-1';
+const tick = 10_000;
 
 export class Own {
   readonly #configuration: WorkerConfiguration;
@@ -18,8 +19,12 @@ export class Own {
   #module: Promise<WebAssembly.Module> | undefined;
   /** While anything is being streamed: the index of its store is as of its making. */
   #host: OwnHost | undefined;
+  readonly #onTick: () => void;
+  #ticking: ReturnType<typeof setInterval> | undefined;
 
-  constructor(configuration: WorkerConfiguration) {
+  /** `onTick` is called every ten seconds in which anything is being streamed. */
+  constructor(configuration: WorkerConfiguration, onTick: () => void) {
+    this.#onTick = onTick;
     const { policy, gateways, gatewayTimeout } = configuration;
     this.#configuration = configuration;
     this.#gateways = new GatewayClient(policy === 'p2p-only' ? [] : gateways, gatewayTimeout);
@@ -48,16 +53,22 @@ export class Own {
       this.#module = undefined;
       throw new CodioError('io', `the core did not load: ${messageOf(cause)}`, { cause });
     });
-    const { persist, storeBytes } = this.#configuration;
-    this.#host ??= new OwnHost(module, openWorkerStore(persist, storeBytes), this.#gateways, () => (this.#host = undefined));
+    this.#host ??= this.#makeHost(module);
     return this.#host.open({ cid, path, begin: wanted.begin, end: wanted.end });
   }
 
-  /** The core trapped: its host can do nothing more. */
-  break(cause: unknown): void {
-    const host = this.#host;
-    this.#host = undefined;
-    host?.break(new CodioError('io', `the core stopped: ${messageOf(cause)}`, { cause }));
+  /** Ends all streams with the error, and does without their host. */
+  break(error: CodioError): void {
+    this.#host?.break(error);
+  }
+
+  #makeHost(module: WebAssembly.Module): OwnHost {
+    const { persist, storeBytes } = this.#configuration;
+    this.#ticking = setInterval(this.#onTick, tick);
+    return new OwnHost(module, openWorkerStore(persist, storeBytes), this.#gateways, () => {
+      clearInterval(this.#ticking);
+      this.#host = undefined;
+    });
   }
 
   async #load(): Promise<WebAssembly.Module> {

@@ -43,8 +43,7 @@ export class Pages {
   /** One that is none of `tried`: `own`, if it serves, else one that is being looked at. */
   async find(own: string, tried: ReadonlySet<string>): Promise<WindowClient | undefined> {
     for (;;) {
-      const windows = await this.#clients.matchAll({ type: 'window', includeUncontrolled: true });
-      this.#forgetAllBut(windows);
+      const windows = await this.#windows();
       const choices = windows.filter(({ id }) => this.#serving.has(id) && !tried.has(id));
       const chosen =
         choices.find(({ id }) => id === own) ??
@@ -57,6 +56,12 @@ export class Pages {
       if (left <= 0) return undefined;
       await this.#hearing(left);
     }
+  }
+
+  /** Has those that serve say so again. */
+  async wake(): Promise<void> {
+    const notice: Notice = { codio: 'who-1' };
+    for (const window of await this.#windows()) if (this.#serving.has(window.id)) window.postMessage(notice);
   }
 
   /** Resolves with the first bytes, or the end if there are none. Rejects as the page's `stream()` does. */
@@ -91,10 +96,12 @@ export class Pages {
     });
   }
 
-  #forgetAllBut(windows: readonly WindowClient[]): void {
+  async #windows(): Promise<readonly WindowClient[]> {
+    const windows = await this.#clients.matchAll({ type: 'window', includeUncontrolled: true });
     const ids = new Set(windows.map(({ id }) => id));
     for (const id of this.#serving) if (!ids.has(id)) this.#serving.delete(id);
     for (const id of this.#asked.keys()) if (!ids.has(id)) this.#asked.delete(id);
+    return windows;
   }
 }
 
