@@ -5,14 +5,15 @@ import { after, before, describe, test } from 'node:test';
 import { sha256 } from './support/cdn.mjs';
 import { buildFile } from './support/dag.mjs';
 import { startGateway } from './support/gateway.mjs';
-import { png, wav } from './support/media.mjs';
 import { startNode } from './support/node.mjs';
+import { makePng } from './support/png.mjs';
 import { startSite } from './support/site.mjs';
+import { makeWav } from './support/wav.mjs';
 import { openWebKit, skipWithoutWebKit } from './support/webkit.mjs';
 
 const MiB = 1_048_576;
-const song = wav(70);
-const picture = png(64, 48);
+const song = makeWav(70);
+const picture = makePng(64, 48, 0x7c3aed);
 const file = randomBytes(5 * MiB + 1);
 const { cid, blocks } = buildFile(file);
 /** Tells at /ranges what ranges were asked of it. */
@@ -35,7 +36,7 @@ describe('WebKit', { skip: skipWithoutWebKit() }, () => {
     node = await startNode({ 'song.wav': song, 'picture.png': picture });
     [songCid, pictureCid] = node.roots.map((root) => root.cid);
     gateway = await startGateway(blocks);
-    site = await startSite({ '/codio-sw.js': worker });
+    site = await startSite({ '/': '<!doctype html><title>site</title>', '/codio-sw.js': worker });
     page = await openWebKit(site.url);
     await page.evaluate(
       async ([home, more]) => {

@@ -1,6 +1,6 @@
 import type { BlockStore } from './block-store';
 import { codeIndex, Core, digest, Output } from './core';
-import { CodioError, failure } from './error';
+import { CodioError, failureOf } from './error';
 import type { GatewayClient } from './gateway';
 import type { Command, Report } from './messages';
 
@@ -70,7 +70,7 @@ export abstract class CoreHost {
       this.report({ type: 'started', request, root });
     } catch (error) {
       if (!(error instanceof CodioError)) throw error;
-      this.report({ type: 'ended', request, error: failure(error) });
+      this.report({ type: 'ended', request, error: failureOf(error) });
     }
   }
 
@@ -162,7 +162,7 @@ export abstract class CoreHost {
       case Output.Finished:
       case Output.Failed:
         this.#forget(transfer);
-        this.report({ type: 'ended', request, ...(kind === Output.Failed && { error: failure(core.error) }) });
+        this.report({ type: 'ended', request, ...(kind === Output.Failed && { error: failureOf(core.error) }) });
         break;
     }
   }
@@ -203,7 +203,7 @@ export abstract class CoreHost {
       return verified;
     };
     // Apart from the calls into the core: a trap is no answer of a gateway.
-    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failure);
+    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failureOf);
     if (!this.#gatewayRequests.delete(id)) return;
     if ('bytes' in answer) {
       const { bytes, gateway } = answer;

@@ -1,12 +1,12 @@
 /** The dedicated worker that holds the core: all bytes meet here. The page signals, and hands every data channel over. */
 import { digest, Output } from './core';
 import { CoreHost, type TransferReport } from './core-host';
-import { CodioError, failure } from './error';
+import { CodioError, failureOf, type Failure } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
 import { isProven, type Introduction } from './identity';
 import type { Limits } from './limits';
-import type { Command, Failure, Report, Totals } from './messages';
+import type { Command, Report, Totals } from './messages';
 import { openStore } from './open-store';
 
 const lowWater = 65_536;
@@ -49,6 +49,8 @@ class PeersHost extends CoreHost {
   readonly #peers = new Map<number, Peer>();
   /** Channels that are closing; unreferenced, Firefox would collect them before they have sent everything. */
   readonly #closing = new Set<Channel>();
+  /** What an upload's request pinned. */
+  readonly #uploads = new Map<number, string[]>();
   readonly #sentTo = new Set<Peer>();
   #reports: Report[] = [];
   #transfer: Transferable[] = [];
@@ -72,6 +74,12 @@ class PeersHost extends CoreHost {
         break;
       case 'upload':
         void this.#upload(command.request, command.file);
+        break;
+      case 'release':
+        this.#release(command.request);
+        break;
+      case 'has':
+        void this.#answerHas(command.request, command.cids);
         break;
       case 'cache':
         void this.#answerCache(command.request, command.clear);
@@ -109,11 +117,23 @@ class PeersHost extends CoreHost {
     this.core.abi.exchange_set_limits(this.exchange, performance.now(), upload, download, uploadSlots);
   }
 
+  async #answerHas(request: number, cids: string[]): Promise<void> {
+    const here = await Promise.all(cids.map((cid) => this.store.get(cid)));
+    this.#report({ type: 'answer', request, answer: cids.filter((_, which) => here[which]) });
+    this.#flush();
+  }
+
+  #release(request: number): void {
+    for (const cid of this.#uploads.get(request) ?? []) void this.store.unpin(cid);
+    this.#uploads.delete(request);
+  }
+
   /** Builds the file's DAG into the store, chunk by chunk. */
   async #upload(request: number, file: Blob): Promise<void> {
     const { abi } = this.core;
     const builder = abi.builder_new();
     const kept: string[] = [];
+    this.#uploads.set(request, kept);
     try {
       if (file.size > this.store.room) {
         throw new CodioError('too-large', `storeBytes has room for ${this.store.room} bytes, the upload has ${file.size}`);
@@ -131,8 +151,8 @@ class PeersHost extends CoreHost {
       this.#report({ type: 'answer', request, answer: this.core.text });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
-      for (const cid of kept) void this.store.unpin(cid);
-      this.#report({ type: 'ended', request, error: failure(error) });
+      this.#release(request);
+      this.#report({ type: 'ended', request, error: failureOf(error) });
     }
     abi.builder_free(builder);
     this.#flush();
@@ -327,7 +347,7 @@ class PeersHost extends CoreHost {
         break;
       case Output.ClosePeer: {
         const peer = this.#peers.get(id);
-        if (peer) this.#letGo(peer, failure(core.error));
+        if (peer) this.#letGo(peer, failureOf(core.error));
         break;
       }
       case Output.VerifyPeer:

@@ -1,5 +1,3 @@
-import type { Failure } from './messages';
-
 /** The names of `ErrorCode` in src/common/result.h, in its order: the core speaks of them by index. */
 export const errorCodes = [
   'malformed',
@@ -34,8 +32,13 @@ export class CodioError extends Error {
   }
 }
 
-/** An error as messages carry it. */
-export function failure(error: unknown): Failure {
+/** What can be told over a port. */
+export interface Failure {
+  code: ErrorCode;
+  message: string;
+}
+
+export function failureOf(error: unknown): Failure {
   return { code: error instanceof CodioError ? error.code : 'io', message: messageOf(error) };
 }
 

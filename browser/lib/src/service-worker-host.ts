@@ -2,7 +2,7 @@
  * The page's side of the service worker: registers it, and answers its requests out of a CodioCDN. One page at least
  * does so for the worker to have peers; without one it goes on alone.
  */
-import { CodioError, failure, messageOf } from './error';
+import { CodioError, failureOf, messageOf } from './error';
 import type { CodioCDN } from './index';
 import { writeConfiguration } from './service-worker-configuration';
 import { chunkBytes, credits, type FromPage, type Notice, type StreamRequest, type ToPage } from './service-worker-messages';
@@ -42,7 +42,7 @@ export async function serveServiceWorker(
   if (!container) {
     throw new CodioError('unsupported', 'no service workers here: they need HTTPS or localhost, and no private window in some browsers');
   }
-  const { policy, gateways, gatewayTimeout, persist, storeBytes } = cdn.configuration;
+  const { policy, gateways, gatewayTimeout, persist, storeBytes } = await cdn.configuration();
   const url = writeConfiguration(new URL(script, location.href), {
     core: new URL('./codio_wasm.wasm', import.meta.url).href,
     ...{ policy, gateways, gatewayTimeout, persist, storeBytes },
@@ -184,7 +184,7 @@ class Stream {
       for (; part.value; part = await reader.read()) await this.#send(part.value);
       this.#say('end');
     } catch (error) {
-      if (!signal.aborted) this.#say({ failure: failure(error) });
+      if (!signal.aborted) this.#say({ failure: failureOf(error) });
     }
     this.#port.close();
   }

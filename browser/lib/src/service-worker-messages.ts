@@ -2,7 +2,7 @@
  * What the service worker and the pages that serve it say to each other. Their first messages go where a site's own do,
  * and name the version: a page and a worker of different ages do not talk.
  */
-import type { Failure } from './messages';
+import type { Failure } from './error';
 
 /** `who`: from the worker, answered by `serving`. The others are a page's; a port that comes with `serving` is told 'known'. */
 export interface Notice {

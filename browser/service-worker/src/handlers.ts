@@ -10,8 +10,8 @@ export interface Handler {
 }
 
 const cidHeader = 'X-Codio-CID';
-/** The shape of one: what is none is left to the server. */
-const cid = '(?:Qm[1-9A-HJ-NP-Za-km-z]{44}|[bBfFkKmMuUvVzZ][0-9A-Za-z_+=-]{30,})';
+/** The shape of one, short ones with the bytes in them among them: what is none is left to the server. */
+const cid = '(?:Qm[1-9A-HJ-NP-Za-km-z]{44}|[bBfFkKmMuUvVzZ][0-9A-Za-z_+=-]{30,}|bafkqa[a-z2-7]+)';
 
 /** `intercept`: URL prefixes. */
 export function makeHandlers(scope: URL, intercept: readonly string[], content: Pick<Content, 'respond'>): Handler[] {
