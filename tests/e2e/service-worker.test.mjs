@@ -521,6 +521,29 @@ for (const browser of ['chromium', 'firefox']) {
       await trusting.context().close();
     });
 
+    test('The drop-in brings the worker: codio:// goes through it, and a script that it refuses comes as a blob', async () => {
+      const script = `<script type="module" src="/pkg/codio.js" data-node="${node.http}"></script>`;
+      const own = await startSite({ ...pages, '/drop': `<!doctype html><link rel="icon" href="data:,"><title>drop</title>${script}` });
+      const page = await open(`${own.url}/drop`);
+      const seen = await page.evaluate(async ([cid, code]) => {
+        if (!window.codio) await new Promise((resolve) => addEventListener('codio-ready', resolve, { once: true }));
+        await navigator.serviceWorker.ready;
+        const loaded = (element) =>
+          new Promise((resolve) => {
+            element.onload = resolve;
+            document.body.append(element);
+          });
+        const image = Object.assign(new Image(), { src: `codio://${cid}` });
+        await loaded(image);
+        await loaded(Object.assign(document.createElement('script'), { src: `codio://${code}` }));
+        return { image: image.currentSrc, ran: window.ran };
+      }, [ids.picture, `${ids.pages}/script.js`]);
+      assert.deepEqual(seen, { image: `${own.url}/codio/${ids.picture}`, ran: true });
+      assert.ok(!own.asked.includes(`/codio/${ids.picture}`), 'the worker answered');
+      own.stop();
+      await page.context().close();
+    });
+
     test('A node serves the worker for its whole origin', async () => {
       const page = await open(node.http);
       const ready = await page.evaluate(async () => {
