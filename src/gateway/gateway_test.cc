@@ -547,7 +547,7 @@ TEST_F(GatewayWithAStall, CancelEndsIt) {
 }
 
 TEST_F(GatewayWithAStall, QueuesWhatIsOverTheLimitAndCancelFreesAPlace) {
-  const auto gateway = client({server_.url()}, {.max_in_flight = 2});
+  const auto gateway = client({server_.url()}, {.health = {.max_per_gateway = 2}});
   std::array<FetchId, 3> ids;
   std::vector<std::future<Result<SharedBytes>>> stalled;
   for (FetchId& id : ids) stalled.push_back(start(*gateway, stuck_, &id));
@@ -567,7 +567,7 @@ TEST_F(GatewayWithAStall, QueuesWhatIsOverTheLimitAndCancelFreesAPlace) {
 TEST_F(GatewayWithAStall, DestructionCancelsEverything) {
   std::vector<std::future<Result<SharedBytes>>> stalled;
   {
-    const auto gateway = client({server_.url()}, {.max_in_flight = 2});
+    const auto gateway = client({server_.url()}, {.health = {.max_per_gateway = 2}});
     for (int i = 0; i < 5; ++i) stalled.push_back(start(*gateway, stuck_));
     server_.requests(2);
   }
@@ -584,7 +584,7 @@ TEST_F(GatewayTest, ACallbackMayFetchMore) {
 }
 
 TEST_F(GatewayTest, ServesManyThreads) {
-  const auto gateway = client({good_.url()}, {.max_in_flight = 4});
+  const auto gateway = client({good_.url()}, {.health = {.max_per_gateway = 4}});
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
@@ -597,9 +597,9 @@ TEST_F(GatewayTest, ServesManyThreads) {
 
 TEST_F(GatewayTest, LetsADeadGatewayRest) {
   Server broken([](const Exchange& e) { e.answer(500, "text/plain", {}); });
-  const auto gateway = client({broken.url(), good_.url()}, {.max_failures = 2, .rest = std::chrono::hours(1)});
+  const auto gateway = client({broken.url(), good_.url()}, {.health = {.rest = std::chrono::hours(1)}});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
-  EXPECT_THAT(broken.requests(2), SizeIs(2));
+  EXPECT_THAT(broken.requests(3), SizeIs(3));
   EXPECT_THAT(good_.requests(5), SizeIs(5));
 }
 
@@ -607,7 +607,8 @@ TEST_F(GatewayTest, AsksARestingGatewayWhenNoOtherHasTheBlock) {
   std::atomic<bool> broken = true;
   Server resting([&](const Exchange& e) { broken ? e.answer(500, "text/plain", {}) : e.answer_block(block_); });
   Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
-  const auto gateway = client({resting.url(), missing.url()}, {.max_failures = 1, .rest = std::chrono::hours(1)});
+  const auto gateway =
+      client({resting.url(), missing.url()}, {.health = {.most_failures = 0.2, .rest = std::chrono::hours(1)}});
   EXPECT_FALSE(gateway->fetch_cid(cid_));
   broken = false;
   EXPECT_TRUE(gateway->fetch_cid(cid_));
@@ -623,13 +624,14 @@ TEST_F(GatewayTest, TriesAGatewayAgainAfterItsRest) {
     ++asked;
     e.answer(500, "text/plain", {});
   });
-  const auto gateway = client({broken.url(), good_.url()}, {.max_failures = 1, .rest = milliseconds(1)});
+  const auto gateway = client({broken.url(), good_.url()}, {.health = {.most_failures = 0.2, .rest = milliseconds(1)}});
   while (asked < 3) ASSERT_TRUE(gateway->fetch_cid(cid_));
 }
 
 TEST_F(GatewayTest, DoesNotLetAGatewayRestThatLacksABlock) {
   Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
-  const auto gateway = client({missing.url(), good_.url()}, {.max_failures = 2, .rest = std::chrono::hours(1)});
+  const auto gateway =
+      client({missing.url(), good_.url()}, {.health = {.most_failures = 0.2, .rest = std::chrono::hours(1)}});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
   EXPECT_THAT(missing.requests(5), SizeIs(5));
 }
