@@ -60,7 +60,7 @@ class Request : public CurlTransfer {
   std::uint64_t received() const { return received_; }
 
   GatewayHealth::Request health;
-  bool hedged = false;  ///< Another gateway was asked because of it.
+  Time look_at;  ///< When it is to be found out whether it is late.
 
  private:
   bool take(BytesView bytes) override;
@@ -135,6 +135,10 @@ struct Fetch {
   std::list<std::unique_ptr<Request>> requests;  ///< On their way.
 };
 
+auto find_request(Fetch& fetch, std::size_t gateway) {
+  return std::ranges::find(fetch.requests, gateway, [](const auto& request) { return request->health.gateway; });
+}
+
 Time now() { return Time(std::chrono::duration_cast<Duration>(CurlThread::Clock::now().time_since_epoch())); }
 CurlThread::Clock::time_point to_clock(Time time) { return CurlThread::Clock::time_point(time.time_since_epoch()); }
 
@@ -168,8 +172,9 @@ class Gateway::Loop {
   /// start_queued(), by then at the latest.
   void start_queued_at(Time when);
   void ask(Fetch& fetch, const GatewayHealth::Request& request);
-  void look_at(FetchId id, std::size_t gateway);
-  void look_later(FetchId id, const GatewayHealth::Request& request);
+  void look_later(FetchId id, Request& request);
+  /// Asks another gateway too if this one is late.
+  void look_at(Fetch& fetch, Request& request);
   void handle_end(FetchId id, std::size_t gateway, CURLcode code);
   void handle_error(Fetch& fetch, const Request& request, Error error);
   /// Each gateway and its cause.
@@ -322,40 +327,41 @@ void Gateway::Loop::ask(Fetch& fetch, const GatewayHealth::Request& request) {
                             .ca_file = config_.ca_file};
   fetch.requests.push_back(std::make_unique<Request>(
       request, urls_[gateway] + fetch.cid.to_string() + "?format=raw", options, headers_.get(),
-      [this](Request& answering) { health_.handle_first_byte(now(), answering.health); },
+      [this, id = fetch.id](Request& answering) {
+        health_.handle_first_byte(now(), answering.health);
+        look_later(id, answering);  // Sooner, if it answers soon.
+      },
       [this, id = fetch.id, gateway](CURLcode code) { handle_end(id, gateway, code); }));
   thread_.add(*fetch.requests.back());
-  look_later(fetch.id, request);
+  look_later(fetch.id, *fetch.requests.back());
 }
 
-void Gateway::Loop::look_later(FetchId id, const GatewayHealth::Request& request) {
-  thread_.post_at(to_clock(health_.next_look(request)),
-                  [this, id, gateway = request.gateway] { look_at(id, gateway); });
+void Gateway::Loop::look_later(FetchId id, Request& request) {
+  const Time when = health_.next_look(request.health);
+  request.look_at = when;
+  thread_.post_at(to_clock(when), [this, id, gateway = request.health.gateway, when] {
+    const auto fetch = fetches_.find(id);
+    if (fetch == fetches_.end()) return;
+    const auto found = find_request(*fetch->second, gateway);
+    if (found != fetch->second->requests.end() && (*found)->look_at == when) look_at(*fetch->second, **found);
+  });
 }
 
-/// Asks another gateway too if this one is late.
-void Gateway::Loop::look_at(FetchId id, std::size_t gateway) {
-  const auto fetch = fetches_.find(id);
-  if (fetch == fetches_.end()) return;
-  auto& requests = fetch->second->requests;
-  const auto found = std::ranges::find_if(requests, [&](const auto& one) { return one->health.gateway == gateway; });
-  if (found == requests.end() || (*found)->hedged) return;
-  Request& request = **found;
+void Gateway::Loop::look_at(Fetch& fetch, Request& request) {
   const Time time = now();
-  if (time >= health_.next_look(request.health) && health_.is_late(time, request.health, request.received())) {
-    if (const auto hedge = health_.choose_hedge(time, fetch->second->asked)) {
-      request.hedged = true;
-      ask(*fetch->second, *hedge);
-    }
-    start_queued();  // Nobody waits for a place at a gateway that is late.
+  const bool is_late = health_.is_late(time, request.health, request.received());
+  const auto hedge = is_late ? health_.choose_hedge(time, fetch.asked) : std::nullopt;
+  if (hedge) {
+    ask(fetch, *hedge);
+  } else {
+    look_later(fetch.id, request);
   }
-  if (!request.hedged) look_later(id, request.health);
+  if (is_late) start_queued();  // Nobody waits for a place at a gateway that is late.
 }
 
 void Gateway::Loop::handle_end(FetchId id, std::size_t gateway, CURLcode code) {
   Fetch& fetch = *fetches_.at(id);
-  const auto ended =
-      std::ranges::find_if(fetch.requests, [&](const auto& one) { return one->health.gateway == gateway; });
+  const auto ended = find_request(fetch, gateway);
   const auto request = std::move(*ended);  // Alive, as this is its call.
   fetch.requests.erase(ended);
   auto result = request->finish(code, fetch.cid);

@@ -13,6 +13,8 @@ using std::chrono::milliseconds;
 
 /// As TCP averages round trips (RFC 6298) …
 constexpr double kLatencyShare = 1.0 / 8;
+/// … but believes at once what shows that another gateway was faster …
+constexpr double kOutrunShare = 1.0 / 2;
 constexpr double kDeviationShare = 1.0 / 4;
 /// … and two mean deviations above the average lie 95 % of what is normally distributed.
 constexpr double kDeviations = 2;
@@ -117,7 +119,7 @@ bool GatewayHealth::is_late(Time now, Request& request, std::uint64_t bytes) {
 
 void GatewayHealth::handle_first_byte(Time now, Request& request) {
   request.seen_at = now;
-  measure(now, gateways_[request.gateway], now - request.asked_at);
+  measure(now, gateways_[request.gateway], now - request.asked_at, kLatencyShare);
 }
 
 void GatewayHealth::handle_end(Time now, const Request& request, Ending ending) {
@@ -129,7 +131,7 @@ void GatewayHealth::handle_end(Time now, const Request& request, Ending ending) 
     case Ending::kOutrun:
       hedges_ = std::min(hedges_ + 1, kMostHedges);
       // It would have taken at least so long.
-      measure(now, gateway, now - request.asked_at);
+      measure(now, gateway, now - request.asked_at, kOutrunShare);
       [[fallthrough]];
     case Ending::kFailed: fail(now, gateway, request.is_probe); break;
     case Ending::kLied: gateway.lied = true; break;
@@ -151,11 +153,11 @@ Duration GatewayHealth::hedge_delay(std::size_t index) const {
   return std::clamp(from_milliseconds(delay), options_.least_hedge, options_.most_hedge);
 }
 
-void GatewayHealth::measure(Time now, Gateway& gateway, Duration latency) {
+void GatewayHealth::measure(Time now, Gateway& gateway, Duration latency, double share) {
   const double sample = to_milliseconds(latency);
   if (gateway.latency) {
     gateway.deviation += kDeviationShare * (std::abs(sample - *gateway.latency) - gateway.deviation);
-    *gateway.latency += kLatencyShare * (sample - *gateway.latency);
+    *gateway.latency += share * (sample - *gateway.latency);
   } else {
     gateway.latency = sample;
     gateway.deviation = sample / 2;

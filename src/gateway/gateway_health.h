@@ -125,7 +125,8 @@ class GatewayHealth {
   /// Of those that were not asked, have not lied and work: first the one to prefer, then the others in order.
   std::vector<std::size_t> working(Time now, const std::vector<bool>& asked) const;
   Request start(Time now, std::size_t gateway);
-  void measure(Time now, Gateway& gateway, Duration latency);
+  /// The sample moves the average so far.
+  void measure(Time now, Gateway& gateway, Duration latency, double share);
   void succeed(Gateway& gateway);
   void fail(Time now, Gateway& gateway, bool is_probe);
   void leave(const Request& request);

@@ -348,6 +348,14 @@ Result<SharedBytes> get(std::future<Result<SharedBytes>>& future) {
   return future.get();
 }
 
+/// Hedges soon: what these tests wait for.
+GatewayConfig impatient() { return {.timeout = std::chrono::minutes(1), .health = {.first_hedge = milliseconds(100)}}; }
+/// Hedges never.
+GatewayConfig patient() {
+  constexpr auto kNever = std::chrono::hours(1);
+  return {.health = {.first_hedge = kNever, .least_hedge = kNever, .most_hedge = kNever}};
+}
+
 struct Failure {
   std::string gateway;
   ErrorCode code;
@@ -515,7 +523,9 @@ INSTANTIATE_TEST_SUITE_P(Bad, GatewayWithBadAnswer, testing::ValuesIn(bad_answer
 
 TEST_P(GatewayWithBadAnswer, GoesOnToTheNextGateway) {
   Server bad(GetParam().script);
-  const auto gateway = client({bad.url(), good_.url()}, {.timeout = milliseconds(300)});
+  GatewayConfig config = patient();
+  config.timeout = milliseconds(300);
+  const auto gateway = client({bad.url(), good_.url()}, config);
   const auto result = gateway->fetch_cid(cid_);
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(**result, block_);
@@ -723,17 +733,6 @@ TEST_F(GatewayTest, TriesAGatewayAgainAfterItsRest) {
   });
   const auto gateway = client({broken.url(), good_.url()}, {.health = {.most_failures = 0.2, .rest = milliseconds(1)}});
   while (asked < 3) ASSERT_TRUE(gateway->fetch_cid(cid_));
-}
-
-/// Hedges soon: what these tests wait for.
-GatewayConfig impatient() {
-  return {.timeout = std::chrono::minutes(1),
-          .health = {.first_hedge = milliseconds(100)}};
-}
-/// Hedges never.
-GatewayConfig patient() {
-  constexpr auto kNever = std::chrono::hours(1);
-  return {.health = {.first_hedge = kNever, .least_hedge = kNever, .most_hedge = kNever}};
 }
 
 TEST_F(GatewayTest, AsksAnotherGatewayTooWhenOneIsSilentAndEndsThatRequest) {

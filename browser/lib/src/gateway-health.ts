@@ -116,13 +116,13 @@ export class GatewayHealth {
 
   firstByte(now: number, request: HealthRequest): void {
     request.seenAt = now;
-    this.#measure(now, request);
+    this.#measure(now, request, 1 / 8);
   }
 
   end(now: number, request: HealthRequest, ending: Ending): void {
     const gateway = this.#leave(request);
     if (ending === 'lied') gateway.lied = true;
-    if (ending === 'outrun') this.#measure(now, request); // It would have taken at least so long.
+    if (ending === 'outrun') this.#measure(now, request, 1 / 2); // It would have taken at least so long.
     const earned = { block: 0.1, outrun: 1 }[ending as string] ?? 0;
     this.#hedges = Math.min(this.#hedges + earned, mostHedges);
     if (ending === 'block' || ending === 'missing') {
@@ -190,7 +190,8 @@ export class GatewayHealth {
     return { gateway: index, askedAt: now, probe, late: false, seenAt: now, seenBytes: 0 };
   }
 
-  #measure(now: number, { gateway: index, askedAt }: HealthRequest): void {
+  /** The sample moves the average by its share. */
+  #measure(now: number, { gateway: index, askedAt }: HealthRequest, share: number): void {
     const gateway = this.#at(index);
     const sample = now - askedAt;
     if (gateway.latency === undefined) {
@@ -198,7 +199,7 @@ export class GatewayHealth {
       gateway.deviation = sample / 2;
     } else {
       gateway.deviation += (Math.abs(sample - gateway.latency) - gateway.deviation) / 4;
-      gateway.latency += (sample - gateway.latency) / 8;
+      gateway.latency += (sample - gateway.latency) * share;
     }
     gateway.measuredAt = now;
   }

@@ -113,6 +113,7 @@ export class GatewayClient {
   }
 
   #lookLater(fetch: Fetch, running: Running): void {
+    clearTimeout(running.look);
     const wait = this.#health.nextLook(running.request) - performance.now();
     running.look = setTimeout(() => this.#look(fetch, running), Math.max(wait, 0));
   }
@@ -121,7 +122,7 @@ export class GatewayClient {
   #look(fetch: Fetch, running: Running): void {
     const now = performance.now();
     const { request, bytes } = running;
-    const late = now >= this.#health.nextLook(request) && this.#health.isLate(now, request, bytes);
+    const late = this.#health.isLate(now, request, bytes);
     const hedge = late && this.#health.hedge(now, fetch.asked);
     if (hedge) this.#ask(fetch, hedge);
     else this.#lookLater(fetch, running);
@@ -131,7 +132,14 @@ export class GatewayClient {
   async #run(fetch: Fetch, running: Running): Promise<void> {
     const { request } = running;
     const url = this.#urls[request.gateway] as string;
-    const outcome = await this.#fetchFrom(url + fetch.cid, fetch.verify, running).catch((error: CodioError) => error);
+    const onFirstByte = () => {
+      if (fetch.over) return;
+      this.#health.firstByte(performance.now(), request);
+      this.#lookLater(fetch, running); // Sooner, if it answers soon.
+    };
+    const outcome = await this.#fetchFrom(url + fetch.cid, fetch.verify, running, onFirstByte).catch(
+      (error: CodioError) => error,
+    );
     if (fetch.over) return;
     clearTimeout(running.look);
     fetch.running.delete(running);
@@ -179,7 +187,12 @@ export class GatewayClient {
   }
 
   /** Rejects with a CodioError. */
-  async #fetchFrom(url: string, verify: Verify, running: Running): Promise<Uint8Array<ArrayBuffer>> {
+  async #fetchFrom(
+    url: string,
+    verify: Verify,
+    running: Running,
+    onFirstByte: () => void,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const { abort } = running;
     let silence = setTimeout(() => abort.abort(), this.#timeout / 2);
     try {
@@ -198,7 +211,7 @@ export class GatewayClient {
       const bytes = await readBounded(response, maxBlock, (size) => {
         clearTimeout(silence);
         silence = setTimeout(() => abort.abort(), this.#timeout);
-        if (running.bytes === 0) this.#health.firstByte(performance.now(), running.request);
+        if (running.bytes === 0) onFirstByte();
         running.bytes += size;
       });
       if (!(await verify(bytes))) throw new CodioError('mismatch', 'the bytes do not match the CID');
@@ -216,8 +229,9 @@ export class GatewayClient {
 
 /** Milliseconds; undefined: it does not say, or not to this origin. A date is by the server's own clock if that is told. */
 function retryAfter(headers: Headers): number | undefined {
-  const text = headers.get('retry-after') ?? '';
+  const text = headers.get('retry-after');
+  if (!text) return undefined;
   const date = Date.parse(headers.get('date') ?? '') || Date.now();
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - date;
+  const ms = Number(text) >= 0 ? Number(text) * 1000 : Date.parse(text) - date;
   return Number.isNaN(ms) ? undefined : ms;
 }
