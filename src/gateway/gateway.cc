@@ -199,12 +199,13 @@ class Gateway::Loop {
 };
 
 Result<std::unique_ptr<Gateway>> Gateway::make(GatewayConfig config) {
-  std::vector<std::string> urls{config.primary};
-  urls.insert(urls.end(), config.fallbacks.begin(), config.fallbacks.end());
-  for (std::string& url : urls) {
-    auto parsed = parse_gateway_url(url);
-    if (!parsed) return std::unexpected(parsed.error());
-    url = *std::move(parsed);
+  std::vector<std::string> given{config.primary};
+  given.insert(given.end(), config.fallbacks.begin(), config.fallbacks.end());
+  std::vector<std::string> urls;
+  for (const std::string& text : given) {
+    auto url = parse_gateway_url(text);
+    if (!url) return std::unexpected(url.error());
+    if (std::ranges::find(urls, *url) == urls.end()) urls.push_back(*std::move(url));
   }
   return std::unique_ptr<Gateway>(new Gateway(std::make_unique<Loop>(std::move(config), std::move(urls))));
 }

@@ -21,7 +21,7 @@ namespace codio::gateway {
 
 struct GatewayConfig {
   std::string primary = "https://ipfs.io/ipfs/";  ///< As parse_gateway_url() reads it.
-  std::vector<std::string> fallbacks;             ///< In the order in which they are asked.
+  std::vector<std::string> fallbacks;             ///< In the order in which they are asked; each counts once.
 
   /// A gateway that sends no byte for this long is given up. It may first have to find the block in its own network,
   /// which takes public gateways up to half a minute.

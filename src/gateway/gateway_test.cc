@@ -931,6 +931,12 @@ TEST_F(GatewayTest, RefusesABadUrl) {
   EXPECT_THAT(made.error().message, HasSubstr("ftp://example.com"));
 }
 
+TEST_F(GatewayTest, AsksAGatewayOnceThatWasNamedTwice) {
+  Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
+  EXPECT_FALSE(client({missing.url(), missing.url()})->fetch_cid(cid_));
+  EXPECT_THAT(missing.requests(1), SizeIs(1));
+}
+
 TEST_F(GatewayTest, AsksIpfsIoByDefault) { EXPECT_EQ(GatewayConfig().primary, "https://ipfs.io/ipfs/"); }
 
 }  // namespace
