@@ -1,9 +1,9 @@
 // Raw blocks or one CAR stream? The same file from one gateway on a long line, both ways, by a native client.
 //
-// usage: node bench/car.mjs [--runs 3] [--rtt 100] [--mbit 100,1000] [--mib 1,4,64] [--slow]
+// usage: node bench/car.mjs [--runs 3] [--rtt 100] [--mbit 100,1000] [--mib 4,64]
 //
 // The line is a proxy that holds every byte back for half of the round trip, a new connection for one more, and gives out
-// no more than its rate, all connections together; with --slow each connection has TCP's slow start.
+// no more than its rate, all connections together. Each connection has TCP's slow start, or none, as one that was used before.
 import { execFile } from 'node:child_process';
 import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
@@ -13,7 +13,7 @@ import { buildFile } from '../tests/e2e/support/dag.mjs';
 import { median, MiB, settings, table } from './support/report.mjs';
 import { freshBytes } from './support/transfer.mjs';
 
-const { runs, rtt, mbit, mib, slow } = settings({ runs: 3, rtt: 100, mbit: [100, 1000], mib: [1, 4, 64], slow: false });
+const { runs, rtt, mbit, mib } = settings({ runs: 3, rtt: 100, mbit: [100, 1000], mib: [4, 64] });
 const segment = 14_480;
 const gatewayFetch =
   process.env.CODIO_GATEWAY_FETCH ?? fileURLToPath(new URL('../build/bench/gateway_fetch', import.meta.url));
@@ -125,13 +125,13 @@ function pass(from, to, occupy, slowStart) {
   from.on('error', () => to.destroy());
 }
 
-function startLine(port, bitrate) {
+function startLine(port, bitrate, slowStart) {
   let free = 0;
   return createServer((client) => {
     const server = connect(port, '127.0.0.1');
     const handshake = performance.now() + rtt;
     pass(client, server, () => Math.max(performance.now(), handshake), false);
-    pass(server, client, (size) => (free = Math.max(free, performance.now()) + (size * 8) / (bitrate * 1000)), slow);
+    pass(server, client, (size) => (free = Math.max(free, performance.now()) + (size * 8) / (bitrate * 1000)), slowStart);
   });
 }
 
@@ -141,20 +141,24 @@ for (const size of mib) {
   const cids = [cid, ...[...blocks.keys()].filter((one) => one !== cid)].join(',');
   const gateway = startGateway(cid, blocks);
   const port = await listen(gateway);
-  for (const bitrate of mbit) {
-    const line = startLine(port, bitrate);
+  for (const [bitrate, slowStart] of mbit.flatMap((one) => [[one, true], [one, false]])) {
+    const line = startLine(port, bitrate, slowStart);
     const url = `http://127.0.0.1:${await listen(line)}/ipfs/`;
-    const ways = { 'raw, 8 at a time': ['raw', '8', cids, url], 'raw, 16 at a time': ['raw', '16', cids, url], CAR: ['car', cid, url] };
-    for (const [way, words] of Object.entries(ways)) {
+    const ways = [
+      ['raw, 8 at a time', 'raw', '8', cids, url],
+      ['raw, 16 at a time', 'raw', '16', cids, url],
+      ['CAR', 'car', cid, url],
+    ];
+    for (const [way, ...words] of ways) {
       const results = [];
       for (let i = 0; i < runs; i++) results.push(await fetchNatively(words));
       const figure = (name) => median(results.map((one) => one[name])).toFixed(0);
-      rows.push([size, bitrate, way, figure('firstBlock'), figure('firstLeaf'), figure('ms')]);
+      rows.push([size, bitrate, slowStart ? 'yes' : 'no', way, figure('firstBlock'), figure('firstLeaf'), figure('ms')]);
     }
     line.close();
   }
   gateway.close();
   gateway.closeAllConnections();
 }
-table(['MiB', 'Mbit/s', 'how', 'root, ms', 'first leaf, ms', 'all, ms'], rows);
+table(['MiB', 'Mbit/s', 'slow start', 'how', 'root, ms', 'first leaf, ms', 'all, ms'], rows);
 process.exit();
