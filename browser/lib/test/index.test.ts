@@ -32,7 +32,8 @@ class ScriptedWorker {
 
 const RealArray = Uint8Array;
 const RealSocket = globalThis.WebSocket;
-Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url) });
+Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url), document: new EventTarget() });
+Object.defineProperty(globalThis, 'navigator', { value: {} });
 await init(new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])));
 const { start } = ScriptedWorker;
 afterEach(() => {
@@ -41,7 +42,7 @@ afterEach(() => {
 });
 
 async function join() {
-  const cdn = await CodioCDN.new({ rendezvous: [], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: [], gateways: [], share: false });
   return { cdn, worker: ScriptedWorker.last };
 }
 
@@ -64,7 +65,7 @@ test('A rendezvous that no WebSocket can reach does not keep the page from start
       }
     },
   });
-  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [], share: false });
   await cdn.disconnect();
 });
 
@@ -112,7 +113,7 @@ test('Only a whole download is offered to others', async () => {
     close(): void {}
   }
   Object.assign(globalThis, { WebSocket: OpenSocket });
-  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [], share: false });
   await join;
   const fetched = [cdn.download('a/file'), cdn.download('b', { range: { begin: 0, end: 1 } }), cdn.download('c')];
   for (const [i, root] of ['a', 'b', 'c'].entries()) {
@@ -137,7 +138,7 @@ test('The page hears of a rendezvous that is refused', async () => {
     close(): void {}
   }
   Object.assign(globalThis, { WebSocket: NewerSocket });
-  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [], share: false });
   const { error } = await new Promise<{ error: unknown }>((resolve) => cdn.on('error', resolve));
   assert.match(String(error), /version 2/);
   await cdn.disconnect();
