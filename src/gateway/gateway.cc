@@ -379,6 +379,8 @@ void Gateway::Loop::handle_error(Fetch& fetch, const Request& request, Error err
   const std::size_t gateway = request.health.gateway;
   if (const auto busy = request.busy_for()) {
     health_.handle_busy(now(), request.health, *busy);
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(*busy).count();
+    error.message += ", and it wants to be left alone for " + std::to_string(seconds) + " s";
     fetch.asked[gateway] = false;
   } else {
     health_.handle_end(now(), request.health, ending_of(error.code));

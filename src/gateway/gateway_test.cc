@@ -785,6 +785,13 @@ TEST_F(GatewayTest, AsksAThirdGatewayWhenTwoAreSilent) {
   EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
 }
 
+TEST_F(GatewayTest, AsksAThirdGatewayWhenOneIsSilentAndTheNextHasNot) {
+  Server silent([](const Exchange& e) { e.hang(); });
+  Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
+  const auto gateway = client({silent.url(), missing.url(), good_.url()}, impatient());
+  EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
+}
+
 TEST_F(GatewayTest, WaitsForNoPlaceAtAGatewayThatIsSilent) {
   Server silent([](const Exchange& e) { e.hang(); });
   GatewayConfig config = impatient();
@@ -840,7 +847,7 @@ TEST_F(GatewayTest, GivesUpWhenToldToWaitLongerThanItsTimeout) {
   const auto told = gateway->fetch_cid(cid_);
   ASSERT_FALSE(told);
   EXPECT_EQ(told.error().code, ErrorCode::kUnavailable);
-  EXPECT_THAT(told.error().message, HasSubstr(busy.url() + ": HTTP 429"));
+  EXPECT_THAT(told.error().message, HasSubstr(busy.url() + ": HTTP 429, and it wants to be left alone for 600 s"));
   const auto other = gateway->fetch_cid(cid_);
   ASSERT_FALSE(other);
   EXPECT_THAT(other.error().message, HasSubstr(busy.url() + ": it wants to be left alone"));

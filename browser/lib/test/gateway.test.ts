@@ -138,6 +138,14 @@ test('A late answer counts when the other gateway has none', async () => {
   assert.equal((await new GatewayClient([late, missing], 60_000).fetchBlock('bafy', verify, never)).gateway, late);
 });
 
+test('A third gateway is asked when one is silent and the next has not', async () => {
+  const silent = await serve(() => {});
+  const missing = await serve((_, response) => response.writeHead(404).end());
+  const third = await serve(good);
+  const client = new GatewayClient([silent, missing, third], 60_000);
+  assert.equal((await client.fetchBlock('bafy', verify, never)).gateway, third);
+});
+
 test('A gateway that lied is never asked again', async () => {
   let asked = 0;
   const liar = await serve((_, response) => {
