@@ -210,7 +210,7 @@ export class CodioStatus extends HTMLElement {
     note.textContent = more > 0 ? `and ${more} more` : '';
     const graph = this.#find('svg');
     graph.replaceChildren(...lines, ...dots, svg('circle', { r: 7, class: 'me' }), note);
-    graph.setAttribute('aria-label', `Connected to ${peers.filter(({ state }) => state === 'open').length} peers`);
+    graph.setAttribute('aria-label', `Peers connected: ${peers.filter(({ state }) => state === 'open').length}`);
   }
 }
 
