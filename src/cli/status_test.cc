@@ -375,6 +375,7 @@ class TurnServer {
     address_ = "127.0.0.1:" + port;
     std::vector<std::string> words{"turnserver",
                                    "-n",
+                                   "--verbose",
                                    "--listening-ip=127.0.0.1",
                                    "--listening-port=" + port,
                                    "--relay-ip=127.0.0.1",
@@ -390,14 +391,19 @@ class TurnServer {
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
+    std::array<int, 2> ends{};
+    check(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    log_ = ends[0];
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     if (::posix_spawnp(&process_, words[0].c_str(), &actions, nullptr, arguments.data(), environ) != 0) process_ = 0;
     ::posix_spawn_file_actions_destroy(&actions);
+    ::close(ends[1]);
   }
   ~TurnServer() {
+    ::close(log_);
     if (process_ == 0) return;
     ::kill(process_, SIGTERM);
     ::waitpid(process_, nullptr, 0);
@@ -407,19 +413,17 @@ class TurnServer {
 
   const std::string& address() const { return address_; }
 
-  /// Waits for it to listen; false if it cannot run here.
+  /// Waits for it to listen; false if it cannot run here. It says so itself, because who tries to connect to a port
+  /// that nobody listens on yet may be given that very port as its own, and connect to itself.
   bool listens() {
-    asio::io_context io;
-    const auto port = static_cast<std::uint16_t>(std::stoi(address_.substr(address_.find(':') + 1)));
-    while (process_ != 0) {
-      tcp::socket socket(io);
-      boost::system::error_code error;
-      socket.connect(tcp::endpoint(kLoopback, port), error);
-      if (!error) return true;
-      if (::waitpid(process_, nullptr, WNOHANG) == process_) process_ = 0;
-      std::this_thread::yield();
+    std::string said;
+    std::array<char, 4096> piece{};
+    while (said.find("UDP listener opened") == said.npos) {
+      const ssize_t size = ::read(log_, piece.data(), piece.size());
+      if (size <= 0) return false;
+      said.append(piece.data(), static_cast<std::size_t>(size));
     }
-    return false;
+    return true;
   }
 
  private:
@@ -429,6 +433,7 @@ class TurnServer {
   }
 
   std::string address_;
+  int log_ = -1;
   pid_t process_ = 0;
 };
 

@@ -20,6 +20,8 @@ export interface CodioOptions extends Partial<Limits> {
    * `gateway-only`, `p2p-only`: one of them.
    */
   policy?: Policy;
+  /** Whether tabs of this origin that give the same options share one node; default true. */
+  share?: boolean;
   /** Whether finished downloads are offered to others; default true. Uploads always are. */
   seed?: boolean;
   /**
@@ -57,6 +59,18 @@ export const policies: readonly Policy[] = ['p2p-first', 'fastest', 'gateway-onl
 
 const maxDescriptorBytes = 64 * 1024;
 const descriptorTimeout = 10_000;
+
+/** The same for pages in different folders. */
+export function withAbsoluteUrls(options: CodioOptions, pageUrl: string): CodioOptions {
+  const absolute = (url: string | URL) => new URL(url, pageUrl).href;
+  const { node, rendezvous, gateways } = options;
+  return {
+    ...options,
+    ...(node && { node: absolute(node) }),
+    ...(rendezvous && { rendezvous: rendezvous.map(absolute) }),
+    ...(gateways && { gateways: gateways.map(absolute) }),
+  };
+}
 
 export async function configure(options: CodioOptions, pageUrl: string): Promise<Configuration> {
   const policy = options.policy ?? 'p2p-first';

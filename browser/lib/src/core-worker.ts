@@ -5,12 +5,12 @@
  */
 import type { BlockStore } from './block-store';
 import { codeIndex, Core, digest, Output } from './core';
-import { CodioError, messageOf } from './error';
+import { CodioError, failureOf, type Failure } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
 import { isProven, type Introduction } from './identity';
 import type { Limits } from './limits';
-import type { Command, Failure, Report, Totals } from './messages';
+import type { Command, Report, Totals } from './messages';
 import { openStore } from './open-store';
 
 const lowWater = 65_536;
@@ -59,6 +59,8 @@ class CoreHost {
   /** The core's transfer of a request, and back. */
   readonly #transfers = new Map<number, number>();
   readonly #requests = new Map<number, number>();
+  /** What an upload's request pinned. */
+  readonly #uploads = new Map<number, string[]>();
   readonly #gatewayRequests = new Map<number, AbortController>();
   readonly #sentTo = new Set<Peer>();
   #reports: Report[] = [];
@@ -90,6 +92,12 @@ class CoreHost {
         break;
       case 'upload':
         void this.#upload(command.request, command.file);
+        break;
+      case 'release':
+        this.#release(command.request);
+        break;
+      case 'has':
+        void this.#answerHas(command.request, command.cids);
         break;
       case 'cache':
         void this.#answerCache(command.request, command.clear);
@@ -161,7 +169,7 @@ class CoreHost {
       this.#report({ type: 'started', request, root });
     } catch (error) {
       if (!(error instanceof CodioError)) throw error;
-      this.#report({ type: 'ended', request, error: failure(error) });
+      this.#report({ type: 'ended', request, error: failureOf(error) });
     }
   }
 
@@ -171,11 +179,23 @@ class CoreHost {
     if (request !== undefined) this.#transfers.delete(request);
   }
 
+  async #answerHas(request: number, cids: string[]): Promise<void> {
+    const here = await Promise.all(cids.map((cid) => this.#store.get(cid)));
+    this.#report({ type: 'answer', request, answer: cids.filter((_, which) => here[which]) });
+    this.#flush();
+  }
+
+  #release(request: number): void {
+    for (const cid of this.#uploads.get(request) ?? []) void this.#store.unpin(cid);
+    this.#uploads.delete(request);
+  }
+
   /** Builds the file's DAG into the store, chunk by chunk. */
   async #upload(request: number, file: Blob): Promise<void> {
     const { abi } = this.#core;
     const builder = abi.builder_new();
     const kept: string[] = [];
+    this.#uploads.set(request, kept);
     try {
       if (file.size > this.#store.room) {
         throw new CodioError('too-large', `storeBytes has room for ${this.#store.room} bytes, the upload has ${file.size}`);
@@ -193,8 +213,8 @@ class CoreHost {
       this.#report({ type: 'answer', request, answer: this.#core.text });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
-      for (const cid of kept) void this.#store.unpin(cid);
-      this.#report({ type: 'ended', request, error: failure(error) });
+      this.#release(request);
+      this.#report({ type: 'ended', request, error: failureOf(error) });
     }
     abi.builder_free(builder);
     this.#flush();
@@ -393,7 +413,7 @@ class CoreHost {
         break;
       case Output.ClosePeer: {
         const peer = this.#peers.get(id);
-        if (peer) this.#letGo(peer, failure(core.error));
+        if (peer) this.#letGo(peer, failureOf(core.error));
         break;
       }
       case Output.VerifyPeer:
@@ -458,7 +478,7 @@ class CoreHost {
       case Output.Failed:
         this.#forget(transfer);
         this.#reportTotals();
-        this.#report({ type: 'ended', request, ...(kind === Output.Failed && { error: failure(core.error) }) });
+        this.#report({ type: 'ended', request, ...(kind === Output.Failed && { error: failureOf(core.error) }) });
         break;
     }
   }
@@ -497,7 +517,7 @@ class CoreHost {
     this.#gatewayRequests.set(id, abort);
     const verify = async (block: Uint8Array<ArrayBuffer>) => equal(await digest(code, block), expected);
     // Apart from the calls into the core: a trap is no answer of a gateway.
-    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failure);
+    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failureOf);
     if (!this.#gatewayRequests.delete(id)) return;
     if ('bytes' in answer) {
       const { bytes, gateway } = answer;
@@ -540,10 +560,6 @@ class CoreHost {
     this.#reports = [];
     this.#transfer = [];
   }
-}
-
-function failure(error: unknown): Failure {
-  return { code: error instanceof CodioError ? error.code : 'io', message: messageOf(error) };
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -32,6 +32,16 @@ export class CodioError extends Error {
   }
 }
 
+/** What can be told over a port. */
+export interface Failure {
+  code: ErrorCode;
+  message: string;
+}
+
+export function failureOf(error: unknown): Failure {
+  return { code: error instanceof CodioError ? error.code : 'io', message: messageOf(error) };
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

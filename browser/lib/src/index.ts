@@ -6,20 +6,19 @@
  *     const cdn = await CodioCDN.new();
  *     const bytes = await cdn.download(cid);
  */
-import { parseAddress } from './address';
 import type { CacheStats } from './block-store';
-import { configure, policies, type CodioOptions, type Configuration } from './configuration';
-import { Elsewhere } from './elsewhere';
+import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
-import { Identity } from './identity';
-import { changeLimits, type Limits } from './limits';
-import type { Command, Report, Totals } from './messages';
-import { Peers, type Peer, type PeersEvents } from './peers';
-import { Rendezvous, type Found } from './rendezvous';
+import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
+import { Lead } from './lead';
+import { changeLimits, defaultLimits, type Limits } from './limits';
+import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
+import { Node } from './node';
 
 export type { CacheStats } from './block-store';
 export type { CodioOptions, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
+export type { CodioEvents, PeerInfo, Progress, Source, Stats } from './events';
 export type { Limits } from './limits';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
@@ -38,83 +37,8 @@ export interface DownloadOptions extends StreamOptions {
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** The same fields as Progress of the core (src/transfer/progress.h). Sizes in bytes, rates in bytes a second. */
-export interface Progress extends Details {
-  /** The transfer's number in all events. */
-  transfer: number;
-  /** Handed over in order, of `total`. */
-  received: number;
-  /** Of the file or range; 0 until its first block came. */
-  total: number;
-}
-
-/** What the core tells of a transfer, several times a second. */
-interface Details {
-  /** Blocks from everywhere; inner nodes of the file too. */
-  verified: number;
-  fromStore: number;
-  fromPeers: number;
-  fromGateways: number;
-  /** Came for it and was not needed any more, or did not verify. */
-  duplicates: number;
-  /** From the network, lately; and since it began. */
-  rate: number;
-  averageRate: number;
-  /** Milliseconds until it ends at that rate, where that can be told. */
-  remaining: number | undefined;
-  /** Verified bytes of each peer, and the rate at which it sends lately. Peers that left are listed too. */
-  peers: { peer: string; bytes: number; rate: number }[];
-}
-
-/** Where a verified block came from. */
-export type Source = { kind: 'store' } | { kind: 'peer'; peer: string } | { kind: 'gateway'; url: string };
-
-export interface PeerInfo {
-  id: string;
-  state: 'connecting' | 'open';
-  /** Verified bytes that it sent. */
-  received: number;
-}
-
-/** Bytes since CodioCDN.new(), and what goes on now. */
-export interface Stats {
-  /** Open connections. */
-  peers: number;
-  downloadedFromPeers: number;
-  downloadedFromGateways: number;
-  uploaded: number;
-  /** Came, and was not needed any more or did not verify. */
-  duplicates: number;
-  /** Active downloads and streams. */
-  transfers: number;
-}
-
-/** What `on()` can hear of, in the order of a transfer's life. */
-export interface CodioEvents {
-  started: { transfer: number; address: string };
-  finding: { transfer: number; cid: string };
-  connecting: { transfer: number; peer: string };
-  receiving: { transfer: number; size: number };
-  verified: { transfer: number; bytes: number; source: Source };
-  progress: Progress;
-  finished: { transfer: number };
-  failed: { transfer: number; error: unknown };
-  'peer-connected': { peer: string };
-  'peer-disconnected': { peer: string; reason: string };
-  stats: Stats;
-  /** What went wrong apart from any call; the rest goes on. */
-  error: { error: CodioError };
-}
-
 type Listener<Name extends keyof CodioEvents> = (event: CodioEvents[Name]) => void;
 
-/** Set-ups at a time for one transfer: few until it is known to be worth more. */
-const firstSetUps = 3;
-const maxSetUps = 8;
-const worthMoreSetUps = 4 * 1024 * 1024;
-const maxProviders = 32;
-/** Open connections that one transfer looks for. */
-const enoughPeers = 10;
 /** What download() may hold in memory. */
 const maxDownload = 1024 * 1024 * 1024;
 
@@ -125,48 +49,30 @@ interface Sink {
   end(error?: unknown): void;
 }
 
-const noDetails: Details = {
-  verified: 0,
-  fromStore: 0,
-  fromPeers: 0,
-  fromGateways: 0,
-  duplicates: 0,
-  rate: 0,
-  averageRate: 0,
-  remaining: undefined,
-  peers: [],
-};
-
 interface Transfer {
   readonly request: number;
-  details: Details;
-  readonly range: ByteRange | undefined;
-  /** All below its root is asked for, and is here in the end. */
-  whole: boolean;
+  readonly address: string;
+  readonly begin: number;
+  /** -1: the file's end. */
+  readonly end: number;
   readonly sink: Sink;
+  details: Details;
+  /** Of the file; nothing yet: its first block has not come. */
   size: number | undefined;
   total: number;
   received: number;
-  root: string;
-  /** Providers not yet tried, by id and rendezvous, as of Peer. */
-  providers: { id: string; at: string }[];
-  /** Providers whose rendezvous is being joined. */
-  joining: number;
-  /** Who was found, so that nobody is tried twice for one search. */
-  found: Set<string>;
-  /** Whether providers may still be found. */
-  more: boolean;
-  readonly connecting: Set<Peer>;
-  readonly connected: Set<Peer>;
-  searching: boolean;
-  /** What the core was told last. */
-  pending: number;
+  /** Of them, what the reader has not taken yet; and how many of these a former node brought. */
+  unconsumed: number;
+  former: number;
   unlisten(): void;
 }
 
-/** A command that the core answers, but for its number. */
-type Asking = Unnumbered<Extract<Command, { type: 'upload' | 'cache' }>>;
-type Unnumbered<One> = One extends unknown ? Omit<One, 'request'> : never;
+/** What the node answers once; asked again if another node takes its place. */
+interface Question {
+  readonly ask: Extract<Ask, { type: 'upload' | 'cache' }>;
+  resolve(answer: never): void;
+  reject(error: unknown): void;
+}
 
 let compiled: Promise<WebAssembly.Module> | undefined;
 
@@ -191,109 +97,88 @@ async function compile(source: string | URL | WebAssembly.Module): Promise<WebAs
     : WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** One node of the network, alive as long as the page. */
+/** A page's part in the network, alive as long as the page. Pages of an origin that give the same options share one node. */
 export class CodioCDN {
-  readonly #worker: Worker;
-  readonly #configuration: Configuration;
-  readonly #rendezvous: Rendezvous;
-  readonly #elsewhere: Elsewhere;
-  readonly #peers: Peers;
   readonly #transfers = new Map<number, Transfer>();
-  /** What the core has not answered yet. */
-  readonly #asked = new Map<number, { resolve: (answer: never) => void; reject: (error: unknown) => void }>();
-  /** Sizes of finished downloads that others may have from us, oldest first. */
-  readonly #seeded = new Map<string, number>();
-  readonly #receivedFrom = new Map<string, number>();
-  /** Who gave us anything, by the number of the connection. */
-  readonly #names = new Map<number, string>();
+  readonly #questions = new Map<number, Question>();
+  /** What this page gave, by its root, for a node that takes another's place. */
+  readonly #uploads = new Map<string, Blob>();
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
-  #totals: Totals = [0, 0, 0, 0];
+  #link: ClientLink | undefined;
+  /** In this page. */
+  #node: Node | undefined;
+  #lead: Lead | undefined;
   #lastRequest = 0;
   #left = false;
-  #broken: CodioError | undefined;
+  #limits = defaultLimits;
+  #peers: PeerInfo[] = [];
+  #stats: Omit<Stats, 'transfers'> = { peers: 0, downloadedFromPeers: 0, downloadedFromGateways: 0, uploaded: 0, duplicates: 0 };
 
   /** The verified blocks that are here, from this session and, with `persist`, earlier ones and other tabs. */
   readonly cache = {
-    stats: (): Promise<CacheStats> => this.#ask({ type: 'cache', clear: false }),
-    /** Removes all but this page's uploads and what other open tabs are using; nothing of it is offered any more. */
+    stats: (): Promise<CacheStats> => this.#ask({ type: 'cache', request: 0, clear: false }),
+    /** Removes all but open pages' uploads and what other nodes are using; nothing of it is offered any more. */
     clear: async (): Promise<void> => {
-      for (const root of this.#seeded.keys()) this.#rendezvous.withdraw(root);
-      this.#seeded.clear();
-      await this.#ask({ type: 'cache', clear: true });
+      await this.#ask({ type: 'cache', request: 0, clear: true });
     },
+    /** Asks the browser not to remove them when disk space runs low; some ask the visitor. Whether it agreed. */
+    keep: async (): Promise<boolean> => (await navigator.storage?.persist?.()) ?? false,
   };
 
-  /** Starts the core in a worker and joins the network, which goes on in the background. */
+  /**
+   * Joins the network, which goes on in the background: through the node of another tab of this origin that gave the same
+   * options, else with one of its own, which others then use.
+   */
   static async new(options: CodioOptions = {}): Promise<CodioCDN> {
     await init();
-    const module = await compiled;
-    const [configuration, identity] = await Promise.all([configure(options, location.href), Identity.create()]);
-    const worker = startWorker(new URL('./codio_worker.js', import.meta.url));
-    return new Promise((resolve, reject) => {
-      const fail = (message: string, options?: ErrorOptions) => {
-        worker.terminate();
-        reject(new CodioError('io', `the core worker did not start: ${message}`, options));
-      };
-      worker.onerror = ({ message }) => fail(message);
-      worker.onmessage = () => {
-        try {
-          resolve(new CodioCDN(worker, configuration, identity));
-        } catch (cause) {
-          fail(messageOf(cause), { cause });
-        }
-      };
-      const { limits, gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
-      const start: Command = {
-        type: 'start',
-        module: module as WebAssembly.Module,
-        policy: policies.indexOf(configuration.policy),
-        gateways,
-        gatewayTimeout,
-        persist,
-        storeBytes,
-        maxPeers,
-        limits,
-      };
-      try {
-        worker.postMessage(start);
-      } catch (cause) {
-        fail(messageOf(cause), { cause });
-      }
+    const cdn = new CodioCDN();
+    const absolute = withAbsoluteUrls(options, location.href);
+    const start = async (former?: Configuration) => {
+      const configuration = former ?? (await configure(absolute, location.href));
+      const node = await Node.start((await compiled) as WebAssembly.Module, configuration);
+      node.onLeft = () => cdn.#lead?.resign();
+      return (cdn.#node = node);
+    };
+    if (options.share === false || !Lead.isPossible()) {
+      const [client, node] = directLink();
+      (await start()).serve(node);
+      cdn.#attach(client);
+      return cdn;
+    }
+    const name = await nameOf([linkVersion, absolute]);
+    await new Promise<void>((resolve, reject) => {
+      cdn.#lead = new Lead(name, {
+        start,
+        attach: (link) => {
+          cdn.#attach(link);
+          resolve();
+        },
+        failed: (error) => {
+          if (!cdn.#link) cdn.#lead?.resign();
+          cdn.#fail(error);
+          reject(error);
+        },
+      });
     });
+    return cdn;
   }
 
-  private constructor(worker: Worker, configuration: Configuration, identity: Identity | undefined) {
-    this.#worker = worker;
-    this.#configuration = configuration;
-    worker.onmessage = ({ data }: MessageEvent<Report[]>) => data.forEach((report) => this.#handle(report));
-    worker.onerror = ({ message }) => this.#break(new CodioError('io', `the core stopped: ${message}`));
-    const events: PeersEvents = {
-      signal: (to, signal, at) => {
-        if (at === '') this.#rendezvous.signal(to, signal);
-        else this.#elsewhere.signal(at, to, signal);
-      },
-      handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
-      introduce: ({ number: peer }, introduction) => this.#tell({ type: 'introduce', peer, ...introduction }),
-      closed: (peer, reason) => this.#handleClosed(peer, reason),
-    };
-    this.#peers = new Peers(configuration.iceServers, identity, events, configuration.iceTransportPolicy);
-    const join = async (challenge: unknown) => identity?.join(challenge) ?? {};
-    const alone = configuration.policy === 'gateway-only';
-    this.#rendezvous = new Rendezvous(alone ? [] : configuration.rendezvous, {
-      iceServers: (servers) => {
-        // The descriptor's may be older, and their credentials have expired.
-        if (servers.length > 0) this.#peers.iceServers = [...configuration.givenIceServers, ...servers];
-      },
-      signal: (from, signal) => this.#peers.handleSignal(from, signal),
-      unreachable: (peer, session) => this.#peers.handleUnreachable(peer, session),
-      refused: (error) => this.#emit('error', { error }),
-      join,
-    });
-    this.#elsewhere = new Elsewhere({
-      signal: (from, signal, at) => this.#peers.handleSignal(from, signal, at),
-      unreachable: (peer, session, at) => this.#peers.handleUnreachable(peer, session, at),
-      join,
-    });
+  /** Uses the node that serves the other end of `port`: see serve(). */
+  static connect(port: MessagePort): CodioCDN {
+    const cdn = new CodioCDN();
+    cdn.#attach(portLink(port));
+    return cdn;
+  }
+
+  private constructor() {}
+
+  /**
+   * Lets the one with the other end of `port` use this page's node, until the function returned is called. A `guest` can
+   * only transfer: it changes nothing for others, and what it asks is checked.
+   */
+  serve(port: MessagePort, guest = true): () => void {
+    if (!this.#node) throw new CodioError('unavailable', 'the node is in another page');
+    return this.#node.serve(portLink(port), guest);
   }
 
   /** The whole file, or `range` of it. `address`: `CID`, `CID/path` or `codio://CID/path`. */
@@ -368,21 +253,16 @@ export class CodioCDN {
     );
   }
 
-  /** Keeps the bytes in this page's store, offers them to the network, and tells their CID. */
+  /** Keeps the bytes as long as this page is open, offers them to the network, and tells their CID. */
   async upload(file: ArrayBufferView | ArrayBuffer | Blob): Promise<string> {
     const blob = file instanceof Blob ? file : new Blob([file as BufferSource]);
-    const root = await this.#ask<string>({ type: 'upload', file: blob });
-    await this.#rendezvous.settled();
-    this.#rendezvous.announce(root);
+    const root = await this.#ask<string>({ type: 'upload', request: 0, file: blob });
+    this.#uploads.set(root, blob);
     return root;
   }
 
   getPeers(): PeerInfo[] {
-    return this.#peers.all.map(({ id, open }) => ({
-      id,
-      state: open ? 'open' : 'connecting',
-      received: this.#receivedFrom.get(id) ?? 0,
-    }));
+    return this.#peers;
   }
 
   /** The same as getPeers(). */
@@ -396,26 +276,17 @@ export class CodioCDN {
   }
 
   get limits(): Limits {
-    return this.#configuration.limits;
+    return this.#limits;
   }
 
-  /** Changes those limits that are given, from now on. */
+  /** Changes those limits that are given, from now on and for all that share the node. */
   setLimits(changes: Partial<Limits>): void {
-    const limits = changeLimits(this.#configuration.limits, changes);
-    this.#configuration.limits = limits;
-    this.#tell({ type: 'limits', limits });
+    this.#limits = changeLimits(this.#limits, changes);
+    this.#post({ type: 'limits', limits: this.#limits });
   }
 
   stats(): Stats {
-    const [downloadedFromPeers, downloadedFromGateways, uploaded, duplicates] = this.#totals;
-    return {
-      peers: this.#peers.all.filter(({ open }) => open).length,
-      downloadedFromPeers,
-      downloadedFromGateways,
-      uploaded,
-      duplicates,
-      transfers: this.#transfers.size,
-    };
+    return { ...this.#stats, transfers: this.#transfers.size };
   }
 
   /** Calls `listener` at every such event until the function returned is called. */
@@ -426,34 +297,30 @@ export class CodioCDN {
     return () => listeners.delete(listener as (event: never) => void);
   }
 
-  /** Leaves the network: no peers and nothing announced any more; download() then uses the gateways. */
+  /**
+   * Leaves the network: download() then uses the gateways. The node has no peers and announces nothing any more when all
+   * that share it have left.
+   */
   async disconnect(): Promise<void> {
     this.#left = true;
-    this.#rendezvous.close();
-    this.#elsewhere.close();
-    this.#peers.closeAll('we left');
+    this.#post({ type: 'leave' });
   }
 
   #start(address: string, options: StreamOptions, sink: Sink): Transfer {
     const { signal, range } = options;
+    const { begin = 0, end } = range ?? {};
     const transfer: Transfer = {
       request: ++this.#lastRequest,
-      details: noDetails,
-      range,
-      whole: false,
+      address,
+      begin,
+      end: end ?? -1,
       sink,
+      details: noDetails,
       size: undefined,
       total: 0,
       received: 0,
-      root: '',
-      providers: [],
-      joining: 0,
-      found: new Set(),
-      more: false,
-      connecting: new Set(),
-      connected: new Set(),
-      searching: true,
-      pending: -1,
+      unconsumed: 0,
+      former: 0,
       unlisten: () => signal?.removeEventListener('abort', abort),
     };
     const { request } = transfer;
@@ -462,269 +329,151 @@ export class CodioCDN {
     this.#emit('started', { transfer: request, address });
     try {
       signal?.throwIfAborted();
-      if (this.#broken) throw this.#broken;
-      const { begin = 0, end } = range ?? {};
       if (!isOffset(begin) || (end !== undefined && !(isOffset(end) && begin <= end))) {
         throw new CodioError('malformed', `range [${begin}, ${end ?? 'end'}) is none: whole numbers, begin <= end`);
       }
       signal?.addEventListener('abort', abort);
-      const { cid, path } = parseAddress(address);
-      transfer.whole = path === '' && !range;
-      this.#tell({ type: 'download', request, cid, path, begin, end: end ?? -1 });
+      this.#open(transfer);
     } catch (error) {
-      // Not at once: the caller does not have its transfer yet.
-      queueMicrotask(() => this.#end(transfer, error));
+      this.#end(transfer, error);
     }
     return transfer;
   }
 
+  /** From where it is: another node may have brought some. */
+  #open({ request, address, begin, end, received }: Transfer): void {
+    const whole = begin === 0 && end < 0 && !address.replace(/^codio:\/\//, '').includes('/');
+    this.#post({ type: 'open', request, address, begin: begin + received, end, whole });
+  }
+
   #stop(transfer: Transfer, reason: unknown): void {
-    this.#tell({ type: 'cancel', request: transfer.request });
+    this.#post({ type: 'cancel', request: transfer.request });
     this.#end(transfer, reason ?? new CodioError('cancelled', 'cancelled'));
   }
 
   #end(transfer: Transfer, error?: unknown): void {
-    const { request, total, received } = transfer;
+    const { request, address, total, received } = transfer;
     if (!this.#transfers.delete(request)) return;
     transfer.unlisten();
     if (error === undefined && received !== total) {
-      error = new CodioError('mismatch', `${transfer.root}: ${received} of ${total} bytes came`);
+      error = new CodioError('mismatch', `${address}: ${received} of ${total} bytes came`);
     }
-    if (error === undefined) {
-      if (this.#configuration.seed && transfer.whole) this.#seed(transfer.root, total);
-      this.#emit('finished', { transfer: request });
-    } else {
-      this.#emit('failed', { transfer: request, error });
-    }
+    if (error === undefined) this.#emit('finished', { transfer: request });
+    else this.#emit('failed', { transfer: request, error });
     transfer.sink.end(error);
   }
 
-  /** Offers a download to others for as long as the store will have kept its blocks. */
-  #seed(root: string, size: number): void {
-    const seeded = this.#seeded;
-    seeded.delete(root);
-    seeded.set(root, size);
-    this.#rendezvous.announce(root);
-    let total = [...seeded.values()].reduce((sum, one) => sum + one, 0);
-    for (const [oldest, bytes] of seeded) {
-      if (total <= this.#configuration.storeBytes) break;
-      total -= bytes;
-      seeded.delete(oldest);
-      this.#rendezvous.withdraw(oldest);
+  #consume(transfer: Transfer, bytes: number): void {
+    const former = Math.min(transfer.former, bytes);
+    transfer.former -= former;
+    transfer.unconsumed -= bytes;
+    if (bytes > former) this.#post({ type: 'consume', request: transfer.request, bytes: bytes - former });
+  }
+
+  /** From now on there is this node, maybe instead of another: what that one left open is asked again. */
+  #attach(link: ClientLink): void {
+    this.#link?.close();
+    this.#link = link;
+    link.onmessage = (told) => this.#handle(told);
+    this.#post({ type: 'hello' });
+    if (this.#left) this.#post({ type: 'leave' });
+    for (const file of this.#uploads.values()) this.#post({ type: 'upload', request: ++this.#lastRequest, file });
+    for (const { ask } of this.#questions.values()) this.#post(ask);
+    for (const transfer of this.#transfers.values()) {
+      transfer.former = transfer.unconsumed;
+      this.#open(transfer);
     }
   }
 
-  #consume({ request }: Transfer, bytes: number): void {
-    this.#tell({ type: 'consume', request, bytes });
-  }
-
-  #handle(report: Report): void {
-    if (report.type === 'totals') {
-      this.#totals = report.totals;
-      this.#emit('stats', this.stats());
-    } else if ('peer' in report && report.type !== 'received') {
-      this.#handlePeer(report);
-    } else if (report.type === 'answer') {
-      this.#asked.get(report.request)?.resolve(report.answer as never);
-      this.#asked.delete(report.request);
-    } else if (report.type !== 'ready') {
-      const transfer = this.#transfers.get(report.request);
-      if (!transfer) {
-        if (report.type === 'ended') this.#refuse(report);
-        return;
-      }
-      try {
-        this.#handleTransfer(transfer, report);
-      } catch (error) {
-        // The other reports of the same message go on.
-        const known = error instanceof CodioError;
-        this.#stop(transfer, known ? error : new CodioError('io', messageOf(error), { cause: error }));
+  #handle(told: Tell): void {
+    switch (told.type) {
+      case 'state':
+        this.#stats = told.stats;
+        this.#peers = told.peers;
+        if (told.totals) this.#emit('stats', this.stats());
+        break;
+      case 'limits':
+        this.#limits = told.limits;
+        break;
+      case 'event':
+        this.#emit(told.name, told.event);
+        break;
+      case 'problem':
+        this.#emit('error', { error: new CodioError(told.error.code, told.error.message) });
+        break;
+      case 'answer':
+        this.#questions.get(told.request)?.resolve(told.answer as never);
+        this.#questions.delete(told.request);
+        break;
+      default: {
+        const transfer = this.#transfers.get(told.request);
+        if (!transfer) {
+          if (told.type === 'ended') this.#refuse(told);
+          return;
+        }
+        try {
+          this.#handleTransfer(transfer, told);
+        } catch (error) {
+          // The node's other reports go on.
+          const known = error instanceof CodioError;
+          this.#stop(transfer, known ? error : new CodioError('io', messageOf(error), { cause: error }));
+        }
       }
     }
   }
 
-  /** Rejects if the core refuses, or stops. */
-  async #ask<Answer>(command: Asking): Promise<Answer> {
-    if (this.#broken) throw this.#broken;
-    const request = ++this.#lastRequest;
-    return new Promise((resolve, reject) => {
-      this.#asked.set(request, { resolve, reject });
-      this.#tell({ ...command, request });
-    });
-  }
-
-  #refuse({ request, error }: Extract<Report, { type: 'ended' }>): void {
-    if (error) this.#asked.get(request)?.reject(new CodioError(error.code, error.message));
-    this.#asked.delete(request);
-  }
-
-  #handleTransfer(transfer: Transfer, report: Extract<Report, { request: number }>): void {
-    const { request } = transfer;
-    switch (report.type) {
-      case 'started':
-        transfer.root = report.root;
-        break;
-      case 'find':
-        void this.#findProviders(transfer, report.root);
-        break;
-      case 'entity': {
-        const { begin = 0, end = report.size } = transfer.range ?? {};
-        const last = Math.min(end, report.size);
-        transfer.size = report.size;
-        transfer.total = Math.max(0, last - begin);
-        this.#emit('receiving', { transfer: request, size: report.size });
+  #handleTransfer(transfer: Transfer, told: Extract<Tell, { type: 'size' | 'data' | 'details' | 'ended' }>): void {
+    const { begin, end } = transfer;
+    switch (told.type) {
+      case 'size': {
+        if (transfer.size !== undefined) break;
+        transfer.size = told.size;
+        transfer.total = Math.max(0, Math.min(end < 0 ? told.size : end, told.size) - begin);
         transfer.sink.begin(begin, begin + transfer.total);
-        this.#connectMore(transfer);
-        break;
-      }
-      case 'received': {
-        const { bytes, gateway } = report;
-        this.#emit('verified', { transfer: request, bytes, source: this.#source(report.peer, gateway, bytes) });
         break;
       }
       case 'data':
-        transfer.received += report.bytes.length;
-        transfer.sink.data(report.offset, report.bytes);
+        transfer.received += told.bytes.length;
+        transfer.unconsumed += told.bytes.length;
+        transfer.sink.data(told.offset, told.bytes);
         this.#emit('progress', progressOf(transfer));
         break;
-      case 'progress':
-        transfer.details = this.#details(report.values);
+      case 'details':
+        transfer.details = told.details;
         this.#emit('progress', progressOf(transfer));
         break;
       case 'ended':
-        this.#end(transfer, report.error && new CodioError(report.error.code, report.error.message));
+        this.#end(transfer, told.error && new CodioError(told.error.code, told.error.message));
         break;
     }
   }
 
-  #details([, , verified = 0, fromStore = 0, fromPeers = 0, fromGateways = 0, ...more]: Float64Array): Details {
-    const [duplicates = 0, rate = 0, averageRate = 0, left = -1, ...shares] = more;
-    const peers: Details['peers'] = [];
-    for (let at = 0; at < shares.length; at += 3) {
-      const [number = 0, bytes = 0, peerRate = 0] = shares.slice(at, at + 3);
-      peers.push({ peer: this.#names.get(number) ?? '', bytes, rate: peerRate });
-    }
-    const remaining = left < 0 ? undefined : left;
-    return { verified, fromStore, fromPeers, fromGateways, duplicates, rate, averageRate, remaining, peers };
+  /** Rejects if the node refuses, or stops. */
+  async #ask<Answer>(question: Question['ask']): Promise<Answer> {
+    const ask = { ...question, request: ++this.#lastRequest };
+    return new Promise((resolve, reject) => {
+      this.#questions.set(ask.request, { ask, resolve, reject });
+      this.#post(ask);
+    });
   }
 
-  #source(number: number, gateway: string, bytes: number): Source {
-    if (gateway !== '') return { kind: 'gateway', url: gateway };
-    if (number === 0) return { kind: 'store' };
-    const peer = this.#names.get(number) ?? 'gone';
-    this.#receivedFrom.set(peer, (this.#receivedFrom.get(peer) ?? 0) + bytes);
-    return { kind: 'peer', peer };
+  #refuse({ request, error }: Extract<Tell, { type: 'ended' }>): void {
+    if (error) this.#questions.get(request)?.reject(new CodioError(error.code, error.message));
+    this.#questions.delete(request);
   }
 
-  async #findProviders(transfer: Transfer, root: string): Promise<void> {
-    transfer.searching = true;
-    this.#emit('finding', { transfer: transfer.request, cid: root });
-    transfer.providers = [];
-    transfer.found.clear();
-    const nothing = { peers: [], elsewhere: [], more: false };
-    if (this.#left) this.#handleFound(transfer, nothing);
-    else await this.#rendezvous.find(root, (found) => this.#handleFound(transfer, found));
+  #fail(error: unknown): void {
+    for (const transfer of [...this.#transfers.values()]) this.#end(transfer, error);
+    for (const { reject } of this.#questions.values()) reject(error);
+    this.#questions.clear();
   }
 
-  #handleFound(transfer: Transfer, { peers, elsewhere, more }: Found): void {
-    const home = this.#rendezvous.url;
-    const providers = [
-      ...peers.map((id) => ({ id, at: '' })),
-      ...elsewhere.map(({ peer, rendezvous }) => ({ id: peer, at: rendezvous === home ? '' : rendezvous })),
-    ];
-    for (const provider of providers) {
-      const key = `${provider.id} ${provider.at}`;
-      if (transfer.found.size >= maxProviders || transfer.found.has(key)) continue;
-      transfer.found.add(key);
-      transfer.providers.push(provider);
-    }
-    transfer.more = more;
-    transfer.searching = false;
-    transfer.pending = -1;
-    this.#connectMore(transfer);
-  }
-
-  /** Begins what set-ups the transfer is worth, and tells the core how many may still come. */
-  #connectMore(transfer: Transfer): void {
-    const { request, connecting, connected, providers } = transfer;
-    if (transfer.searching || !this.#transfers.has(request)) return;
-    const setUps = (transfer.size ?? 0) < worthMoreSetUps ? firstSetUps : maxSetUps;
-    const busy = () => connecting.size + transfer.joining;
-    while (busy() < setUps && connected.size + busy() < enoughPeers) {
-      const provider = providers.shift();
-      if (provider === undefined) break;
-      if (provider.at === '') this.#connect(transfer, provider.id, '');
-      else void this.#connectElsewhere(transfer, provider.id, provider.at);
-    }
-    const more = providers.length + (transfer.more ? 1 : 0);
-    const pending = busy() + (connected.size < enoughPeers ? more : 0);
-    if (pending === transfer.pending) return;
-    transfer.pending = pending;
-    this.#tell({ type: 'providers', request, pending });
-  }
-
-  #connect({ request, connecting, connected }: Transfer, id: string, at: string): void {
-    const peer = this.#peers.connect(id, at);
-    if (!peer || connecting.has(peer) || connected.has(peer)) return;
-    this.#emit('connecting', { transfer: request, peer: id });
-    (peer.open ? connected : connecting).add(peer);
-    this.#tell({ type: 'provides', peer: peer.number, request });
-  }
-
-  async #connectElsewhere(transfer: Transfer, id: string, at: string): Promise<void> {
-    transfer.joining++;
-    const joined = await this.#elsewhere.join(at);
-    transfer.joining--;
-    if (joined && this.#transfers.has(transfer.request)) this.#connect(transfer, id, at);
-    this.#connectMore(transfer);
-  }
-
-  #handlePeer(report: Extract<Report, { type: 'open' | 'closed' }>): void {
-    const peer = this.#peers.get(report.peer);
-    if (!peer) return;
-    if (report.type === 'open') {
-      this.#peers.handleOpen(peer.number);
-      this.#names.set(peer.number, peer.id);
-      this.#emit('peer-connected', { peer: peer.id });
-      for (const transfer of this.#transfers.values()) {
-        if (!transfer.connecting.delete(peer)) continue;
-        transfer.connected.add(peer);
-        this.#connectMore(transfer);
-      }
-    } else {
-      const { code = '', message = 'closed' } = report.error ?? {};
-      if (code === 'mismatch' || code === 'malformed') this.#peers.ban(peer);
-      if (code === 'forged') {
-        this.#peers.distrust(peer);
-        this.#emit('error', { error: new CodioError(code, `${peer.id}: ${message}`) });
-      }
-      this.#peers.close(peer, message);
-    }
-  }
-
-  #handleClosed(peer: Peer, reason: string): void {
-    this.#tell({ type: 'gone', peer: peer.number });
-    if (peer.open) this.#emit('peer-disconnected', { peer: peer.id, reason });
-    for (const transfer of this.#transfers.values()) {
-      if (transfer.connected.delete(peer) || transfer.connecting.delete(peer)) this.#connectMore(transfer);
-    }
-  }
-
-  #tell(command: Command, transfer: Transferable[] = []): void {
-    this.#worker.postMessage(command, transfer);
+  #post(ask: Ask): void {
+    this.#link?.post(ask);
   }
 
   #emit<Name extends keyof CodioEvents>(name: Name, event: CodioEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) call(listener as Listener<Name>, event);
-  }
-
-  #break(error: CodioError): void {
-    this.#broken = error;
-    this.#worker.terminate();
-    void this.disconnect();
-    for (const transfer of [...this.#transfers.values()]) this.#end(transfer, error);
-    for (const { reject } of this.#asked.values()) reject(error);
-    this.#asked.clear();
   }
 }
 
@@ -745,9 +494,8 @@ function progressOf({ request, received, total, details }: Transfer): Progress {
   return { transfer: request, received, total, ...details };
 }
 
-function startWorker(url: URL): Worker {
-  if (url.origin === location.origin) return new Worker(url, { type: 'module' });
-  // A worker's own URL must be of the page's origin; what it imports need not be.
-  const script = URL.createObjectURL(new Blob([`import ${JSON.stringify(url)}`], { type: 'text/javascript' }));
-  return new Worker(script, { type: 'module' });
+/** The same for the same `values`, and telling nothing of them: they may have credentials. */
+async function nameOf(values: unknown): Promise<string> {
+  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify(values)));
+  return btoa(String.fromCharCode(...new Uint8Array(hash)));
 }

@@ -1,5 +1,5 @@
 import type { CacheStats } from './block-store';
-import type { ErrorCode } from './error';
+import type { Failure } from './error';
 import type { Introduction } from './identity';
 import type { Limits } from './limits';
 
@@ -26,6 +26,10 @@ export type Command =
   | { type: 'provides'; peer: number; request: number }
   | { type: 'gone'; peer: number }
   | { type: 'upload'; request: number; file: Blob }
+  /** Lets what that upload pinned go in its turn. */
+  | { type: 'release'; request: number }
+  /** Answered by those of them that are in the store. */
+  | { type: 'has'; request: number; cids: string[] }
   | { type: 'cache'; request: number; clear: boolean };
 
 /** From the core worker; several come in one message. */
@@ -39,15 +43,10 @@ export type Report =
   | { type: 'progress'; request: number; values: Float64Array }
   | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
   | { type: 'ended'; request: number; error?: Failure }
-  | { type: 'answer'; request: number; answer: string | CacheStats }
+  | { type: 'answer'; request: number; answer: string | string[] | CacheStats }
   | { type: 'open'; peer: number }
   | { type: 'closed'; peer: number; error?: Failure }
   | { type: 'totals'; totals: Totals };
-
-export interface Failure {
-  code: ErrorCode;
-  message: string;
-}
 
 /** In the order of the ABI's exchange_total(). */
 export type Totals = [peers: number, gateways: number, uploaded: number, duplicates: number];

@@ -41,7 +41,7 @@ afterEach(() => {
 });
 
 async function join() {
-  const cdn = await CodioCDN.new({ rendezvous: [], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: [], gateways: [], share: false });
   return { cdn, worker: ScriptedWorker.last };
 }
 
@@ -64,7 +64,7 @@ test('A rendezvous that no WebSocket can reach does not keep the page from start
       }
     },
   });
-  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [], share: false });
   await cdn.disconnect();
 });
 
@@ -112,7 +112,7 @@ test('Only a whole download is offered to others', async () => {
     close(): void {}
   }
   Object.assign(globalThis, { WebSocket: OpenSocket });
-  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [], share: false });
   await join;
   const fetched = [cdn.download('a/file'), cdn.download('b', { range: { begin: 0, end: 1 } }), cdn.download('c')];
   for (const [i, root] of ['a', 'b', 'c'].entries()) {
@@ -137,7 +137,7 @@ test('The page hears of a rendezvous that is refused', async () => {
     close(): void {}
   }
   Object.assign(globalThis, { WebSocket: NewerSocket });
-  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [] });
+  const cdn = await CodioCDN.new({ rendezvous: ['ws://127.0.0.1/'], gateways: [], share: false });
   const { error } = await new Promise<{ error: unknown }>((resolve) => cdn.on('error', resolve));
   assert.match(String(error), /version 2/);
   await cdn.disconnect();
