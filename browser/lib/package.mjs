@@ -1,4 +1,4 @@
-// Makes an npm package of build/browser/pkg, after build.mjs and tsc, and tells what each file weighs (build/browser/report.txt).
+// Makes an npm package of build/browser/pkg, after all that is in it was built, and tells what each file weighs (build/browser/report.txt).
 import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
