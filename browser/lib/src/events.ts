@@ -1,4 +1,5 @@
 import type { CodioError } from './error';
+import type { Verdict } from './good-citizen';
 
 /** The same fields as Progress of the core (src/transfer/progress.h). Sizes in bytes, rates in bytes a second. */
 export interface Progress extends Details {
@@ -80,6 +81,8 @@ export interface CodioEvents extends NodeEvents {
   finished: { transfer: number };
   failed: { transfer: number; error: unknown };
   stats: Stats;
+  /** Whether it uploads now, if there is anything to upload; if not, why. */
+  uploading: Verdict;
   /** What went wrong apart from any call; the rest goes on. */
   error: { error: CodioError };
 }

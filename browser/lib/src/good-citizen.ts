@@ -24,8 +24,14 @@ export interface CitizenOptions {
   mayUpload?: (() => boolean | Promise<boolean>) | undefined;
 }
 
-/** Whether to upload now; if not, why, in words for the visitor. */
-export type Verdict = { allowed: true; reason: '' } | { allowed: false; reason: string };
+export interface Verdict {
+  /** Whether to upload now. */
+  readonly allowed: boolean;
+  /** If not, why, in words for the visitor. */
+  readonly reason: string;
+  /** And only because this tab is in the background. */
+  readonly hidden?: true;
+}
 
 /** What is usually paid for by volume. */
 const meteredConnections = new Set(['cellular', 'wimax', 'bluetooth']);
@@ -43,8 +49,15 @@ export function decide(now: Surroundings, options: CitizenOptions = {}): Verdict
   if (charging === false && charge !== undefined && charge < (options.minCharge ?? defaultMinCharge)) {
     return no(`the battery is at ${Math.round(100 * charge)} %`);
   }
-  if (options.pauseHidden && hidden) return no('the tab is in the background');
+  if (options.pauseHidden && hidden) return { ...no('the tab is in the background'), hidden: true };
   return { allowed: true, reason: '' };
+}
+
+/** Of tabs that share a node: each may forbid it, and one in front is enough. */
+export function decideTogether(verdicts: readonly Verdict[]): Verdict {
+  const refused = verdicts.find(({ allowed, hidden }) => !allowed && !hidden);
+  const allowed = verdicts.find((verdict) => verdict.allowed);
+  return refused ?? allowed ?? verdicts[0] ?? { allowed: false, reason: 'it has not been decided yet' };
 }
 
 interface NetworkInformation extends EventTarget {

@@ -10,6 +10,7 @@ import type { CacheStats } from './block-store';
 import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
+import { decideTogether, GoodCitizen, type Verdict } from './good-citizen';
 import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
 import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
@@ -19,6 +20,7 @@ export type { CacheStats } from './block-store';
 export type { CodioOptions, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 export type { CodioEvents, PeerInfo, Progress, Source, Stats } from './events';
+export type { CitizenOptions, Verdict } from './good-citizen';
 export type { Limits } from './limits';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
@@ -111,6 +113,8 @@ export class CodioCDN {
   #lastRequest = 0;
   #left = false;
   #limits = defaultLimits;
+  #citizen: GoodCitizen | undefined;
+  #uploading = decideTogether([]);
   #peers: PeerInfo[] = [];
   #stats: Omit<Stats, 'transfers'> = { peers: 0, downloadedFromPeers: 0, downloadedFromGateways: 0, uploaded: 0, duplicates: 0 };
 
@@ -133,6 +137,8 @@ export class CodioCDN {
     await init();
     const cdn = new CodioCDN();
     const absolute = withAbsoluteUrls(options, location.href);
+    cdn.#citizen = new GoodCitizen(options);
+    cdn.#citizen.on((verdict) => cdn.#post({ type: 'uploading', verdict }));
     const start = async (former?: Configuration) => {
       const configuration = former ?? (await configure(absolute, location.href));
       const node = await Node.start((await compiled) as WebAssembly.Module, configuration);
@@ -285,6 +291,16 @@ export class CodioCDN {
     this.#post({ type: 'limits', limits: this.#limits });
   }
 
+  /** Whether it uploads now, if there is anything to upload; if not, why. */
+  get uploading(): Verdict {
+    return this.#uploading;
+  }
+
+  /** Asks `mayUpload` again. */
+  async askMayUpload(): Promise<void> {
+    await this.#citizen?.ask();
+  }
+
   stats(): Stats {
     return { ...this.#stats, transfers: this.#transfers.size };
   }
@@ -376,6 +392,7 @@ export class CodioCDN {
     this.#link = link;
     link.onmessage = (told) => this.#handle(told);
     this.#post({ type: 'hello' });
+    if (this.#citizen) this.#post({ type: 'uploading', verdict: this.#citizen.verdict });
     if (this.#left) this.#post({ type: 'leave' });
     for (const file of this.#uploads.values()) this.#post({ type: 'upload', request: ++this.#lastRequest, file });
     for (const { ask } of this.#questions.values()) this.#post(ask);
@@ -392,9 +409,13 @@ export class CodioCDN {
         this.#peers = told.peers;
         if (told.totals) this.#emit('stats', this.stats());
         break;
-      case 'limits':
+      case 'limits': {
+        const { reason } = this.#uploading;
         this.#limits = told.limits;
+        this.#uploading = told.uploading;
+        if (told.uploading.reason !== reason) this.#emit('uploading', told.uploading);
         break;
+      }
       case 'event':
         this.#emit(told.name, told.event);
         break;

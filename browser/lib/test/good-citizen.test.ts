@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { decide, GoodCitizen, type CitizenOptions, type Surroundings, type Verdict } from '../src/good-citizen';
+import { decide, decideTogether, GoodCitizen, type CitizenOptions, type Surroundings, type Verdict } from '../src/good-citizen';
 
 /** What a browser may say of each, and whether it speaks against uploading. */
 const senses: { [Sense in keyof Surroundings]-?: [Surroundings[Sense], boolean][] } = {
@@ -138,4 +138,15 @@ test('A browser that tells nothing allows it', () => {
   Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
   Object.defineProperty(globalThis, 'document', { value: new EventTarget(), configurable: true, writable: true });
   assert.ok(watch().citizen.verdict.allowed);
+});
+
+test('Of tabs that share a node each may forbid uploading, and one in front is enough', () => {
+  const yes: Verdict = { allowed: true, reason: '' };
+  const no: Verdict = { allowed: false, reason: 'it was not agreed to' };
+  const behind: Verdict = { allowed: false, reason: 'the tab is in the background', hidden: true };
+  assert.equal(decideTogether([]).allowed, false);
+  assert.deepEqual(decideTogether([behind, yes, behind]), yes);
+  assert.deepEqual(decideTogether([behind, behind]), behind);
+  assert.deepEqual(decideTogether([yes, no, yes]), no);
+  assert.deepEqual(decideTogether([behind, no]), no);
 });
