@@ -51,6 +51,8 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
   read('maxDownload', positive(parseBytes), rate, (bytes) => (options.maxDownload = bytes));
   read('uploadSlots', positive(parseCount), 'a whole number from 1', (count) => (options.uploadSlots = count));
   read('maxPeers', parseCount, 'a whole number', (count) => (options.maxPeers = count));
+  read('minSwarm', parseCount, 'a whole number', (count) => (options.minSwarm = count));
+  read('pauseHidden', parseSwitch, onOff, (pause) => (options.pauseHidden = pause));
   read('storeBytes', parseBytes, 'bytes such as 200M', (bytes) => (options.storeBytes = bytes));
   read('seed', parseSwitch, onOff, (seed) => (options.seed = seed));
   read('persist', parseSwitch, onOff, (persist) => (options.persist = persist));

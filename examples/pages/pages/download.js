@@ -33,6 +33,6 @@ function showProgress({ received, total, rate, remaining, fromStore, fromPeers, 
   byId('progress').max = total;
   byId('progress').value = received;
   const sources = [`${megabytes(fromPeers)} from peers`, `${megabytes(fromGateways)} from gateways`, `${megabytes(fromStore)} were here`];
-  const rest = remaining === undefined ? '' : `, ${Math.ceil(remaining / 1000)} s left`;
+  const rest = remaining === undefined || received === total ? '' : `, ${Math.ceil(remaining / 1000)} s left`;
   byId('state').textContent = `${megabytes(received)} of ${megabytes(total)}, ${megabytes(rate)}/s${rest}: ${sources.join(', ')}.`;
 }
