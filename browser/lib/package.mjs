@@ -1,5 +1,5 @@
 // Makes an npm package of build/browser/pkg, after all that is in it was built, and tells what each file weighs (build/browser/report.txt).
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -18,9 +18,10 @@ const entries = {
   './core.wasm': ['codio_wasm.wasm'],
 };
 
-const exported = Object.entries(entries)
-  .filter(([, [file]]) => existsSync(out + file))
-  .map(([path, [file, types]]) => [path, types ? { types: `./types/${types}.d.ts`, default: `./${file}` } : `./${file}`]);
+const exported = Object.entries(entries).map(([path, [file, types]]) => [
+  path,
+  types ? { types: `./types/${types}.d.ts`, default: `./${file}` } : `./${file}`,
+]);
 
 const { name, version, description, type, license } = source;
 const manifest = {

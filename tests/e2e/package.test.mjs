@@ -63,7 +63,7 @@ test('The package has all that its manifest names, a licence, and no dependency'
   assert.equal(manifest.dependencies, undefined);
   const files = Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
   for (const path of [...files, 'README.md', 'LICENSE']) assert.ok(readFileSync(join(installed, path)).length > 0, path);
-  for (const path of ['.', './drop-in', './codio.js', './rewrite', './status', './core.wasm']) assert.ok(manifest.exports[path], path);
+  for (const path of ['.', './drop-in', './codio.js', './rewrite', './status', './service-worker', './core.wasm']) assert.ok(manifest.exports[path], path);
 });
 
 for (const resolution of ['bundler', 'nodenext']) {

@@ -11,7 +11,6 @@ import { readSettings, type Settings } from './drop-in-settings';
 import { messageOf } from './error';
 import type { CodioCDN } from './index';
 import { registerProtocolHandler, rewriteCodioUrls } from './rewrite';
-import { startServiceWorker } from './service-worker';
 
 declare global {
   interface Window {
@@ -38,7 +37,7 @@ cdn.then(
 
 const { serviceWorker: worker, base, fallback } = settings;
 // A site without the worker is nothing to complain of.
-const serviceWorker = worker === undefined ? undefined : startServiceWorker(worker).catch(() => {});
+const serviceWorker = worker === undefined ? undefined : serve(worker).catch(() => {});
 if (settings.rewrite) rewriteCodioUrls({ cdn, base, fallback, serviceWorker });
 if (settings.protocolHandler) {
   try {
@@ -46,6 +45,11 @@ if (settings.protocolHandler) {
   } catch (error) {
     console.warn(`codio: web+codio: links of other pages will not open here: ${messageOf(error)}`);
   }
+}
+
+async function serve(script: string): Promise<void> {
+  const { serveServiceWorker } = await import('./index');
+  await serveServiceWorker(await cdn, script);
 }
 
 async function start({ options }: Settings): Promise<CodioCDN> {

@@ -69,7 +69,10 @@ export interface NodeEvents {
   finding: { transfer: number; cid: string };
   connecting: { transfer: number; peer: string };
   receiving: { transfer: number; size: number };
-  verified: { transfer: number; bytes: number; source: Source };
+  /** `hashing`: milliseconds that its verification took; 0 for what was kept. */
+  verified: { transfer: number; bytes: number; source: Source; hashing: number };
+  /** It answered our offer: the connection is being made. */
+  'peer-signalled': { peer: string };
   'peer-connected': { peer: string };
   'peer-disconnected': { peer: string; reason: string };
 }

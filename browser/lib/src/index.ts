@@ -17,11 +17,12 @@ import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell
 import { Node } from './node';
 
 export type { CacheStats } from './block-store';
-export type { CodioOptions, Policy } from './configuration';
+export type { CodioOptions, Configuration, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 export type { CodioEvents, PeerInfo, Progress, Source, Stats } from './events';
 export type { CitizenOptions, Verdict } from './good-citizen';
 export type { Limits } from './limits';
+export { serveServiceWorker, type ServiceWorkerOptions } from './service-worker-host';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
@@ -110,6 +111,7 @@ export class CodioCDN {
   /** In this page. */
   #node: Node | undefined;
   #lead: Lead | undefined;
+  #options: CodioOptions = {};
   #lastRequest = 0;
   #left = false;
   #limits = defaultLimits;
@@ -136,7 +138,7 @@ export class CodioCDN {
   static async new(options: CodioOptions = {}): Promise<CodioCDN> {
     await init();
     const cdn = new CodioCDN();
-    const absolute = withAbsoluteUrls(options, location.href);
+    const absolute = (cdn.#options = withAbsoluteUrls(options, location.href));
     cdn.#citizen = new GoodCitizen(options);
     cdn.#citizen.on((verdict) => cdn.#post({ type: 'uploading', verdict }));
     const start = async (former?: Configuration) => {
@@ -279,6 +281,11 @@ export class CodioCDN {
   /** How far every active transfer is. */
   transfers(): Progress[] {
     return [...this.#transfers.values()].map(progressOf);
+  }
+
+  /** What its options come to, with the defaults and what the node's descriptor says. */
+  async configuration(): Promise<Configuration> {
+    return this.#node?.configuration ?? configure(this.#options, location.href);
   }
 
   get limits(): Limits {

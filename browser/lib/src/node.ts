@@ -133,7 +133,10 @@ export class Node {
         else this.#elsewhere.signal(at, to, signal);
       },
       handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
-      introduce: ({ number: peer }, introduction) => this.#tell({ type: 'introduce', peer, ...introduction }),
+      introduce: ({ number: peer, id, answered }, introduction) => {
+        this.#tell({ type: 'introduce', peer, ...introduction });
+        if (!answered) this.#emitAll('peer-signalled', { peer: id });
+      },
       closed: (peer, reason) => this.#handleClosed(peer, reason),
     };
     this.#peers = new Peers(configuration.iceServers, identity, events, configuration.iceTransportPolicy);
@@ -412,8 +415,9 @@ export class Node {
         this.#connectMore(transfer);
         break;
       case 'received': {
-        const { bytes, gateway } = report;
-        this.#emit(client, 'verified', { transfer: request, bytes, source: this.#source(report.peer, gateway, bytes) });
+        const { bytes, gateway, hashing } = report;
+        const source = this.#source(report.peer, gateway, bytes);
+        this.#emit(client, 'verified', { transfer: request, bytes, source, hashing });
         break;
       }
       case 'data':
