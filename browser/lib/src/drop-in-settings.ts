@@ -5,7 +5,7 @@ export interface Settings {
   options: CodioOptions;
   base: string | undefined;
   fallback: string | undefined;
-  /** URL of the worker's script; nothing: no worker. */
+  /** Path of the worker's script; empty: no worker; undefined: where it usually is. */
   serviceWorker: string | undefined;
   rewrite: boolean;
   protocolHandler: boolean;
@@ -31,7 +31,7 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
     options,
     base: undefined,
     fallback: undefined,
-    serviceWorker: '/codio-sw.js',
+    serviceWorker: undefined,
     rewrite: true,
     protocolHandler: false,
     problems,
@@ -60,7 +60,7 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
   read('protocolHandler', parseSwitch, onOff, (on) => (settings.protocolHandler = on));
   read('base', parsePath, 'a path of this site such as /codio/', (base) => (settings.base = base));
   read('serviceWorker', (text) => (text === 'off' ? '' : parsePath(text)), 'a path of this site, or off', (path) => {
-    settings.serviceWorker = path || undefined;
+    settings.serviceWorker = path;
   });
 
   for (const [name, text] of Object.entries(dataset)) {

@@ -75,7 +75,8 @@ test('What is not understood is left out, and said with what would be', () => {
 });
 
 test('The worker is looked for, can be elsewhere, or off', () => {
-  assert.equal(readSettings({ serviceWorker: 'off' }).serviceWorker, undefined);
+  assert.equal(readSettings({}).serviceWorker, undefined);
+  assert.equal(readSettings({ serviceWorker: 'off' }).serviceWorker, '');
   assert.equal(readSettings({ serviceWorker: '/sw.js' }).serviceWorker, '/sw.js');
   assert.equal(readSettings({ serviceWorker: 'https://other.example/sw.js' }).problems.length, 1);
 });
