@@ -15,7 +15,7 @@ export function drawMap(map: SVGSVGElement, text: HTMLElement, peers: PeerView[]
   const shown = [...peers].sort((a, b) => (a.roundTrip ?? Infinity) - (b.roundTrip ?? Infinity)).slice(0, 64);
   map.replaceChildren(
     ...rings.map((time) => svg('ellipse', { class: 'ring', cx: x, cy: y, rx: radius(time), ry: radius(time) * squash })),
-    ...rings.map((time) => label(x + radius(time) - 2, y - 2, formatTime(time))),
+    ...rings.slice(1).map((time) => label(x, y - radius(time) * squash + 3, formatTime(time))),
     ...shown.map((peer) => {
       const [px, py] = place(peer);
       return svg('line', { x1: x, y1: y, x2: px, y2: py, stroke: 'var(--peer)', 'stroke-opacity': peer.rate > 0 ? 0.7 : 0.2, 'stroke-width': peer.rate > 0 ? 1.5 : 1 });
@@ -51,7 +51,7 @@ function place({ id, roundTrip }: PeerView): [number, number] {
 }
 
 function label(atX: number, atY: number, text: string): SVGElement {
-  const made = svg('text', { x: atX, y: atY, 'text-anchor': 'end' });
+  const made = svg('text', { x: atX, y: atY, 'text-anchor': 'middle' });
   made.textContent = text;
   return made;
 }

@@ -376,9 +376,9 @@ chrome.runtime.onMessage.addListener((order: Order, sender, answer) => {
   return true;
 });
 
-const take = ({ data, ports, origin, source }: MessageEvent<{ token: string }>) => {
+const take = ({ data, ports, origin }: MessageEvent<{ token: string }>) => {
   const [port] = ports;
-  if (port && (source instanceof ServiceWorker || origin === location.origin)) void node.then((one) => one.take(data.token, port));
+  if (port && origin === location.origin) void node.then((one) => one.take(data.token, port));
 };
 if (FIREFOX) {
   addEventListener('message', take);

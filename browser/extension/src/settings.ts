@@ -51,7 +51,7 @@ export const defaults: Settings = {
   maxDownload: null,
   uploadSlots: 8,
   monthlyUpload: 10e9, // What a modest plan does not notice.
-  storeBytes: 1_073_741_824,
+  storeBytes: 1e9,
   gatewayLinks: false,
   namedPages: false,
   deadline: 10,

@@ -80,6 +80,8 @@ export class Transfers {
     /** By the page's numbers. */
     const mine = new Map<number, Running>();
     const seen = new Seen();
+    /** What the viewer got from the network, by address: it reads the beginning of a file twice. */
+    const fetched = new Map<string, number>();
     const forget = (request: number) => {
       const running = mine.get(request);
       mine.delete(request);
@@ -141,8 +143,17 @@ export class Transfers {
           break;
         case 'event':
           if (told.name === 'verified') {
-            if (told.event.source.kind === 'store') this.fromCache += told.event.bytes;
-            seen.add(told.event.source.kind, told.event.bytes);
+            const { transfer, bytes, source } = told.event;
+            const address = mine.get(transfer)?.address ?? '';
+            const again = fetched.get(address) ?? 0;
+            seen.add(source.kind, bytes);
+            if (source.kind === 'store') {
+              const known = Math.min(again, bytes);
+              this.fromCache += bytes - known;
+              fetched.set(address, again - known);
+            } else if (site === '') {
+              fetched.set(address, again + bytes);
+            }
           }
           break;
       }

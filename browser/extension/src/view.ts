@@ -65,12 +65,13 @@ async function show(wanted: string): Promise<void> {
   setText(byId('facts'), `${formatBytes(size)} · ${type}`);
   byId<HTMLButtonElement>('save').disabled = false;
   byId('content').dataset['kind'] = kindOf(type);
-  await present[kindOf(type)](wanted);
+  await present[kindOf(type)](wanted, start);
+  showProgress(size);
   stages.end();
   setText(byId('state'), 'Verified');
 }
 
-const present: Record<Kind, (wanted: string) => Promise<void>> = {
+const present: Record<Kind, (wanted: string, start: Uint8Array<ArrayBuffer>) => Promise<void>> = {
   image: async (wanted) => {
     const image = element('img', { src: URL.createObjectURL(new Blob([await onDisk(wanted)], { type })), alt: name });
     byId('content').replaceChildren(image);
@@ -90,9 +91,9 @@ const present: Record<Kind, (wanted: string) => Promise<void>> = {
     byId('content').replaceChildren(frame);
     note('Shown alone: its scripts and what it would load from elsewhere are off.');
   },
-  text: async (wanted) => {
+  text: async (wanted, start) => {
     const range = { begin: 0, end: Math.min(size, maxText) };
-    const bytes = await progressing((onProgress) => cdn.download(wanted, { range, onProgress }));
+    const bytes = size <= start.length ? start : await progressing((onProgress) => cdn.download(wanted, { range, onProgress }));
     byId('content').replaceChildren(element('pre', { textContent: new TextDecoder().decode(bytes), tabIndex: 0 }));
     if (size > maxText) note(`The first ${formatBytes(maxText)} of ${formatBytes(size)}. Save it to have all.`);
   },
