@@ -9,7 +9,10 @@ const field = byId<HTMLInputElement>('cid');
 const stages = ['finding', 'connecting', 'receiving', 'verifying'] as const;
 type Stage = (typeof stages)[number];
 
-/** One node for each policy, in memory, so that each has a store of its own and shows where its bytes come from. */
+/**
+ * One node for each policy, in memory and of this tab alone, so that each has a store of its own, shows where its bytes come
+ * from, and two tabs of one browser are two peers.
+ */
 const nodes = new Map<Policy, Promise<CodioCDN>>();
 const names = new Map<string, string>();
 let current: AbortController | undefined;
@@ -18,7 +21,7 @@ let resultUrl = '';
 function node(policy: Policy): Promise<CodioCDN> {
   let made = nodes.get(policy);
   if (!made) {
-    made = CodioCDN.new({ policy, persist: false });
+    made = CodioCDN.new({ policy, persist: false, share: false });
     nodes.set(policy, made);
     made.then(
       (cdn) => (['stats', 'peer-connected', 'peer-disconnected'] as const).forEach((name) => cdn.on(name, showStatus)),
