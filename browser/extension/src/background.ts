@@ -6,7 +6,7 @@ import { answerPlayers } from './content';
 import { closeNode, giveToNode, isNodeOpen, openNode } from './host';
 import { add, noTotals, type Month, type Order, type Orders, type Request, type Share, type Shared, type Totals, type Woken } from './messages';
 import { isFromUs, siteOf } from './sender';
-import { isRecord, loadSettings, mayUseNode, type Settings } from './settings';
+import { check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
 import { registerScripts } from './site-scripts';
 
 /** Changes of these need a node that starts anew. */
@@ -229,10 +229,10 @@ function order<Answer>(one: Order): Promise<Answer> {
   return chrome.runtime.sendMessage(one);
 }
 
-async function handleSettings(before: Settings | undefined, settings: Settings): Promise<void> {
+async function handleSettings(before: Settings, settings: Settings): Promise<void> {
   await registerScripts(settings);
   if (!(await isNodeOpen())) return;
-  const changed = founding.some((name) => JSON.stringify(before?.[name]) !== JSON.stringify(settings[name]));
+  const changed = founding.some((name) => JSON.stringify(before[name]) !== JSON.stringify(settings[name]));
   if (settings.enabled && !changed) {
     await order({ type: 'settings', settings });
     return;
@@ -243,7 +243,7 @@ async function handleSettings(before: Settings | undefined, settings: Settings):
 
 chrome.storage.onChanged.addListener(({ settings, shares: kept }, area) => {
   if (area !== 'local') return;
-  if (settings?.newValue) void handleSettings(settings.oldValue as Settings | undefined, settings.newValue as Settings);
+  if (settings) void handleSettings(check(settings.oldValue).settings, check(settings.newValue).settings);
   const [was, is] = [kept?.oldValue, kept?.newValue] as (Share[] | undefined)[];
   // A node cannot take back what it has offered.
   if (was && is && is.length < was.length) void isNodeOpen().then(async (open) => open && (await closeNode(), await openNode()));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { startFirefox } from './bidi.mjs';
+import { BidiPage, startFirefox } from './bidi.mjs';
 import { chromiumArguments, pathOf } from './browsers.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -69,11 +69,39 @@ async function openChromium(folder, profile = mkdtempSync(join(tmpdir(), 'codio-
     profile,
     open: async (address) => {
       const page = await context.newPage();
+      page.setDefaultTimeout(15_000);
       if (process.env.VERBOSE) page.on('console', (message) => console.log(address, message.text()));
       if (address) await page.goto(address);
       return page;
     },
     pages: async () => context.pages(),
+    /** Ends the background as the browser does when it is idle. */
+    async suspend() {
+      const session = await context.newCDPSession(context.pages()[0]);
+      const stopped = new Promise((resolve) =>
+        session.on('ServiceWorker.workerVersionUpdated', ({ versions }) => {
+          if (versions.some(({ runningStatus }) => runningStatus === 'stopped')) resolve();
+        }),
+      );
+      await session.send('ServiceWorker.enable');
+      await session.send('ServiceWorker.stopAllWorkers');
+      await stopped;
+      await session.detach();
+    },
+    async uninstall() {
+      const page = await context.newPage();
+      await page.goto(`${url}bridge.html`);
+      await Promise.all([page.waitForEvent('close'), page.evaluate(() => chrome.management.uninstallSelf({ showConfirmDialog: false }))]);
+    },
+    /** Clicks our entry in the context menu of what has that URL. */
+    clickMenu: (menuItemId, srcUrl, pageUrl) =>
+      context.serviceWorkers()[0].evaluate(
+        async ([item, src, at]) => {
+          const [tab] = await chrome.tabs.query({ url: `${at}*` });
+          chrome.contextMenus.onClicked.dispatch({ menuItemId: item, srcUrl: src, pageUrl: at }, tab);
+        },
+        [menuItemId, srcUrl, pageUrl],
+      ),
     async stop({ keep = false } = {}) {
       await context.close();
       if (!keep) await rm(profile, { recursive: true, force: true, maxRetries: 20 });
@@ -87,5 +115,31 @@ async function openFirefox(folder) {
     'media.peerconnection.ice.obfuscate_host_addresses': false,
   });
   await firefox.send('webExtension.install', { extensionData: { type: 'path', path: folder } });
-  return { ...firefox, url: `moz-extension://${uuid}/`, extension: id };
+  const { contexts: [window] } = await firefox.send('browsingContext.getTree', { 'moz:scope': 'chrome' });
+  const browser = new BidiPage(firefox.send, window.context);
+  return {
+    ...firefox,
+    profile: firefox.folder,
+    url: `moz-extension://${uuid}/`,
+    suspend: () =>
+      browser.evaluate(async (of) => {
+        const { extension } = WebExtensionPolicy.getByID(of);
+        await extension.terminateBackground({ ignoreDevToolsAttached: true });
+      }, id),
+    setScheme: (scheme) =>
+      browser.evaluate((one) => {
+        Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', one === 'dark' ? 0 : 1);
+      }, scheme),
+    uninstall: () => firefox.send('webExtension.uninstall', { extension: id }),
+    clickMenu: (menuItemId, srcUrl, pageUrl) =>
+      browser.evaluate(
+        async ([of, item, src, at]) => {
+          const { extension } = WebExtensionPolicy.getByID(of);
+          await extension.wakeupBackground();
+          const tab = gBrowser.tabs.find(({ linkedBrowser }) => linkedBrowser.currentURI.spec.startsWith(at));
+          extension.emit('webext-menu-menuitem-click', { menuItemId: item, srcUrl: src, pageUrl: at }, tab);
+        },
+        [id, menuItemId, srcUrl, pageUrl],
+      ),
+  };
 }
