@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { join as joinPath } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, test as testNode } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
 import { download, eventually, join, sha256 } from './support/cdn.mjs';
@@ -13,6 +13,7 @@ import { buildFile, rawCid } from './support/dag.mjs';
 import { built, openExtension, setSettings } from './support/extension.mjs';
 import { startNode } from './support/node.mjs';
 
+const test = (name, run) => testNode(name, { timeout: 90_000 }, run);
 const shots = fileURLToPath(new URL('../../build/e2e/', import.meta.url));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const film = randomBytes(24_000_000);
@@ -83,7 +84,7 @@ async function findWrong(page) {
   return page.setViewportSize ? page.evaluate(`(${source})()`) : page.evaluate(source);
 }
 
-for (const browser of ['chromium', 'firefox']) {
+for (const browser of ['chromium', 'firefox'].filter((name) => !process.env.BROWSER || name === process.env.BROWSER)) {
   describe(browser, { skip: skipWithout(browser) }, () => {
     /** For one test, in a profile of its own. */
     async function withExtension(options, run) {
@@ -150,7 +151,7 @@ for (const browser of ['chromium', 'firefox']) {
         await shown(viewer, '#note');
         await viewer.evaluate(() => (window.showSaveFilePicker = undefined));
         await click(viewer, '#save');
-        await shown(popup, '#transfers button');
+        await popup.waitForFunction(() => Number(document.querySelector('#transfers [role=progressbar]')?.getAttribute('aria-valuenow')) > 10);
         await click(popup, '#transfers button');
         await popup.waitForFunction(() => document.querySelector('#transfers').textContent.includes('Paused'));
         const progress = () => popup.evaluate(() => document.querySelector('#transfers [role=progressbar]').getAttribute('aria-valuenow'));
@@ -249,7 +250,7 @@ for (const browser of ['chromium', 'firefox']) {
 
     test('Gateway links open in the viewer where the user wants it, and the original is a click away', () =>
       withExtension({}, async (extension) => {
-        const link = `${node.http}/ipfs/${cidOf('picture.svg')}`;
+        const link = `${site.url}/ipfs/${cidOf('picture.svg')}`;
         const page = await extension.open();
         await navigate(page, link);
         await page.waitForFunction((url) => location.href === url && document.readyState === 'complete', link);

@@ -1,6 +1,7 @@
 import type { SpoolAnswer, SpoolCommand } from './spool-worker';
 
 const maxAge = 86_400_000;
+const retryAfter = 300;
 
 /** A file of ours on disk that a download fills; one that was interrupted goes on where it ended. */
 export class Spool {
@@ -14,10 +15,13 @@ export class Spool {
     const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(content)));
     const name = [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     const spool = new Spool();
-    // Another tab may be filling the first.
-    for (const one of [name, `${name}-${crypto.randomUUID()}`]) {
+    // Another tab may be filling the first, or be about to let go of it.
+    for (const one of [name, name, name, name, `${name}-${crypto.randomUUID()}`]) {
       const answer = await spool.#tell({ name: one });
-      if ('error' in answer) continue;
+      if ('error' in answer) {
+        await new Promise((resolve) => setTimeout(resolve, retryAfter));
+        continue;
+      }
       spool.#name = one;
       spool.#size = answer.size;
       return spool;

@@ -1,5 +1,5 @@
 /** The page that shows any content: `view.html?u=ADDRESS`, and `original`, the URL that it stands in for. */
-import { CodioCDN } from 'codio-cdn';
+import { CodioCDN, type Progress } from 'codio-cdn';
 import { anyAddress, cidOf } from './addresses';
 import { connectNode } from './connect';
 import { extensionOf, kindOf, typeOf, type Kind } from './content-type';
@@ -124,10 +124,14 @@ async function fill(wanted: string): Promise<File> {
   const spool = await Spool.open(wanted);
   try {
     if (spool.size < size) {
-      const range = { begin: spool.size, end: size };
+      const before = spool.size;
+      const range = { begin: before, end: size };
       await progressing(async (onProgress) => {
-        for await (const bytes of cdn.stream(wanted, { range, onProgress })) await spool.append(bytes as Uint8Array<ArrayBuffer>);
-      }, spool.size);
+        // What has come is some megabytes ahead of what is on disk.
+        const onDisk = (progress: Progress) => onProgress({ ...progress, received: spool.size - before });
+        const stream = cdn.stream(wanted, { range, onProgress: onDisk });
+        for await (const bytes of stream) await spool.append(bytes as Uint8Array<ArrayBuffer>);
+      }, before);
     }
   } catch (error) {
     await spool.leave();
@@ -138,7 +142,7 @@ async function fill(wanted: string): Promise<File> {
 
 /** Shows how far a download is, of which `before` bytes were here. */
 async function progressing<Result>(
-  download: (onProgress: (progress: { received: number; rate: number; remaining: number | undefined }) => void) => Promise<Result>,
+  download: (onProgress: (progress: Progress) => void) => Promise<Result>,
   before = 0,
 ): Promise<Result> {
   let shown = 0;
