@@ -32,6 +32,24 @@ await build({
   entryPoints: { codio_wasm: here('src/index.ts'), codio_worker: here('src/core-worker.ts') },
   outdir: out,
 });
+// Beside the library, which they share with the page.
+await build({
+  ...shared,
+  minify: true,
+  sourcemap: 'linked',
+  entryPoints: {
+    codio: here('src/drop-in.ts'),
+    'codio-rewrite': here('src/rewrite.ts'),
+    'codio-status': here('src/status.ts'),
+  },
+  outdir: out,
+  plugins: [
+    {
+      name: 'the library as a page imports it',
+      setup: ({ onResolve }) => onResolve({ filter: /^\.\/index$/ }, () => ({ path: './codio_wasm.js', external: true })),
+    },
+  ],
+});
 writeFileSync(`${out}codio_wasm.d.ts`, "export * from './types/index.js';\nexport { default } from './types/index.js';\n");
 const wasm = here('../../build/wasm/src/wasm/codio_wasm.wasm');
 if (existsSync(wasm)) copyFileSync(wasm, `${out}codio_wasm.wasm`);

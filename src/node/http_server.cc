@@ -45,6 +45,7 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 /// For one block to a slow reader: 2 MiB at 35 kB/s.
 constexpr auto kWriteTimeout = std::chrono::seconds(60);
 constexpr std::string_view kRouting = "/routing/v1/providers/";
+constexpr std::string_view kServiceWorker = "/pkg/codio-sw.js";
 constexpr const char* kImmutable = "public, max-age=29030400, immutable";
 
 /// A target's path, and its query's parameters.
@@ -286,6 +287,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     http::response<http::empty_body> head{http::status::ok, request.version()};
     set(head, http::field::content_type, content_type_of(target.path == "/" ? "index.html" : target.path));
     head.set(http::field::cache_control, "no-cache");
+    if (target.path == kServiceWorker) head.set("Service-Worker-Allowed", "/");  // Otherwise it gets /pkg/ only.
     allow_other_origins(head);
     co_await write_head(stream, request, head, (*file)->size());
     if (request.method() == http::verb::get) co_await asio::async_write(stream, asio::buffer(**file), use_awaitable);

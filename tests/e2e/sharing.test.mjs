@@ -24,17 +24,20 @@ after(async () => {
   await node?.stop();
 });
 
+/** A page of the node's origin that has no node of its own, as the demo does. */
+const blank = () => `${node.http}/nothing-here`;
+
 for (const browser of ['chromium', 'firefox']) {
   describe(browser, { skip: skipWithout(browser) }, () => {
     async function tab(options = {}) {
-      const page = await openTab(browser, node.http);
+      const page = await openTab(browser, blank());
       await join(page, { gateways: [], ...options });
       return page;
     }
 
     async function another(page, options = {}) {
       const sibling = await page.context().newPage();
-      await sibling.goto(node.http);
+      await sibling.goto(blank());
       await join(sibling, { gateways: [], ...options });
       return sibling;
     }

@@ -275,10 +275,12 @@ class Node {
     const moved = this.#moved;
     const cdn = this.#running;
     const { rates } = this.#transfers;
+    const peers = cdn?.getPeers() ?? [];
     const spent = settings.monthlyUpload !== null && this.#cap === 0 && settings.maxUpload !== 0;
+    const idle = cdn && !cdn.uploading.allowed && peers.length > 0 ? `Nothing is given to others now: ${cdn.uploading.reason}.` : undefined;
     return {
-      problem: spent ? 'This month’s upload budget is used up: nothing is given to others until the next.' : this.#problem,
-      peers: (cdn?.getPeers() ?? []).map(({ id, state, received }) => ({
+      problem: spent ? 'This month’s upload budget is used up: nothing is given to others until the next.' : (this.#problem ?? idle),
+      peers: peers.map(({ id, state, received }) => ({
         id,
         open: state === 'open',
         received,

@@ -16,6 +16,7 @@ const order = Object.keys(names) as Stage[];
 export class Stages {
   readonly #began: Partial<Record<Stage, number>> = {};
   readonly #bytes = { peer: 0, gateway: 0, store: 0 };
+  #fetched = 0;
   readonly #peers = new Set<string>();
   #ended: number | undefined;
 
@@ -33,7 +34,10 @@ export class Stages {
     cdn.on('connecting', () => this.#reach('connecting'));
     cdn.on('peer-connected', () => this.#reach('waiting'));
     cdn.on('verified', ({ bytes, source }) => {
-      this.#bytes[source.kind] += bytes;
+      // The beginning is read twice: what it is decides how it is read.
+      const again = source.kind === 'store' ? Math.min(bytes, this.#fetched) : -bytes;
+      this.#fetched -= again;
+      this.#bytes[source.kind] += source.kind === 'store' ? bytes - again : bytes;
       if (source.kind === 'peer') this.#peers.add(source.peer);
       this.#reach('receiving');
     });

@@ -89,6 +89,12 @@ export class Transfers {
     };
     wire.onmessage = (message) => {
       const ask = (message ?? {}) as Ask;
+      // The user decides on these, not a page.
+      if (ask.type === 'uploading' || ask.type === 'limits' || ask.type === 'leave') return;
+      if (ask.type === 'cache') {
+        wire.post({ type: 'ended', request: ask.request, error: { code: 'unsupported', message: 'the extension’s cache is of all sites' } }, []);
+        return;
+      }
       if (ask.type === 'open' && typeof ask.address === 'string' && mine.size < maxRequests) {
         const { request } = ask;
         const cancel = () => {

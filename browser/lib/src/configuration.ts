@@ -1,10 +1,11 @@
 import { CodioError, messageOf } from './error';
+import type { CitizenOptions } from './good-citizen';
 import { changeLimits, defaultLimits, type Limits } from './limits';
 import { readBounded } from './read-bounded';
 
 export type Policy = 'p2p-first' | 'fastest' | 'gateway-only' | 'p2p-only';
 
-export interface CodioOptions extends Partial<Limits> {
+export interface CodioOptions extends Partial<Limits>, CitizenOptions {
   /** The node whose `/.well-known/codio` fills in what is not given here; default: the page's origin. */
   node?: string | URL;
   /** WebSocket URLs where peers meet, tried in order; `[]`: stay alone. */
@@ -35,6 +36,8 @@ export interface CodioOptions extends Partial<Limits> {
   storeBytes?: number;
   /** Idle connections kept beyond the transfers that needed them; default 32. */
   maxPeers?: number;
+  /** Peers are used only for what at least so many offer; default 1. A page whose few visitors should not meet wants more. */
+  minSwarm?: number;
   /** Milliseconds that a gateway may stay silent before the next one is asked; default 10,000, and half before its
    * first byte. */
   gatewayTimeout?: number;
@@ -52,6 +55,7 @@ export interface Configuration {
   persist: boolean;
   storeBytes: number;
   maxPeers: number;
+  minSwarm: number;
   gatewayTimeout: number;
   limits: Limits;
 }
@@ -100,6 +104,7 @@ export async function configure(options: CodioOptions, pageUrl: string): Promise
     persist: options.persist ?? true,
     storeBytes: options.storeBytes ?? 512 * 1024 * 1024,
     maxPeers: options.maxPeers ?? 32,
+    minSwarm: options.minSwarm ?? 1,
     gatewayTimeout: options.gatewayTimeout ?? 10_000,
     limits,
   };

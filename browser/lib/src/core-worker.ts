@@ -1,10 +1,6 @@
-/**
- * The dedicated worker that holds the core: all bytes meet here. The page signals, and hands every data channel over.
- *
- * After every call into the core, `drain()` carries out what it wants next.
- */
-import type { BlockStore } from './block-store';
-import { codeIndex, Core, digest, Output } from './core';
+/** The dedicated worker that holds the core: all bytes meet here. The page signals, and hands every data channel over. */
+import { digest, Output } from './core';
+import { CoreHost, type TransferReport } from './core-host';
 import { CodioError, failureOf, type Failure } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
 import { GatewayClient } from './gateway';
@@ -46,49 +42,35 @@ interface Peer {
   lastUse: number;
 }
 
-class CoreHost {
+/** The engine's host with its peers, as one page wants it. */
+class PeersHost extends CoreHost {
   readonly #scope: Scope;
-  readonly #core: Core;
-  readonly #exchange: number;
-  readonly #store: BlockStore;
-  readonly #gateways: GatewayClient;
   readonly #maxPeers: number;
   readonly #peers = new Map<number, Peer>();
   /** Channels that are closing; unreferenced, Firefox would collect them before they have sent everything. */
   readonly #closing = new Set<Channel>();
-  /** The core's transfer of a request, and back. */
-  readonly #transfers = new Map<number, number>();
-  readonly #requests = new Map<number, number>();
   /** What an upload's request pinned. */
   readonly #uploads = new Map<number, string[]>();
-  readonly #gatewayRequests = new Map<number, AbortController>();
   readonly #sentTo = new Set<Peer>();
   #reports: Report[] = [];
   #transfer: Transferable[] = [];
-  #wakeup: ReturnType<typeof setTimeout> | undefined;
   #totals: Totals = [0, 0, 0, 0];
   #totalsTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Where the block that is being handed to the core came from. */
-  #gateway = '';
 
   constructor(scope: Scope, start: Extract<Command, { type: 'start' }>) {
+    const store = openStore(start.persist, start.storeBytes); // First: the browser opens it beside what follows.
+    super(start.module, start.policy, store, new GatewayClient(start.gateways, start.gatewayTimeout));
     this.#scope = scope;
-    this.#store = openStore(start.persist, start.storeBytes); // First: the browser opens it beside what follows.
-    this.#core = new Core(start.module);
-    this.#exchange = this.#core.abi.exchange_new(start.policy, start.gateways.length > 0 ? 1 : 0);
     this.#setLimits(start.limits);
     this.#maxPeers = start.maxPeers;
-    this.#gateways = new GatewayClient(start.gateways, start.gatewayTimeout);
     this.#report({ type: 'ready' });
     this.#flush();
   }
 
   handle(command: Exclude<Command, { type: 'start' }>): void {
-    const { abi } = this.#core;
-    const now = performance.now();
     switch (command.type) {
       case 'download':
-        this.#download(command);
+        this.download(command);
         break;
       case 'upload':
         void this.#upload(command.request, command.file);
@@ -106,16 +88,13 @@ class CoreHost {
         this.#setLimits(command.limits);
         break;
       case 'consume':
-        this.#withTransfer(command.request, (id) => abi.exchange_consume(this.#exchange, now, id, command.bytes));
+        this.consume(command.request, command.bytes);
         break;
       case 'cancel':
-        this.#withTransfer(command.request, (id) => {
-          this.#forget(id);
-          abi.exchange_cancel(this.#exchange, now, id);
-        });
+        this.cancel(command.request);
         break;
       case 'providers':
-        this.#withTransfer(command.request, (id) => abi.exchange_providers(this.#exchange, now, id, command.pending));
+        this.tellProviders(command.request, command.pending);
         break;
       case 'channel':
         this.#adopt(command.peer, command.channel);
@@ -130,87 +109,46 @@ class CoreHost {
         this.#lost(command.peer);
         break;
     }
-    this.#drain();
+    this.drain();
   }
 
   #setLimits({ maxUpload, maxDownload, uploadSlots }: Limits): void {
     const [upload, download] = [maxUpload, maxDownload].map((rate) => (Number.isFinite(rate) ? rate : -1)) as [number, number];
-    this.#core.abi.exchange_set_limits(this.#exchange, performance.now(), upload, download, uploadSlots);
-  }
-
-  #withTransfer(request: number, call: (transfer: number) => void): void {
-    const transfer = this.#transfers.get(request);
-    if (transfer !== undefined) call(transfer);
-  }
-
-  #download({ request, cid, path, begin, end }: Extract<Command, { type: 'download' }>): void {
-    const core = this.#core;
-    try {
-      const root = core.parseCid(cid);
-      const cidBytes = core.encode(root);
-      const pathBytes = core.encode(path);
-      const both = new Uint8Array(cidBytes.length + pathBytes.length);
-      both.set(cidBytes);
-      both.set(pathBytes, cidBytes.length);
-      const at = core.write(both);
-      const transfer = core.abi.exchange_download(
-        this.#exchange,
-        performance.now(),
-        at,
-        cidBytes.length,
-        at + cidBytes.length,
-        pathBytes.length,
-        begin,
-        end,
-      );
-      if (transfer === 0) throw core.error;
-      this.#transfers.set(request, transfer);
-      this.#requests.set(transfer, request);
-      this.#report({ type: 'started', request, root });
-    } catch (error) {
-      if (!(error instanceof CodioError)) throw error;
-      this.#report({ type: 'ended', request, error: failureOf(error) });
-    }
-  }
-
-  #forget(transfer: number): void {
-    const request = this.#requests.get(transfer);
-    this.#requests.delete(transfer);
-    if (request !== undefined) this.#transfers.delete(request);
+    this.core.abi.exchange_set_limits(this.exchange, performance.now(), upload, download, uploadSlots);
   }
 
   async #answerHas(request: number, cids: string[]): Promise<void> {
-    const here = await Promise.all(cids.map((cid) => this.#store.get(cid)));
+    const here = await Promise.all(cids.map((cid) => this.store.get(cid)));
     this.#report({ type: 'answer', request, answer: cids.filter((_, which) => here[which]) });
     this.#flush();
   }
 
   #release(request: number): void {
-    for (const cid of this.#uploads.get(request) ?? []) void this.#store.unpin(cid);
+    for (const cid of this.#uploads.get(request) ?? []) void this.store.unpin(cid);
     this.#uploads.delete(request);
   }
 
   /** Builds the file's DAG into the store, chunk by chunk. */
   async #upload(request: number, file: Blob): Promise<void> {
-    const { abi } = this.#core;
+    const { abi } = this.core;
     const builder = abi.builder_new();
     const kept: string[] = [];
     this.#uploads.set(request, kept);
     try {
-      if (file.size > this.#store.room) {
-        throw new CodioError('too-large', `storeBytes has room for ${this.#store.room} bytes, the upload has ${file.size}`);
+      if (file.size > this.store.room) {
+        throw new CodioError('too-large', `storeBytes has room for ${this.store.room} bytes, the upload has ${file.size}`);
       }
       const reader = (file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>).getReader();
       for (let part = await reader.read(); part.value; part = await reader.read()) {
         for (let at = 0; at < part.value.length; at += uploadChunk) {
           const chunk = part.value.subarray(at, at + uploadChunk);
-          abi.builder_append(builder, this.#core.write(chunk), chunk.length);
+          abi.builder_append(builder, this.core.write(chunk), chunk.length);
           await this.#keepBuilt(builder, kept);
         }
       }
       abi.builder_finish(builder);
       while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
-      this.#report({ type: 'answer', request, answer: this.#core.text });
+      this.#report({ type: 'answer', request, answer: this.core.text });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
       this.#release(request);
@@ -222,7 +160,7 @@ class CoreHost {
 
   /** Nothing uses the builder any more when it settles. Adds what it pinned to `kept`. */
   async #keepBuilt(builder: number, kept: string[]): Promise<void> {
-    const core = this.#core;
+    const core = this.core;
     const storing: Promise<void>[] = [];
     while (core.abi.builder_poll(builder)) {
       const { id } = core;
@@ -231,7 +169,7 @@ class CoreHost {
         digest(0x12, bytes).then(async (hash) => {
           core.abi.builder_hashed(builder, id, core.write(hash));
           const cid = core.text;
-          if (await this.#store.put(cid, bytes, true)) kept.push(cid);
+          if (await this.store.put(cid, bytes, true)) kept.push(cid);
         }),
       );
     }
@@ -240,8 +178,8 @@ class CoreHost {
   }
 
   async #answerCache(request: number, clear: boolean): Promise<void> {
-    if (clear) await this.#store.clear();
-    this.#report({ type: 'answer', request, answer: await this.#store.stats() });
+    if (clear) await this.store.clear();
+    this.#report({ type: 'answer', request, answer: await this.store.stats() });
     this.#flush();
   }
 
@@ -265,7 +203,7 @@ class CoreHost {
     channel.bufferedAmountLowThreshold = lowWater;
     channel.onopen = () => {
       this.#open(peer);
-      this.#drain();
+      this.drain();
     };
     channel.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (this.#peers.get(number) !== peer) return;
@@ -276,16 +214,16 @@ class CoreHost {
       } else {
         this.#lost(number, { code: peer.proven ? 'malformed' : 'forged', message: 'a message that is no frame' });
       }
-      this.#drain();
+      this.drain();
     };
     channel.onbufferedamountlow = () => {
       this.#tellBuffered(peer);
-      this.#drain();
+      this.drain();
     };
     channel.onclose = () => {
       this.#closing.delete(channel);
       this.#lost(number);
-      this.#drain();
+      this.drain();
     };
   }
 
@@ -304,9 +242,9 @@ class CoreHost {
       if (!message) return;
       clearTimeout(peer.silence);
       peer.lastUse = performance.now();
-      const at = this.#core.write(new Uint8Array(message));
-      this.#core.abi.exchange_message(this.#exchange, peer.lastUse, peer.number, at, message.byteLength);
-      if (!peer.proven) this.#drain();
+      const at = this.core.write(new Uint8Array(message));
+      this.core.abi.exchange_message(this.exchange, peer.lastUse, peer.number, at, message.byteLength);
+      if (!peer.proven) this.drain();
     }
   }
 
@@ -318,9 +256,9 @@ class CoreHost {
     const proven = await isProven(proof, expected).catch(() => false);
     peer.verifying = false;
     peer.proven = proven;
-    this.#core.abi.exchange_verified(this.#exchange, performance.now(), number, proven ? 1 : 0);
+    this.core.abi.exchange_verified(this.exchange, performance.now(), number, proven ? 1 : 0);
     this.#receive(peer);
-    this.#drain();
+    this.drain();
   }
 
   /** When its channel is and the page introduced it. In a busy worker, Chromium's messages overtake the opening. */
@@ -330,14 +268,14 @@ class CoreHost {
     peer.open = true;
     peer.silence = setTimeout(() => {
       this.#lost(peer.number, { code: 'timeout', message: 'it said nothing' });
-      this.#drain();
+      this.drain();
     }, silenceBeforeClose);
-    const [first = 0, ...more] = peer.requests.flatMap((request) => this.#transfers.get(request) ?? []);
+    const [first = 0, ...more] = peer.requests.flatMap((request) => this.transferOf(request) ?? []);
     const now = performance.now();
     const { proof, expected } = introduction;
-    const at = proof ? this.#core.write(proof) : 0;
-    this.#core.abi.exchange_peer_connected(this.#exchange, now, peer.number, first, at, expected ? 1 : 0);
-    for (const transfer of more) this.#core.abi.exchange_peer_provides(this.#exchange, now, peer.number, transfer);
+    const at = proof ? this.core.write(proof) : 0;
+    this.core.abi.exchange_peer_connected(this.exchange, now, peer.number, first, at, expected ? 1 : 0);
+    for (const transfer of more) this.core.abi.exchange_peer_provides(this.exchange, now, peer.number, transfer);
     this.#report({ type: 'open', peer: peer.number });
     this.#closeIdle(now);
     this.#receive(peer);
@@ -347,8 +285,8 @@ class CoreHost {
     const peer = this.#peers.get(number);
     if (!peer?.open) peer?.requests.push(request);
     else {
-      this.#withTransfer(request, (transfer) =>
-        this.#core.abi.exchange_peer_provides(this.#exchange, performance.now(), number, transfer),
+      this.withTransfer(request, (transfer) =>
+        this.core.abi.exchange_peer_provides(this.exchange, performance.now(), number, transfer),
       );
     }
   }
@@ -364,7 +302,7 @@ class CoreHost {
     const peer = this.#peers.get(number);
     if (!peer) return;
     this.#letGo(peer, error);
-    if (peer.open) this.#core.abi.exchange_peer_disconnected(this.#exchange, performance.now(), number);
+    if (peer.open) this.core.abi.exchange_peer_disconnected(this.exchange, performance.now(), number);
   }
 
   #letGo(peer: Peer, error?: Failure): void {
@@ -380,18 +318,14 @@ class CoreHost {
 
   #tellBuffered(peer: Peer): void {
     if (!peer.open || this.#peers.get(peer.number) !== peer) return;
-    const { abi } = this.#core;
-    abi.exchange_buffered_amount(this.#exchange, performance.now(), peer.number, peer.channel.bufferedAmount);
+    const { abi } = this.core;
+    abi.exchange_buffered_amount(this.exchange, performance.now(), peer.number, peer.channel.bufferedAmount);
   }
 
-  #drain(): void {
+  protected override drain(): void {
     let sent: Peer[];
     do {
-      for (;;) {
-        const kind: Output = this.#core.abi.exchange_poll(this.#exchange);
-        if (kind === Output.None) break;
-        this.#carryOut(kind);
-      }
+      super.drain();
       sent = [...this.#sentTo];
       this.#sentTo.clear();
       for (const peer of sent) this.#tellBuffered(peer);
@@ -404,8 +338,8 @@ class CoreHost {
     this.#flush();
   }
 
-  #carryOut(kind: Output): void {
-    const core = this.#core;
+  protected override carryOut(kind: Output): void {
+    const core = this.core;
     const { id } = core;
     switch (kind) {
       case Output.Send:
@@ -419,68 +353,15 @@ class CoreHost {
       case Output.VerifyPeer:
         void this.#verify(id, core.bytes.slice());
         break;
-      case Output.Load:
-        void this.#load(id, core.text);
-        break;
-      case Output.Store:
-        void this.#store.put(core.text, core.bytes.slice(), false);
-        break;
-      case Output.Hash:
-        void this.#hash(id, core.code, core.bytes);
-        break;
-      case Output.AskGateway:
-        void this.#askGateway(id, core.text, core.code, core.bytes.slice());
-        break;
-      case Output.CancelGateway:
-        this.#gatewayRequests.get(id)?.abort();
-        this.#gatewayRequests.delete(id);
-        break;
-      case Output.Wakeup:
-        this.#wakeAt(core.a);
-        break;
       default:
-        this.#tellPage(kind, id);
+        super.carryOut(kind);
     }
   }
 
-  #tellPage(kind: Output, transfer: number): void {
-    const core = this.#core;
-    const request = this.#requests.get(transfer);
-    if (request === undefined) return;
-    switch (kind) {
-      case Output.FindProviders:
-        this.#report({ type: 'find', request, root: core.text });
-        break;
-      case Output.Entity:
-        this.#report({ type: 'entity', request, size: core.a });
-        break;
-      case Output.Data: {
-        const bytes = core.bytes.slice();
-        this.#transfer.push(bytes.buffer);
-        this.#report({ type: 'data', request, offset: core.a, bytes });
-        break;
-      }
-      case Output.Received: {
-        const { code } = core;
-        this.#report({
-          type: 'received',
-          request,
-          bytes: core.b,
-          peer: code === 1 ? core.a : 0,
-          gateway: code === 2 ? this.#gateway : '',
-        });
-        break;
-      }
-      case Output.Progress:
-        this.#report({ type: 'progress', request, values: new Float64Array(core.bytes.slice().buffer) });
-        break;
-      case Output.Finished:
-      case Output.Failed:
-        this.#forget(transfer);
-        this.#reportTotals();
-        this.#report({ type: 'ended', request, ...(kind === Output.Failed && { error: failureOf(core.error) }) });
-        break;
-    }
+  protected override report(report: TransferReport): void {
+    if (report.type === 'data') this.#transfer.push(report.bytes.buffer);
+    if (report.type === 'ended') this.#reportTotals();
+    this.#report(report);
   }
 
   #send(number: number, bytes: Uint8Array<ArrayBuffer>): void {
@@ -496,55 +377,8 @@ class CoreHost {
     }
   }
 
-  async #load(id: number, cid: string): Promise<void> {
-    const bytes = await this.#store.get(cid);
-    const { abi } = this.#core;
-    const now = performance.now();
-    if (bytes) abi.exchange_loaded(this.#exchange, now, id, this.#core.write(bytes), bytes.length);
-    else abi.exchange_missing(this.#exchange, now, id);
-    this.#drain();
-  }
-
-  async #hash(id: number, code: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const hash = await digest(code, bytes).catch(() => new Uint8Array());
-    this.#core.abi.exchange_hashed(this.#exchange, performance.now(), id, this.#core.write(hash), hash.length);
-    this.#drain();
-  }
-
-  async #askGateway(id: number, cid: string, code: number, expected: Uint8Array<ArrayBuffer>): Promise<void> {
-    const { abi } = this.#core;
-    const abort = new AbortController();
-    this.#gatewayRequests.set(id, abort);
-    const verify = async (block: Uint8Array<ArrayBuffer>) => equal(await digest(code, block), expected);
-    // Apart from the calls into the core: a trap is no answer of a gateway.
-    const answer = await this.#gateways.fetchBlock(cid, verify, abort.signal).catch(failureOf);
-    if (!this.#gatewayRequests.delete(id)) return;
-    if ('bytes' in answer) {
-      const { bytes, gateway } = answer;
-      this.#gateway = gateway;
-      abi.exchange_gateway_block(this.#exchange, performance.now(), id, this.#core.write(bytes), bytes.length);
-    } else {
-      const text = this.#core.encode(answer.message);
-      const at = this.#core.write(text);
-      abi.exchange_gateway_failed(this.#exchange, performance.now(), id, codeIndex(answer.code), at, text.length);
-    }
-    this.#drain();
-  }
-
-  #wakeAt(time: number): void {
-    clearTimeout(this.#wakeup);
-    if (time < 0) return;
-    this.#wakeup = setTimeout(
-      () => {
-        this.#core.abi.exchange_wakeup(this.#exchange, performance.now());
-        this.#drain();
-      },
-      Math.max(0, time - performance.now()),
-    );
-  }
-
   #reportTotals(): void {
-    const totals = this.#totals.map((_, which) => this.#core.abi.exchange_total(this.#exchange, which)) as Totals;
+    const totals = this.#totals.map((_, which) => this.core.abi.exchange_total(this.exchange, which)) as Totals;
     if (totals.every((value, which) => value === this.#totals[which])) return;
     this.#totals = totals;
     this.#report({ type: 'totals', totals });
@@ -562,10 +396,6 @@ class CoreHost {
   }
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
 const scope = globalThis as unknown as Scope;
 // The page hears of errors, but not of rejections: a trap must reach it from both. It then ends this worker.
 addEventListener('unhandledrejection', ({ reason }) => {
@@ -573,8 +403,8 @@ addEventListener('unhandledrejection', ({ reason }) => {
     throw reason;
   });
 });
-let host: CoreHost | undefined;
+let host: PeersHost | undefined;
 scope.onmessage = ({ data }) => {
-  if (data.type === 'start') host = new CoreHost(scope, data);
+  if (data.type === 'start') host = new PeersHost(scope, data);
   else host?.handle(data);
 };

@@ -1,4 +1,5 @@
 import type { CodioError } from './error';
+import type { Verdict } from './good-citizen';
 
 /** The same fields as Progress of the core (src/transfer/progress.h). Sizes in bytes, rates in bytes a second. */
 export interface Progress extends Details {
@@ -68,7 +69,10 @@ export interface NodeEvents {
   finding: { transfer: number; cid: string };
   connecting: { transfer: number; peer: string };
   receiving: { transfer: number; size: number };
-  verified: { transfer: number; bytes: number; source: Source };
+  /** `hashing`: milliseconds that its verification took; 0 for what was kept. */
+  verified: { transfer: number; bytes: number; source: Source; hashing: number };
+  /** It answered our offer: the connection is being made. */
+  'peer-signalled': { peer: string };
   'peer-connected': { peer: string };
   'peer-disconnected': { peer: string; reason: string };
 }
@@ -80,6 +84,8 @@ export interface CodioEvents extends NodeEvents {
   finished: { transfer: number };
   failed: { transfer: number; error: unknown };
   stats: Stats;
+  /** Whether it uploads now, if there is anything to upload; if not, why. */
+  uploading: Verdict;
   /** What went wrong apart from any call; the rest goes on. */
   error: { error: CodioError };
 }

@@ -36,6 +36,10 @@ export class GatewayClient {
     this.#timeout = timeout;
   }
 
+  get count(): number {
+    return this.#gateways.length;
+  }
+
   /** Rejects with the signal's reason, or with a CodioError that names every gateway and its cause. */
   async fetchBlock(cid: string, verify: Verify, signal: AbortSignal): Promise<GatewayBlock> {
     // A browser queues fetches of its own accord, and a queued one would run into the timeout.

@@ -11,17 +11,20 @@ import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } fr
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
 import { joinExtension } from './extension';
+import { decideTogether, GoodCitizen, type Verdict } from './good-citizen';
 import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
 import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
 import { Node } from './node';
 
 export type { CacheStats } from './block-store';
-export type { CodioOptions, Policy } from './configuration';
+export type { CodioOptions, Configuration, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
 export type { CodioEvents, Details, PeerInfo, Progress, Source, Stats } from './events';
+export type { CitizenOptions, Verdict } from './good-citizen';
 export type { Limits } from './limits';
 export { linkVersion, type Ask, type Tell } from './link';
+export { serveServiceWorker, type ServiceWorkerOptions } from './service-worker-host';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
@@ -110,9 +113,12 @@ export class CodioCDN {
   /** In this page. */
   #node: Node | undefined;
   #lead: Lead | undefined;
+  #options: CodioOptions = {};
   #lastRequest = 0;
   #left = false;
   #limits = defaultLimits;
+  #citizen: GoodCitizen | undefined;
+  #uploading = decideTogether([]);
   #peers: PeerInfo[] = [];
   #stats: Omit<Stats, 'transfers'> = { peers: 0, downloadedFromPeers: 0, downloadedFromGateways: 0, uploaded: 0, duplicates: 0 };
 
@@ -134,7 +140,9 @@ export class CodioCDN {
   static async new(options: CodioOptions = {}): Promise<CodioCDN> {
     await init();
     const cdn = new CodioCDN();
-    const absolute = withAbsoluteUrls(options, location.href);
+    const absolute = (cdn.#options = withAbsoluteUrls(options, location.href));
+    cdn.#citizen = new GoodCitizen(options);
+    cdn.#citizen.on((verdict) => cdn.#post({ type: 'uploading', verdict }));
     const start = async (former?: Configuration) => {
       const configuration = former ?? (await configure(absolute, location.href));
       const node = await Node.start((await compiled) as WebAssembly.Module, configuration);
@@ -294,6 +302,11 @@ export class CodioCDN {
     return [...this.#transfers.values()].map(progressOf);
   }
 
+  /** What its options come to, with the defaults and what the node's descriptor says. */
+  async configuration(): Promise<Configuration> {
+    return this.#node?.configuration ?? configure(this.#options, location.href);
+  }
+
   get limits(): Limits {
     return this.#limits;
   }
@@ -302,6 +315,16 @@ export class CodioCDN {
   setLimits(changes: Partial<Limits>): void {
     this.#limits = changeLimits(this.#limits, changes);
     this.#post({ type: 'limits', limits: this.#limits });
+  }
+
+  /** Whether it uploads now, if there is anything to upload; if not, why. */
+  get uploading(): Verdict {
+    return this.#uploading;
+  }
+
+  /** Asks `mayUpload` again. */
+  async askMayUpload(): Promise<void> {
+    await this.#citizen?.ask();
   }
 
   stats(): Stats {
@@ -395,6 +418,7 @@ export class CodioCDN {
     this.#link = link;
     link.onmessage = (told) => this.#handle(told);
     this.#post({ type: 'hello' });
+    if (this.#citizen) this.#post({ type: 'uploading', verdict: this.#citizen.verdict });
     if (this.#left) this.#post({ type: 'leave' });
     for (const file of this.#uploads.values()) this.#post({ type: 'upload', request: ++this.#lastRequest, file });
     for (const { ask } of this.#questions.values()) this.#post(ask);
@@ -411,9 +435,13 @@ export class CodioCDN {
         this.#peers = told.peers;
         if (told.totals) this.#emit('stats', this.stats());
         break;
-      case 'limits':
+      case 'limits': {
+        const { reason } = this.#uploading;
         this.#limits = told.limits;
+        this.#uploading = told.uploading;
+        if (told.uploading.reason !== reason) this.#emit('uploading', told.uploading);
         break;
+      }
       case 'event':
         this.#emit(told.name, told.event);
         break;

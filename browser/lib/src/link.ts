@@ -1,5 +1,6 @@
 import type { CacheStats } from './block-store';
 import type { Details, NodeEvents, PeerInfo, Stats } from './events';
+import type { Verdict } from './good-citizen';
 import type { Limits } from './limits';
 import type { Failure } from './error';
 
@@ -17,6 +18,8 @@ export type Ask =
   | { type: 'upload'; request: number; file: Blob }
   | { type: 'cache'; request: number; clear: boolean }
   | { type: 'limits'; limits: Limits }
+  /** Whether it may upload, as far as this page is concerned; until it says so, it may not. */
+  | { type: 'uploading'; verdict: Verdict }
   /** It wants no peers any more. */
   | { type: 'leave' };
 
@@ -29,7 +32,7 @@ export type Tell =
   | { type: 'answer'; request: number; answer: string | CacheStats }
   /** `totals`: it is time for a `stats` event. */
   | { type: 'state'; stats: Stats; peers: PeerInfo[]; totals: boolean }
-  | { type: 'limits'; limits: Limits }
+  | { type: 'limits'; limits: Limits; uploading: Verdict }
   | { type: 'problem'; error: Failure }
   | { [Name in keyof NodeEvents]: { type: 'event'; name: Name; event: NodeEvents[Name] } }[keyof NodeEvents];
 

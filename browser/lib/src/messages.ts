@@ -41,7 +41,8 @@ export type Report =
   | { type: 'data'; request: number; offset: number; bytes: Uint8Array<ArrayBuffer> }
   /** As the ABI's kProgress has it. */
   | { type: 'progress'; request: number; values: Float64Array }
-  | { type: 'received'; request: number; bytes: number; peer: number; gateway: string }
+  /** `hashing`: milliseconds. */
+  | { type: 'received'; request: number; bytes: number; peer: number; gateway: string; hashing: number }
   | { type: 'ended'; request: number; error?: Failure }
   | { type: 'answer'; request: number; answer: string | string[] | CacheStats }
   | { type: 'open'; peer: number }

@@ -3,6 +3,7 @@ import { policies, type Configuration } from './configuration';
 import { Elsewhere } from './elsewhere';
 import { CodioError, failureOf, messageOf, type Failure } from './error';
 import type { Details, NodeEvents, PeerInfo, Source, Stats } from './events';
+import { decideTogether, type Verdict } from './good-citizen';
 import { Identity } from './identity';
 import { changeLimits } from './limits';
 import { isGuestAsk, type Ask, type NodeLink, type Tell } from './link';
@@ -28,6 +29,8 @@ interface Client {
   readonly transfers: Map<number, Transfer>;
   /** What it gave: the roots, and the core's requests that pinned their blocks. */
   readonly uploads: Map<string, { request: number; size: number }>;
+  /** Nothing from guests, who have no say. */
+  verdict: Verdict | undefined;
   /** It wants no peers any more. */
   left: boolean;
 }
@@ -85,6 +88,7 @@ export class Node {
   /** Who gave us anything, by the number of the connection. */
   readonly #names = new Map<number, string>();
   #totals: Totals = [0, 0, 0, 0];
+  #uploading = decideTogether([]);
   #lastRequest = 0;
   #isStateTold = true;
   #left = false;
@@ -107,7 +111,8 @@ export class Node {
           fail(messageOf(cause), { cause });
         }
       };
-      const { limits, gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
+      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
+      const limits = { ...configuration.limits, maxUpload: 0 }; // Until a client has said that it may.
       const policy = policies.indexOf(configuration.policy);
       const start: Command = { type: 'start', module, policy, gateways, gatewayTimeout, persist, storeBytes, maxPeers, limits };
       try {
@@ -129,7 +134,10 @@ export class Node {
         else this.#elsewhere.signal(at, to, signal);
       },
       handOver: (peer, channel) => this.#tell({ type: 'channel', peer: peer.number, channel }, [channel]),
-      introduce: ({ number: peer }, introduction) => this.#tell({ type: 'introduce', peer, ...introduction }),
+      introduce: ({ number: peer, id, answered }, introduction) => {
+        this.#tell({ type: 'introduce', peer, ...introduction });
+        if (!answered) this.#emitAll('peer-signalled', { peer: id });
+      },
       closed: (peer, reason) => this.#handleClosed(peer, reason),
     };
     this.#peers = new Peers(configuration.iceServers, identity, events, configuration.iceTransportPolicy);
@@ -158,7 +166,7 @@ export class Node {
    * others: what it asks is checked, and it can only transfer.
    */
   serve(link: NodeLink, guest = false): () => void {
-    const client: Client = { link, transfers: new Map(), uploads: new Map(), left: false };
+    const client: Client = { link, transfers: new Map(), uploads: new Map(), verdict: undefined, left: false };
     const end = () => this.#forgetClient(client);
     this.#clients.add(client);
     link.onmessage = (ask) => {
@@ -178,7 +186,7 @@ export class Node {
   #handleAsk(client: Client, ask: Ask): void {
     switch (ask.type) {
       case 'hello':
-        client.link.post({ type: 'limits', limits: this.configuration.limits });
+        client.link.post({ type: 'limits', limits: this.configuration.limits, uploading: this.#uploading });
         this.#tellState(client, false);
         break;
       case 'open':
@@ -205,6 +213,10 @@ export class Node {
         break;
       case 'limits':
         this.#setLimits(ask.limits);
+        break;
+      case 'uploading':
+        client.verdict = ask.verdict;
+        this.#decideUploading();
         break;
       case 'leave':
         client.left = true;
@@ -258,22 +270,48 @@ export class Node {
     if (client.uploads.has(root) || !this.#clients.has(client)) this.#tell({ type: 'release', request });
     else client.uploads.set(root, { request, size: file.size });
     await this.#rendezvous.settled();
-    this.#rendezvous.announce(root);
+    this.#announce(root);
     return root;
   }
 
   async #clearCache(): Promise<Extract<Tell, { type: 'answer' }>['answer']> {
-    for (const root of this.#seeded.keys()) this.#withdraw(root);
+    const seeded = [...this.#seeded.keys()];
     this.#seeded.clear();
+    for (const root of seeded) this.#withdraw(root);
     forgetSeeds();
     return this.#ask({ type: 'cache', clear: true });
   }
 
   #setLimits(changes: Partial<Configuration['limits']>): void {
-    const limits = changeLimits(this.configuration.limits, changes);
-    this.configuration.limits = limits;
-    this.#tell({ type: 'limits', limits });
-    this.#tellAll({ type: 'limits', limits });
+    this.configuration.limits = changeLimits(this.configuration.limits, changes);
+    this.#applyLimits();
+  }
+
+  /** Nothing is offered while it may not be given. */
+  #decideUploading(): void {
+    const before = this.#uploading;
+    this.#uploading = decideTogether([...this.#clients].flatMap(({ verdict }) => verdict ?? []));
+    if (this.#uploading.reason === before.reason) return;
+    this.#applyLimits();
+    if (this.#uploading.allowed === before.allowed) return;
+    for (const root of this.#offered()) {
+      if (this.#uploading.allowed) this.#rendezvous.announce(root);
+      else this.#rendezvous.withdraw(root);
+    }
+  }
+
+  #applyLimits(): void {
+    const { limits } = this.configuration;
+    this.#tell({ type: 'limits', limits: this.#uploading.allowed ? limits : { ...limits, maxUpload: 0 } });
+    this.#tellAll({ type: 'limits', limits, uploading: this.#uploading });
+  }
+
+  #offered(): Set<string> {
+    return new Set([...this.#seeded.keys(), ...[...this.#clients].flatMap(({ uploads }) => [...uploads.keys()])]);
+  }
+
+  #announce(root: string): void {
+    if (this.#uploading.allowed) this.#rendezvous.announce(root);
   }
 
   #leaveWithAll(): void {
@@ -294,7 +332,9 @@ export class Node {
       if (this.configuration.seed) this.#seed(root, size);
       else this.#withdraw(root);
     }
-    if (this.#clients.size > 0) this.#leaveWithAll();
+    if (this.#clients.size === 0) return;
+    this.#decideUploading();
+    this.#leaveWithAll();
   }
 
   #cancel(transfer: Transfer): void {
@@ -321,7 +361,7 @@ export class Node {
     const seeded = this.#seeded;
     seeded.delete(root);
     seeded.set(root, size);
-    this.#rendezvous.announce(root);
+    this.#announce(root);
     let total = [...seeded.values()].reduce((sum, one) => sum + one, 0);
     for (const [oldest, bytes] of seeded) {
       if (total <= storeBytes) break;
@@ -333,7 +373,7 @@ export class Node {
   }
 
   #withdraw(root: string): void {
-    if (![...this.#clients].some(({ uploads }) => uploads.has(root))) this.#rendezvous.withdraw(root);
+    if (!this.#offered().has(root)) this.#rendezvous.withdraw(root);
   }
 
   #handle(report: Report): void {
@@ -383,8 +423,9 @@ export class Node {
         this.#connectMore(transfer);
         break;
       case 'received': {
-        const { bytes, gateway } = report;
-        this.#emit(client, 'verified', { transfer: request, bytes, source: this.#source(report.peer, gateway, bytes) });
+        const { bytes, gateway, hashing } = report;
+        const source = this.#source(report.peer, gateway, bytes);
+        this.#emit(client, 'verified', { transfer: request, bytes, source, hashing });
         break;
       }
       case 'data':
@@ -449,6 +490,7 @@ export class Node {
       transfer.providers.push(provider);
     }
     transfer.more = more;
+    if (transfer.found.size < this.configuration.minSwarm) transfer.providers = [];
     transfer.searching = false;
     transfer.pending = -1;
     this.#connectMore(transfer);

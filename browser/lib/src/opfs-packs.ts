@@ -41,6 +41,11 @@ const packCount = 16;
 
 export async function openPacks(capacity: number): Promise<Medium> {
   if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) throw new Error('no sync access handles');
+  return openPacksToRead(capacity);
+}
+
+/** For workers that have no access handles: append() rejects there. */
+export async function openPacksToRead(capacity: number): Promise<Medium> {
   const root = await navigator.storage.getDirectory();
   return OpfsPacks.open(await root.getDirectoryHandle('codio-1', { create: true }), capacity);
 }

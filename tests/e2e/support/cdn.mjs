@@ -3,12 +3,15 @@ import { createHash } from 'node:crypto';
 
 export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Loads the library, from another origin if one is given, and joins the network. */
-export async function join(page, options = {}, origin = '') {
-  await page.evaluate(async ([given, from]) => {
+/**
+ * Loads the library, from another origin if one is given, and joins the network. `asks`: with a `mayUpload` that answers what
+ * `window.agrees` is.
+ */
+export async function join(page, options = {}, origin = '', asks = undefined) {
+  await page.evaluate(async ([given, from, question]) => {
     const { default: init, CodioCDN } = await import(`${from}/pkg/codio_wasm.js`);
     await init();
-    window.cdn = await CodioCDN.new(given);
+    window.cdn = await CodioCDN.new({ ...given, ...(question && { [question]: () => window.agrees }) });
     window.log = [];
     const names = 'started finding connecting receiving verified finished failed peer-connected peer-disconnected';
     for (const name of names.split(' ')) window.cdn.on(name, (event) => window.log.push({ name, ...event }));
@@ -17,7 +20,7 @@ export async function join(page, options = {}, origin = '') {
       const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
       return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     };
-  }, [options, origin]);
+  }, [options, origin, asks]);
 }
 
 /**

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readSettings } from '../src/drop-in-settings';
+
+test('Without attributes everything is on and the library has its defaults', () => {
+  const { options, problems, ...rest } = readSettings({});
+  assert.deepEqual(options, {});
+  assert.deepEqual(problems, []);
+  assert.equal(rest.rewrite, true);
+  assert.equal(rest.fallback, undefined);
+});
+
+test('Attributes become options', () => {
+  const { options, base, rewrite, protocolHandler, fallback, problems } = readSettings({
+    node: 'https://node.example',
+    rendezvous: 'wss://a.example/rendezvous, wss://b.example/rendezvous',
+    policy: 'fastest',
+    maxUpload: '500K',
+    maxDownload: '2.5M',
+    uploadSlots: '4',
+    storeBytes: '1G',
+    iceTransportPolicy: 'relay',
+    seed: 'off',
+    persist: 'false',
+    rewrite: 'off',
+    protocolHandler: '',
+    base: '/files/codio/',
+  });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(options, {
+    node: 'https://node.example',
+    rendezvous: ['wss://a.example/rendezvous', 'wss://b.example/rendezvous'],
+    policy: 'fastest',
+    maxUpload: 512_000,
+    maxDownload: 2_621_440,
+    uploadSlots: 4,
+    storeBytes: 1_073_741_824,
+    iceTransportPolicy: 'relay',
+    seed: false,
+    persist: false,
+  });
+  assert.deepEqual({ base, rewrite, protocolHandler }, { base: '/files/codio/', rewrite: false, protocolHandler: true });
+  assert.equal(fallback, 'https://node.example/codio/');
+});
+
+test('An upload of 0 and lists of none are values too, and a gateway is the fallback before the node', () => {
+  const { options, fallback } = readSettings({ maxUpload: '0', rendezvous: '', node: 'https://a.example', gateways: 'https://g.example/ipfs/' });
+  assert.equal(options.maxUpload, 0);
+  assert.deepEqual(options.rendezvous, []);
+  assert.equal(fallback, 'https://g.example/ipfs/');
+  assert.equal(readSettings({ maxUpload: 'none' }).options.maxUpload, Infinity);
+});
+
+test('What is not understood is left out, and said with what would be', () => {
+  const { options, base, problems } = readSettings({
+    node: 'node.example',
+    policy: 'p2p',
+    maxUpload: '5 MB',
+    maxDownload: '0',
+    uploadSlots: '-1',
+    seed: 'maybe',
+    base: 'https://other.example/',
+    gateways: 'javascript:alert(1)',
+    polcy: 'fastest',
+  });
+  assert.deepEqual(options, {});
+  assert.equal(base, undefined);
+  assert.equal(problems.length, 9);
+  assert.equal(problems[1], 'data-policy="p2p" is not understood: use p2p-first, fastest, gateway-only, p2p-only');
+  assert.match(problems[8] ?? '', /^there is no data-polcy; there are data-node, /);
+});
+
+test('The worker is looked for, can be elsewhere, or off', () => {
+  assert.equal(readSettings({ serviceWorker: 'off' }).serviceWorker, undefined);
+  assert.equal(readSettings({ serviceWorker: '/sw.js' }).serviceWorker, '/sw.js');
+  assert.equal(readSettings({ serviceWorker: 'https://other.example/sw.js' }).problems.length, 1);
+});
