@@ -1,12 +1,14 @@
 // The browser extension as its user has it, in Chromium and Firefox. Screenshots go to build/e2e.
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { join as joinPath } from 'node:path';
 import { after, before, describe, test as testNode } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
 import { download, eventually, join, sha256 } from './support/cdn.mjs';
 import { buildFile, rawCid } from './support/dag.mjs';
@@ -84,7 +86,7 @@ async function findWrong(page) {
   return page.setViewportSize ? page.evaluate(`(${source})()`) : page.evaluate(source);
 }
 
-for (const browser of ['chromium', 'firefox'].filter((name) => !process.env.BROWSER || name === process.env.BROWSER)) {
+for (const browser of ['chromium', 'firefox']) {
   describe(browser, { skip: skipWithout(browser) }, () => {
     /** For one test, in a profile of its own. */
     async function withExtension(options, run) {
@@ -201,7 +203,8 @@ for (const browser of ['chromium', 'firefox'].filter((name) => !process.env.BROW
         await shown(second, '#note');
         await second.evaluate(() => (window.showSaveFilePicker = undefined));
         await click(second, '#save');
-        const [, begun] = /^([\d.]+) MB of/.exec(await second.waitForFunction(() => /MB of/.exec(document.querySelector('#state').textContent) && document.querySelector('#state').textContent).then((value) => value.jsonValue?.() ?? value)) ?? [];
+        await second.waitForFunction(() => document.querySelector('#state').textContent.includes('MB of'));
+        const [, begun] = /^([\d.]+) MB of/.exec(await text(second, '#state')) ?? [];
         assert.ok(Number(begun) > 7, `it began at ${begun} MB`);
         await second.waitForFunction(() => document.querySelector('#state').textContent === 'Saved', undefined, { timeout: 30_000 });
         assert.equal(await savedHash(second), sha256(film));
@@ -342,7 +345,7 @@ for (const browser of ['chromium', 'firefox'].filter((name) => !process.env.BROW
           await join(opened);
           return opened;
         }, node.http), 15_000);
-        const cid = await page.evaluate(() => window.cdn.upload(crypto.getRandomValues(new Uint8Array(65_536)).reduce((all, _, i) => ((all[i] = i), all), new Uint8Array(9_000_000))));
+        const cid = await page.evaluate(() => window.cdn.upload(Uint8Array.from({ length: 9_000_000 }, (_, i) => i >> 7)));
         const taker = await openTab('chromium', node.http);
         await join(taker, { policy: 'p2p-only' });
         const popup = await extension.page('popup.html');
@@ -402,7 +405,7 @@ for (const browser of ['chromium', 'firefox'].filter((name) => !process.env.BROW
           assert.match(await text(options, `#${id}-problem`), message);
           assert.equal(await options.evaluate((name) => document.getElementById(name).getAttribute('aria-invalid'), id), 'true');
         }
-        assert.equal((await kept()).uploadSlots, undefined ?? 8);
+        assert.equal((await kept()).uploadSlots ?? 8, 8);
         for (const scheme of ['light', 'dark']) {
           await setScheme(extension, options, scheme);
           await options.evaluate(() => location.reload());
@@ -455,6 +458,24 @@ for (const browser of ['chromium', 'firefox'].filter((name) => !process.env.BROW
     }
   });
 }
+
+describe('packages', () => {
+  test('They are the same whenever they are built', async () => {
+    const hashes = () => readdirSync(built).filter((name) => name.endsWith('.zip')).map((name) => sha256(readFileSync(joinPath(built, name))));
+    const before = hashes();
+    assert.equal(before.length, 2);
+    await promisify(execFile)('npm', ['run', 'build', '--workspace', 'codio-extension'], { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+    assert.deepEqual(hashes(), before);
+  });
+
+  test('Firefox’s is without fault for its linter', async () => {
+    const linter = createRequire(import.meta.url).resolve('addons-linter/bin/addons-linter');
+    const file = readdirSync(built).find((name) => /firefox.*zip$/.test(name));
+    const { stdout } = await promisify(execFile)(process.execPath, [linter, '--output', 'json', '--self-hosted', joinPath(built, file)]);
+    const { errors, warnings } = JSON.parse(stdout);
+    assert.deepEqual([errors, warnings], [[], []]);
+  });
+});
 
 /** The page, opened anew, if it is one with our script: the browser registers that after the settings have changed. */
 async function marked(open, origin) {
