@@ -3,7 +3,7 @@
 /** Bytes of budget that are not worth an upload any more. */
 const nothing = 65_536;
 /** Seconds for which what is left must last: many times the interval at which it is looked at. */
-const horizon = 4;
+const horizon = 2;
 
 /** `cap`, `left`: bytes a second and bytes, null for no limit. Infinity: no limit. */
 export function uploadCap(cap: number | null, left: number | null): number {

@@ -2,6 +2,7 @@ import type { SpoolAnswer, SpoolCommand } from './spool-worker';
 
 const maxAge = 86_400_000;
 const retryAfter = 300;
+const maxTries = 12;
 
 /** A file of ours on disk that a download fills; one that was interrupted goes on where it ended. */
 export class Spool {
@@ -16,17 +17,16 @@ export class Spool {
     const name = [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
     const spool = new Spool();
     // Another tab may be filling the first, or be about to let go of it.
-    for (const one of [name, name, name, name, `${name}-${crypto.randomUUID()}`]) {
-      const answer = await spool.#tell({ name: one });
-      if ('error' in answer) {
-        await new Promise((resolve) => setTimeout(resolve, retryAfter));
-        continue;
+    for (let tries = 0; ; tries++) {
+      spool.#name = tries < maxTries ? name : `${name}-${crypto.randomUUID()}`;
+      const answer = await spool.#tell({ name: spool.#name });
+      if ('size' in answer) {
+        spool.#size = answer.size;
+        return spool;
       }
-      spool.#name = one;
-      spool.#size = answer.size;
-      return spool;
+      if (tries >= maxTries) throw new Error(`no room on disk: ${answer.error}`);
+      await new Promise((resolve) => setTimeout(resolve, retryAfter));
     }
-    throw new Error('the browser gives no room on disk');
   }
 
   get size(): number {
