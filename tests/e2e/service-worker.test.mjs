@@ -525,20 +525,15 @@ for (const browser of ['chromium', 'firefox']) {
       const script = `<script type="module" src="/pkg/codio.js" data-node="${node.http}"></script>`;
       const own = await startSite({ ...pages, '/drop': `<!doctype html><link rel="icon" href="data:,"><title>drop</title>${script}` });
       const page = await open(`${own.url}/drop`);
-      const seen = await page.evaluate(async ([cid, code]) => {
+      await page.evaluate(async ([cid, code]) => {
         if (!window.codio) await new Promise((resolve) => addEventListener('codio-ready', resolve, { once: true }));
         await navigator.serviceWorker.ready;
-        const loaded = (element) =>
-          new Promise((resolve) => {
-            element.onload = resolve;
-            document.body.append(element);
-          });
-        const image = Object.assign(new Image(), { src: `codio://${cid}` });
-        await loaded(image);
-        await loaded(Object.assign(document.createElement('script'), { src: `codio://${code}` }));
-        return { image: image.currentSrc, ran: window.ran };
+        window.image = Object.assign(new Image(), { src: `codio://${cid}` });
+        const script = Object.assign(document.createElement('script'), { src: `codio://${code}` });
+        document.body.append(window.image, script);
       }, [ids.picture, `${ids.pages}/script.js`]);
-      assert.deepEqual(seen, { image: `${own.url}/codio/${ids.picture}`, ran: true });
+      await page.waitForFunction(() => window.image.naturalWidth > 0 && window.ran, undefined, { timeout: 15_000 });
+      assert.equal(await page.evaluate(() => window.image.currentSrc), `${own.url}/codio/${ids.picture}`);
       assert.ok(!own.asked.includes(`/codio/${ids.picture}`), 'the worker answered');
       own.stop();
       await page.context().close();
