@@ -58,7 +58,7 @@ export class GatewayClient {
   }
 
   get count(): number {
-    return this.#gateways.length;
+    return this.#urls.length;
   }
 
   /** Rejects with the signal's reason, or with a CodioError that names every gateway and its cause. */
