@@ -26,6 +26,8 @@ export interface CodioOptions extends Partial<Limits>, CitizenOptions {
   policy?: Policy;
   /** Whether tabs of this origin that give the same options share one node; default true. */
   share?: boolean;
+  /** Whether to use the node of the Codio extension where the visitor lets this site; default true. Only its options count. */
+  extension?: boolean;
   /** Whether finished downloads are offered to others; default true. Uploads always are. */
   seed?: boolean;
   /**

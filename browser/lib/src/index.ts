@@ -10,6 +10,7 @@ import type { CacheStats } from './block-store';
 import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
+import { joinExtension } from './extension';
 import { decideTogether, GoodCitizen, type Verdict } from './good-citizen';
 import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
@@ -19,9 +20,10 @@ import { Node } from './node';
 export type { CacheStats } from './block-store';
 export type { CodioOptions, Configuration, Policy } from './configuration';
 export { CodioError, type ErrorCode } from './error';
-export type { CodioEvents, PeerInfo, Progress, Source, Stats } from './events';
+export type { CodioEvents, Details, PeerInfo, Progress, Source, Stats } from './events';
 export type { CitizenOptions, Verdict } from './good-citizen';
 export type { Limits } from './limits';
+export { linkVersion, type Ask, type Tell } from './link';
 export { serveServiceWorker, type ServiceWorkerOptions } from './service-worker-host';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
@@ -147,10 +149,17 @@ export class CodioCDN {
       node.onLeft = () => cdn.#lead?.resign();
       return (cdn.#node = node);
     };
-    if (options.share === false || !Lead.isPossible()) {
+    const alone = async () => {
       const [client, node] = directLink();
       (await start()).serve(node);
       cdn.#attach(client);
+    };
+    if (options.extension !== false) {
+      const link = (port: MessagePort) => cdn.#attach(portLink(port));
+      if (await joinExtension(link, () => void alone().catch((error: unknown) => cdn.#fail(error)))) return cdn;
+    }
+    if (options.share === false || !Lead.isPossible()) {
+      await alone();
       return cdn;
     }
     const name = await nameOf([linkVersion, absolute]);
@@ -176,6 +185,11 @@ export class CodioCDN {
     const cdn = new CodioCDN();
     cdn.#attach(portLink(port));
     return cdn;
+  }
+
+  /** As connect(), with another node from now on: what the one before left open goes on there. */
+  reconnect(port: MessagePort): void {
+    this.#attach(portLink(port));
   }
 
   private constructor() {}
@@ -271,6 +285,11 @@ export class CodioCDN {
 
   getPeers(): PeerInfo[] {
     return this.#peers;
+  }
+
+  /** How far peers are, in milliseconds by their id, as far as the node is in this page and its connections measured it. */
+  async roundTrips(): Promise<Map<string, number>> {
+    return (await this.#node?.roundTrips()) ?? new Map();
   }
 
   /** The same as getPeers(). */

@@ -10,6 +10,7 @@ import { isGuestAsk, type Ask, type NodeLink, type Tell } from './link';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer, type PeersEvents } from './peers';
 import { Rendezvous, type Found } from './rendezvous';
+import { roundTripOf } from './round-trip';
 import { forgetSeeds, loadSeeds, saveSeeds } from './seeds';
 
 /** Set-ups at a time for one transfer: few until it is known to be worth more. */
@@ -173,6 +174,13 @@ export class Node {
       else this.#handleAsk(client, ask);
     };
     return end;
+  }
+
+  /** Milliseconds by peer, of open connections that have measured one. */
+  async roundTrips(): Promise<Map<string, number>> {
+    const open = this.#peers.all.filter((peer) => peer.open);
+    const measured = await Promise.all(open.map(async ({ id, connection }) => [id, await roundTripOf(connection)] as const));
+    return new Map(measured.filter((one): one is [string, number] => one[1] !== undefined));
   }
 
   #handleAsk(client: Client, ask: Ask): void {

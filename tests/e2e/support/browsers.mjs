@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, firefox } from 'playwright-core';
 
-const chromiumArguments = [
+export const chromiumArguments = [
   '--no-first-run',
   '--disable-background-networking',
   '--disable-component-update',

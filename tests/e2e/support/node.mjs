@@ -1,11 +1,12 @@
 // One `codio serve` process, as a user starts it.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 export const program = process.env.CODIO ?? here('../../../build/release/codio');
@@ -28,6 +29,11 @@ export async function startNode(files = {}, gateways = [], options = []) {
   return {
     ...node,
     rendezvous: `${node.http.replace('http', 'ws')}/rendezvous`,
+    /** What it says that it did: `codio stats`. */
+    stats: async () => {
+      const { stdout } = await promisify(execFile)(program, ['stats', '--json', '--repo', join(folder, 'repo')]);
+      return JSON.parse(stdout);
+    },
     /** Ended by the signal, of which it cannot know when it is SIGKILL. */
     async stop(signal) {
       await node.stop(signal);

@@ -1,0 +1,265 @@
+/** Wakes for what the browser tells, starts the node when somebody needs it, and keeps what must be kept. */
+import { anyAddress, cidOf, codioAddress, gatewayAddress, viewUrl } from './addresses';
+import { monthOf } from './budget';
+import { connectNode } from './connect';
+import { answerPlayers } from './content';
+import { closeNode, giveToNode, isNodeOpen, openNode } from './host';
+import { add, noTotals, type Month, type Order, type Orders, type Request, type Share, type Shared, type Totals, type Woken } from './messages';
+import { isFromUs, siteOf } from './sender';
+import { check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
+import { registerScripts } from './site-scripts';
+
+/** Changes of these need a node that starts anew. */
+const founding = ['node', 'rendezvous', 'gateways', 'iceServers', 'privacy', 'share', 'storeBytes'] as const;
+/** Originals that the user asked for, oldest first. */
+const maxLeft = 100;
+
+let last: Promise<unknown> = Promise.resolve();
+/** What reads and then writes storage, one after the other. */
+function inTurn<Result>(job: () => Promise<Result>): Promise<Result> {
+  const result = last.then(job);
+  last = result.catch(() => {});
+  return result;
+}
+
+async function totalsOf(area: chrome.storage.StorageArea): Promise<Totals> {
+  const { totals } = await area.get('totals');
+  return { ...noTotals, ...(totals as Totals | undefined) };
+}
+
+async function month(): Promise<Month> {
+  const name = monthOf(new Date());
+  const { month: kept } = await chrome.storage.local.get('month');
+  return (kept as Month | undefined)?.name === name ? (kept as Month) : { name, uploaded: 0 };
+}
+
+async function shares(): Promise<Share[]> {
+  const { shares: kept } = await chrome.storage.local.get('shares');
+  return (kept as Share[] | undefined) ?? [];
+}
+
+async function orders(): Promise<Orders> {
+  return {
+    settings: await loadSettings(),
+    session: await totalsOf(chrome.storage.session),
+    lifetime: await totalsOf(chrome.storage.local),
+    month: await month(),
+    shares: await shares(),
+  };
+}
+
+async function keep(totals: Totals): Promise<void> {
+  const { name, uploaded } = await month();
+  await chrome.storage.session.set({ totals: add(await totalsOf(chrome.storage.session), totals) });
+  await chrome.storage.local.set({
+    totals: add(await totalsOf(chrome.storage.local), totals),
+    month: { name, uploaded: uploaded + totals.uploaded },
+  });
+}
+
+async function wake(): Promise<Woken> {
+  if (!(await loadSettings()).enabled) return { error: 'Codio is off.' };
+  try {
+    await openNode();
+    return {};
+  } catch (error) {
+    return { error: `The node did not start: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+/** Shows content in place of a URL that a tab is about to load, unless the user wants that one. */
+async function divert(tabId: number, address: string, original: string): Promise<void> {
+  const { enabled, sites } = await loadSettings();
+  if (!enabled || sites[new URL(original).origin]?.off) return;
+  const { left = [] } = await chrome.storage.session.get('left');
+  if ((left as string[]).includes(`${tabId} ${original}`)) return;
+  await chrome.tabs.update(tabId, { url: viewUrl(address, original) });
+}
+
+async function leaveAlone(tabId: number, url: string): Promise<void> {
+  await inTurn(async () => {
+    const { left = [] } = await chrome.storage.session.get('left');
+    await chrome.storage.session.set({ left: [...(left as string[]), `${tabId} ${url}`].slice(-maxLeft) });
+  });
+  await chrome.tabs.update(tabId, { url });
+}
+
+chrome.runtime.onMessage.addListener((request: unknown, sender, answer) => {
+  if (!isRecord(request)) return false;
+  const { type } = request as Request;
+  if (!isFromUs(sender)) {
+    const site = siteOf(sender);
+    if (site === undefined) return false;
+    if (type === 'wake') {
+      void loadSettings().then(async (settings) => answer(mayUseNode(settings, site) ? await wake() : { error: 'not allowed' }));
+      return true;
+    }
+    if (type === 'named') void handleNamed(request as Extract<Request, { type: 'named' }>, sender);
+    return false;
+  }
+  switch (type) {
+    case 'wake':
+      void wake().then(answer);
+      return true;
+    case 'start':
+      void inTurn(orders).then(answer);
+      return true;
+    case 'report':
+      void inTurn(() => keep((request as Extract<Request, { type: 'report' }>).totals));
+      return false;
+    case 'idle':
+      void closeNode();
+      return false;
+    case 'original': {
+      const { url } = request as Extract<Request, { type: 'original' }>;
+      if (sender.tab?.id !== undefined && /^https?:/.test(url)) void leaveAlone(sender.tab.id, url);
+      return false;
+    }
+    default:
+      return false;
+  }
+});
+
+async function handleNamed({ address }: Extract<Request, { type: 'named' }>, { tab, url }: chrome.runtime.MessageSender): Promise<void> {
+  const found = typeof address === 'string' ? anyAddress(address) : undefined;
+  const { namedPages } = await loadSettings();
+  if (found && namedPages && tab?.id !== undefined && url) await divert(tab.id, found, url);
+}
+
+// codio: is no scheme that a browser knows, so its navigations end in an error at once.
+chrome.webNavigation.onErrorOccurred.addListener(
+  ({ url, frameId, tabId }) => {
+    const address = codioAddress(url);
+    if (frameId === 0 && address) void chrome.tabs.update(tabId, { url: viewUrl(address) });
+  },
+  { url: [{ schemes: ['codio', 'web+codio', 'ext+codio'] }] },
+);
+
+chrome.webNavigation.onBeforeNavigate.addListener(
+  ({ url, frameId, tabId }) => {
+    const address = frameId === 0 ? gatewayAddress(url) : undefined;
+    if (!address) return;
+    void loadSettings().then(({ gatewayLinks }) => (gatewayLinks ? divert(tabId, address, url) : undefined));
+  },
+  { url: [{ schemes: ['http', 'https'], pathPrefix: '/ipfs/' }, { schemes: ['http', 'https'], hostContains: '.ipfs.' }] },
+);
+
+function handleHeaders({ responseHeaders, tabId, url, method, statusCode }: chrome.webRequest.OnHeadersReceivedDetails): undefined {
+  const named = responseHeaders?.find(({ name }) => name.toLowerCase() === 'x-codio-cid')?.value;
+  const address = named && anyAddress(named);
+  if (!address || tabId < 0 || method !== 'GET' || statusCode !== 200) return;
+  void loadSettings().then(({ namedPages }) => (namedPages ? divert(tabId, address, url) : undefined));
+}
+
+/** Its permission is asked for when the user wants it. */
+function listenToHeaders(): void {
+  const event = (chrome.webRequest as typeof chrome.webRequest | undefined)?.onHeadersReceived;
+  if (!event || event.hasListener(handleHeaders)) return;
+  event.addListener(handleHeaders, { urls: ['http://*/*', 'https://*/*'], types: ['main_frame' as chrome.webRequest.ResourceType] }, [
+    'responseHeaders' as `${chrome.webRequest.OnHeadersReceivedOptions}`,
+  ]);
+}
+listenToHeaders();
+chrome.permissions.onAdded.addListener(() => {
+  listenToHeaders();
+  void loadSettings().then(registerScripts);
+});
+
+chrome.omnibox.setDefaultSuggestion({ description: 'Open a CID, CID/path or codio:// address' });
+chrome.omnibox.onInputEntered.addListener((text, disposition) => {
+  const url = viewUrl(anyAddress(text) ?? text);
+  if (disposition === 'currentTab') void chrome.tabs.update({ url });
+  else void chrome.tabs.create({ url, active: disposition === 'newForegroundTab' });
+});
+
+const files: [`${chrome.contextMenus.ContextType}`, ...`${chrome.contextMenus.ContextType}`[]] = ['image', 'video', 'audio', 'link'];
+chrome.runtime.onInstalled.addListener(() => {
+  chrome.contextMenus.removeAll(() => {
+    chrome.contextMenus.create({ id: 'share', title: 'Share this file by Codio', contexts: files });
+    chrome.contextMenus.create({ id: 'copy', title: 'Copy CID', contexts: files });
+  });
+  void loadSettings().then(registerScripts);
+});
+
+chrome.contextMenus.onClicked.addListener(({ menuItemId, srcUrl, linkUrl, pageUrl }, tab) => {
+  const url = srcUrl ?? linkUrl;
+  if (url === undefined) return;
+  if (menuItemId === 'copy') void copyCid(url, tab);
+  // Asked for here, as the browser wants it within the click. The page's own files are readable for a click anyway.
+  else if (/^https?:/.test(url) && new URL(url).origin !== (pageUrl && new URL(pageUrl).origin)) {
+    void chrome.permissions.request({ origins: [`${new URL(url).origin.replace(/:\d+$/, '')}/*`] }).then(() => share(url, tab));
+  } else void share(url, tab);
+});
+
+async function copyCid(url: string, tab?: chrome.tabs.Tab): Promise<void> {
+  const address = anyAddress(url);
+  const cid = address ? cidOf(address) : (await shares()).find((one) => one.url === url)?.cid;
+  if (cid) await copy(cid, tab, 'Its CID is');
+  else notify('No CID yet', 'This file is not known by a CID. Share it by Codio first.');
+}
+
+async function share(url: string, tab?: chrome.tabs.Tab): Promise<void> {
+  const { error } = await wake();
+  const shared = error === undefined ? await order<Shared>({ type: 'share', url }) : { error };
+  if ('error' in shared) {
+    notify('Not shared', shared.error);
+    return;
+  }
+  await inTurn(async () => {
+    const others = (await shares()).filter(({ cid }) => cid !== shared.share.cid);
+    await chrome.storage.local.set({ shares: [...others, shared.share] });
+  });
+  await copy(`codio://${shared.share.cid}`, tab, `${shared.share.name} is shared while the browser is open. Its link is`);
+}
+
+/** To the clipboard, by the page that was clicked in; a page may have been closed or be protected. */
+async function copy(text: string, tab: chrome.tabs.Tab | undefined, what: string): Promise<void> {
+  const copied = await chrome.scripting
+    .executeScript({ target: { tabId: tab?.id ?? -1 }, func: (copied: string) => navigator.clipboard.writeText(copied).then(() => true), args: [text] })
+    .then(([done]) => done?.result === true)
+    .catch(() => false);
+  notify('Codio', `${what} ${copied ? 'on the clipboard' : 'in the popup'}: ${text}`);
+}
+
+function notify(title: string, message: string): void {
+  void chrome.notifications.create({ type: 'basic', iconUrl: chrome.runtime.getURL('icons/128.png'), title, message });
+}
+
+function order<Answer>(one: Order): Promise<Answer> {
+  return chrome.runtime.sendMessage(one);
+}
+
+async function handleSettings(before: Settings, settings: Settings): Promise<void> {
+  await registerScripts(settings);
+  if (!(await isNodeOpen())) return;
+  const changed = founding.some((name) => JSON.stringify(before[name]) !== JSON.stringify(settings[name]));
+  if (settings.enabled && !changed) {
+    await order({ type: 'settings', settings });
+    return;
+  }
+  await closeNode();
+  if (settings.enabled) await openNode();
+}
+
+chrome.storage.onChanged.addListener(({ settings, shares: kept }, area) => {
+  if (area !== 'local') return;
+  if (settings) void handleSettings(check(settings.oldValue).settings, check(settings.newValue).settings);
+  const [was, is] = [kept?.oldValue, kept?.newValue] as (Share[] | undefined)[];
+  // A node cannot take back what it has offered.
+  if (was && is && is.length < was.length) void isNodeOpen().then(async (open) => open && (await closeNode(), await openNode()));
+});
+
+chrome.runtime.onStartup.addListener(() => {
+  void shares().then((kept) => (kept.length > 0 ? wake() : undefined));
+});
+
+if (FIREFOX) {
+  Object.assign(globalThis, { giveToNode });
+} else {
+  answerPlayers(() => connectNode(wake, giveToNode));
+  addEventListener('message', (event) => {
+    const { data, ports } = event as MessageEvent<{ token: string }>;
+    const [port] = ports;
+    if (port) void openNode().then(() => giveToNode(data.token, port));
+  });
+}

@@ -1,0 +1,232 @@
+/** The page that shows any content: `view.html?u=ADDRESS`, and `original`, the URL that it stands in for. */
+import { CodioCDN, type Progress } from 'codio-cdn';
+import { anyAddress, cidOf } from './addresses';
+import { connectNode } from './connect';
+import { extensionOf, kindOf, typeOf, type Kind } from './content-type';
+import { byId, element, setText } from './element';
+import { formatBytes, formatRate, formatTime } from './format';
+import type { Request } from './messages';
+import { changeSettings, loadSettings } from './settings';
+import { Spool } from './spool';
+import { Stages } from './stages';
+
+const probeBytes = 65_536;
+/** What is shown of a text; a page of HTML is shown whole or not at all. */
+const maxText = 1_048_576;
+const maxPage = 16_777_216;
+const redraw = 250;
+
+interface SavePicker {
+  showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+}
+
+const query = new URLSearchParams(location.search);
+const asked = query.get('u') ?? '';
+const address = anyAddress(asked);
+const original = readOriginal(query.get('original'));
+const stages = new Stages();
+let cdn: CodioCDN;
+let name = '';
+let type = '';
+let size = 0;
+/** The whole content on disk, once it was wanted. */
+let spooled: Promise<File> | undefined;
+
+function readOriginal(text: string | null): string | undefined {
+  return text !== null && /^https?:/.test(text) && URL.canParse(text) ? text : undefined;
+}
+
+async function join(): Promise<CodioCDN> {
+  const first = await connectNode();
+  const joined = CodioCDN.connect(first.port);
+  void (async () => {
+    for (let { lost } = first; ; ) {
+      await lost;
+      setText(byId('state'), 'The node has to start anew…');
+      const next = await connectNode();
+      joined.reconnect(next.port);
+      ({ lost } = next);
+    }
+  })().catch(fail);
+  return joined;
+}
+
+async function show(wanted: string): Promise<void> {
+  name = decodeURIComponent(wanted.slice('codio://'.length).split('/').slice(1).pop() ?? '');
+  setText(byId('name'), name || cidOf(wanted));
+  setText(byId('address'), wanted);
+  document.title = `${name || cidOf(wanted)} – Codio`;
+  cdn = await join();
+  stages.listen(cdn);
+  cdn.on('receiving', (event) => (size = event.size));
+  const start = await cdn.download(wanted, { range: { begin: 0, end: probeBytes } });
+  type = typeOf(name, start);
+  name ||= `${cidOf(wanted)}${extensionOf(type)}`;
+  setText(byId('facts'), `${formatBytes(size)} · ${type}`);
+  byId<HTMLButtonElement>('save').disabled = false;
+  byId('content').dataset['kind'] = kindOf(type);
+  await present[kindOf(type)](wanted, start);
+  showProgress(size);
+  stages.end();
+  setText(byId('state'), 'Verified');
+}
+
+const present: Record<Kind, (wanted: string, start: Uint8Array<ArrayBuffer>) => Promise<void>> = {
+  image: async (wanted) => {
+    const image = element('img', { src: URL.createObjectURL(new Blob([await onDisk(wanted)], { type })), alt: name });
+    byId('content').replaceChildren(image);
+    await image.decode().catch(() => note('This browser cannot show the image. It can be saved.'));
+  },
+  video: (wanted) => play('video', wanted),
+  audio: (wanted) => play('audio', wanted),
+  pdf: async (wanted) => {
+    const src = URL.createObjectURL(new Blob([await onDisk(wanted)], { type }));
+    byId('content').replaceChildren(element('iframe', { src, title: name }));
+  },
+  html: async (wanted) => {
+    if (size > maxPage) return note(`A page of ${formatBytes(size)} is not shown. It can be saved.`);
+    const text = new TextDecoder().decode(await progressing((onProgress) => cdn.download(wanted, { onProgress })));
+    const frame = element('iframe', { title: name, srcdoc: `${lonely}${text}` });
+    frame.sandbox.value = '';
+    byId('content').replaceChildren(frame);
+    note('Shown alone: its scripts and what it would load from elsewhere are off.');
+  },
+  text: async (wanted, start) => {
+    const range = { begin: 0, end: Math.min(size, maxText) };
+    const bytes = size <= start.length ? start : await progressing((onProgress) => cdn.download(wanted, { range, onProgress }));
+    byId('content').replaceChildren(element('pre', { textContent: new TextDecoder().decode(bytes), tabIndex: 0 }));
+    if (size > maxText) note(`The first ${formatBytes(maxText)} of ${formatBytes(size)}. Save it to have all.`);
+  },
+  other: async () => note('This browser has nothing to show it with. It can be saved.'),
+};
+
+/** Nothing that a page of a stranger brings may run or call home. */
+const lonely =
+  '<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; font-src data:; style-src \'unsafe-inline\' data:">';
+
+async function play(tag: 'video' | 'audio', wanted: string): Promise<void> {
+  // Where our service worker answers for pages of ours, the player asks for what it needs.
+  const src = FIREFOX ? URL.createObjectURL(new Blob([await onDisk(wanted)], { type })) : `content/?${new URLSearchParams({ u: wanted, type })}`;
+  const player = element(tag, { src, controls: true });
+  player.onerror = () => note(`This browser cannot play it: ${player.error?.message || type}`);
+  byId('content').replaceChildren(player);
+}
+
+function onDisk(wanted: string): Promise<File> {
+  spooled ??= fill(wanted).catch((error: unknown) => {
+    spooled = undefined;
+    throw error;
+  });
+  return spooled;
+}
+
+async function fill(wanted: string): Promise<File> {
+  const spool = await Spool.open(wanted);
+  try {
+    if (spool.size < size) {
+      const before = spool.size;
+      const range = { begin: before, end: size };
+      await progressing(async (onProgress) => {
+        // What has come is some megabytes ahead of what is on disk.
+        const onDisk = (progress: Progress) => onProgress({ ...progress, received: spool.size - before });
+        const stream = cdn.stream(wanted, { range, onProgress: onDisk });
+        for await (const bytes of stream) await spool.append(bytes as Uint8Array<ArrayBuffer>);
+      }, before);
+    }
+  } catch (error) {
+    await spool.leave();
+    throw error;
+  }
+  return spool.finish();
+}
+
+/** Shows how far a download is, of which `before` bytes were here. */
+async function progressing<Result>(
+  download: (onProgress: (progress: Progress) => void) => Promise<Result>,
+  before = 0,
+): Promise<Result> {
+  let shown = 0;
+  const result = await download(({ received, rate, remaining }) => {
+    if (performance.now() - shown < redraw) return;
+    shown = performance.now();
+    showProgress(before + received);
+    const left = remaining === undefined ? '' : `, ${formatTime(remaining)} left`;
+    setText(byId('state'), `${formatBytes(before + received)} of ${formatBytes(size)}, ${formatRate(rate)}${left}`);
+    stages.show();
+  });
+  showProgress(size);
+  return result;
+}
+
+function showProgress(received: number): void {
+  const share = size === 0 ? 1 : Math.min(1, received / size);
+  byId('progress').setAttribute('aria-valuenow', String(Math.round(100 * share)));
+  byId('progress-bar').style.width = `${100 * share}%`;
+}
+
+async function save(wanted: string): Promise<void> {
+  const { showSaveFilePicker } = window as SavePicker;
+  if (showSaveFilePicker && !spooled) {
+    const file = await showSaveFilePicker({ suggestedName: name });
+    const to = await file.createWritable();
+    await progressing((onProgress) => cdn.stream(wanted, { onProgress }).pipeTo(to));
+  } else {
+    const href = URL.createObjectURL(await onDisk(wanted));
+    element('a', { href, download: name }).click();
+  }
+  setText(byId('state'), 'Saved');
+}
+
+function note(text: string): void {
+  setText(byId('note'), text);
+  byId('note').hidden = false;
+}
+
+function fail(error: unknown): void {
+  if (error instanceof DOMException && error.name === 'AbortError') return;
+  stages.end();
+  setText(byId('state'), '');
+  byId('error-text').textContent = error instanceof Error ? error.message : String(error);
+  byId('error').hidden = false;
+  if (original && !stages.isReceiving) loadOriginal();
+}
+
+function loadOriginal(): void {
+  if (!original) return;
+  setText(byId('state'), 'Loading the original…');
+  const request: Request = { type: 'original', url: original };
+  void chrome.runtime.sendMessage(request);
+}
+
+byId('save').onclick = () => {
+  if (address) void save(address).catch(fail);
+};
+byId('copy').onclick = async () => {
+  await navigator.clipboard.writeText(address ?? asked);
+  setText(byId('copy'), 'Copied');
+};
+byId('original').onclick = loadOriginal;
+byId('retry').onclick = () => location.reload();
+byId('turn-on').onclick = async () => {
+  await changeSettings({ enabled: true });
+  location.reload();
+};
+
+const { enabled, deadline } = await loadSettings();
+if (original) {
+  byId('instead').hidden = false;
+  setText(byId('original-url'), new URL(original).host);
+  setTimeout(() => {
+    if (!stages.isReceiving) loadOriginal();
+  }, 1000 * deadline);
+}
+if (!address) {
+  setText(byId('name'), 'No address');
+  fail(new Error(`“${asked}” is no CID, CID/path or codio:// address.`));
+} else if (!enabled) {
+  setText(byId('name'), cidOf(address));
+  byId('off').hidden = false;
+  if (original) loadOriginal();
+} else {
+  await show(address).catch(fail);
+}

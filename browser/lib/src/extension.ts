@@ -1,0 +1,49 @@
+import { linkVersion } from './link';
+
+/**
+ * What a page and the extension's script in it say to each other. The script is only in pages of sites that the visitor lets
+ * use the extension's node, and marks the document there: other pages neither see nor wait for anything.
+ */
+export const extensionMark = 'codioExtension';
+
+export interface ExtensionCall {
+  codio: 'join';
+  version: number;
+}
+
+/** The script's answers over the port that came with the call. */
+export type ExtensionAnswer =
+  /** A port to the node comes with it; again whenever the node had to start anew. */
+  | { type: 'node' }
+  /** There is none, or none any more. */
+  | { type: 'gone' };
+
+const patience = 3_000;
+
+/**
+ * Whether the extension lets this page use its node, which `attach` is then given a port to, maybe more than once. `lost`:
+ * it did, and does not any more.
+ */
+export async function joinExtension(attach: (port: MessagePort) => void, lost: () => void): Promise<boolean> {
+  if (!globalThis.document?.documentElement.dataset[extensionMark]) return false;
+  const { port1, port2 } = new MessageChannel();
+  let joined = false;
+  const answered = new Promise<boolean>((resolve) => {
+    setTimeout(() => resolve(false), patience);
+    port1.onmessage = ({ data, ports: [port] }: MessageEvent<ExtensionAnswer>) => {
+      if (data.type === 'node' && port) {
+        attach(port);
+        joined = true;
+      } else if (joined) {
+        joined = false;
+        lost();
+      }
+      resolve(joined);
+    };
+  });
+  const call: ExtensionCall = { codio: 'join', version: linkVersion };
+  window.postMessage(call, location.origin, [port2]);
+  if (await answered) return true;
+  port1.close();
+  return false;
+}
