@@ -120,8 +120,15 @@ class Answer {
       this.#close(delivery.stream);
       return refuse(416, `${this.#address} has ${size} bytes`, { 'Content-Range': `bytes */${size}` });
     }
-    const first = await delivery.stream.read();
-    const type = await this.#typeOf(begin, first);
+    let first: Bytes | undefined;
+    let type: string;
+    try {
+      first = await delivery.stream.read();
+      type = await this.#typeOf(begin === 0 ? first : undefined, size);
+    } catch (error) {
+      delivery.stream.cancel();
+      throw error;
+    }
     const isDocument = /html|xml/.test(type);
     const response = {
       status: asked ? 206 : 200,
@@ -189,12 +196,14 @@ class Answer {
     });
   }
 
-  async #typeOf(begin: number, first: Bytes | undefined): Promise<string> {
+  /** `first`: the file's first bytes, if they came. */
+  async #typeOf(first: Bytes | undefined, size: number): Promise<string> {
     const named = typeOf(this.#target.name);
     if (named) return named;
     let type = this.#types.get(this.#address);
     if (!type) {
-      type = sniff(begin === 0 ? (first ?? new Uint8Array()) : await this.#beginning());
+      const isEnough = (first?.length ?? 0) >= Math.min(size, sniffedBytes);
+      type = sniff(first && isEnough ? first : await this.#beginning());
       this.#types.set(this.#address, type);
       for (const oldest of this.#types.keys()) {
         if (this.#types.size <= maxTypes) break;
@@ -257,7 +266,7 @@ function isOfDirectory(error: unknown): boolean {
 
 function matchesTag(header: string | null, etag: string): boolean {
   const tags = header?.split(',').map((tag) => tag.trim().replace(/^W\//, '')) ?? [];
-  return tags.includes(etag) || tags.includes('*');
+  return tags.includes(etag);
 }
 
 const metrics: [keyof Timing, string][] = [
