@@ -43,7 +43,10 @@ describe('WebKit', { skip: skipWithoutWebKit() }, () => {
         const { default: init, CodioCDN, serveServiceWorker } = await import('/pkg/codio_wasm.js');
         await init();
         window.cdn = await CodioCDN.new({ node: home, gateways: [`${home}/ipfs/`, more] });
-        window.serve = async () => (window.stop = await serveServiceWorker(window.cdn, '/codio-sw.js'));
+        window.serve = async () => {
+          window.unserve?.();
+          window.unserve = await serveServiceWorker(window.cdn, '/codio-sw.js');
+        };
         window.sha256 = async (bytes) => {
           const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
           return [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -142,7 +145,7 @@ describe('WebKit', { skip: skipWithoutWebKit() }, () => {
 
   test('Without a page that serves, the worker goes to the gateways itself', async () => {
     await serve();
-    await page.evaluate(() => window.stop());
+    await page.evaluate(() => window.unserve());
     const got = await get(`/codio/${cid}`);
     assert.deepEqual([got.status, got.hash], [200, sha256(file)]);
     assert.match(got.headers['server-timing'], /source;desc="worker"/);
