@@ -121,7 +121,7 @@ for (const browser of ['chromium', 'firefox']) {
       }));
 
     test('The popup follows a transfer, and its numbers are those of the other end', () =>
-      withExtension({ settings: { maxDownload: 6e6 } }, async (extension) => {
+      withExtension({ settings: { maxDownload: 3e6, privacy: 'p2p-only' } }, async (extension) => {
         const before = await node.stats();
         const popup = await extension.page('popup.html');
         await popup.evaluate(() => {
