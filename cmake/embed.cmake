@@ -1,8 +1,8 @@
 # cmake -DFOLDER=… -DOUTPUT=… -P embed.cmake: an assembler file that holds every file of FOLDER, and the C++ table of them,
 # OUTPUT.S and OUTPUT.cc. Without files the table is empty.
 file(GLOB_RECURSE files RELATIVE ${FOLDER} ${FOLDER}/demo/* ${FOLDER}/pkg/*)
-# Maps and type declarations are for developers, who have the tree.
-list(FILTER files EXCLUDE REGEX "[.]map$|/types/|[.]d[.]ts$")
+# Maps, type declarations and what makes an npm package are for developers, who have the tree.
+list(FILTER files EXCLUDE REGEX "[.]map$|/types/|[.]d[.]ts$|/package[.]json$|/README[.]md$|/LICENSE$")
 set(assembly ".section .rodata\n")
 set(declarations "")
 set(entries "")

@@ -1,7 +1,6 @@
 // Builds build/browser/pkg: what a page imports. With --test: the unit tests, to build/browser/test.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -54,8 +53,3 @@ writeFileSync(`${out}codio_wasm.d.ts`, "export * from './types/index.js';\nexpor
 const wasm = here('../../build/wasm/src/wasm/codio_wasm.wasm');
 if (existsSync(wasm)) copyFileSync(wasm, `${out}codio_wasm.wasm`);
 else console.warn(`${wasm} is missing: build the wasm preset first`);
-
-for (const name of readdirSync(out).filter((file) => /\.(js|wasm)$/.test(file))) {
-  const bytes = readFileSync(out + name);
-  console.log(`${name}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
-}

@@ -88,6 +88,20 @@ std::optional<std::chrono::sys_seconds> CurlTransfer::date() const {
   return std::chrono::sys_seconds(std::chrono::seconds(date + std::clamp(seconds, 0L, kMaxAge)));
 }
 
+std::optional<Duration> CurlTransfer::retry_after() const {
+  constexpr long long kMost = 365LL * 24 * 3600;
+  const char* const text = header("retry-after");
+  if (text == nullptr) return std::nullopt;
+  if (*text >= '0' && *text <= '9') {
+    return std::chrono::seconds(std::clamp(std::strtoll(text, nullptr, 10), 0LL, kMost));
+  }
+  const std::time_t until = curl_getdate(text, nullptr);
+  if (until < 0) return std::nullopt;
+  // By the server's own clock, whatever ours says.
+  const auto now = date().value_or(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+  return std::chrono::seconds(std::clamp<long long>(until - now.time_since_epoch().count(), 0, kMost));
+}
+
 const char* CurlTransfer::message(CURLcode code) const {
   return message_[0] != 0 ? message_.data() : curl_easy_strerror(code);
 }
@@ -153,6 +167,7 @@ void CurlThread::run() {
     check(curl_multi_perform(multi_.get(), &running) == CURLM_OK);
     collect_finished();
     expire_stalled();
+    run_timers();
     wait();
   }
 }
@@ -198,6 +213,13 @@ void CurlThread::expire_stalled() {
   }
 }
 
+void CurlThread::post_at(Clock::time_point when, std::function<void()> task) { timers_.emplace(when, std::move(task)); }
+
+void CurlThread::run_timers() {
+  const auto now = Clock::now();
+  while (!timers_.empty() && timers_.begin()->first <= now) timers_.extract(timers_.begin()).mapped()();
+}
+
 void CurlThread::wait() {
   using std::chrono::milliseconds;
   auto pause = std::chrono::duration_cast<milliseconds>(std::chrono::hours(1));
@@ -205,6 +227,7 @@ void CurlThread::wait() {
   for (const CurlTransfer* transfer : transfers_) {
     pause = std::min(pause, std::chrono::ceil<milliseconds>(transfer->deadline_ - now));
   }
+  if (!timers_.empty()) pause = std::min(pause, std::chrono::ceil<milliseconds>(timers_.begin()->first - now));
   const auto timeout = static_cast<int>(std::max(pause, milliseconds(0)).count());
   check(curl_multi_poll(multi_.get(), nullptr, 0, timeout, nullptr) == CURLM_OK);
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <curl/curl.h>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -52,6 +53,8 @@ class CurlTransfer {
   long long content_length() const;  ///< -1 if it is not known.
   /// The server's Date, set forth by its Age.
   std::optional<std::chrono::sys_seconds> date() const;
+  /// How long the server wants to be left alone; nothing: it does not say. Not negative.
+  std::optional<Duration> retry_after() const;
   const char* message(CURLcode code) const;
   template <class Value>
   void set(CURLoption option, Value value) {
@@ -87,6 +90,8 @@ class CurlTransfer {
 /// Runs tasks and transfers until it is destroyed.
 class CurlThread {
  public:
+  using Clock = std::chrono::steady_clock;
+
   CurlThread();
   ~CurlThread() { stop(); }
   /// Runs what was posted, and what that posts, and ends. No transfer may be left then. Not on the thread.
@@ -99,16 +104,20 @@ class CurlThread {
   // On the thread. The transfer must live until it ended or was removed, which takes its connection down.
   void add(CurlTransfer& transfer);
   void remove(CurlTransfer& transfer);
+  /// Runs it on the thread at that time, unless that ends before.
+  void post_at(Clock::time_point when, std::function<void()> task);
 
  private:
   void run();
   bool run_tasks();
   void collect_finished();
   void expire_stalled();
+  void run_timers();
   void wait();
 
   const std::unique_ptr<CURLM, CurlMultiCleanup> multi_;
   std::set<CurlTransfer*> transfers_;
+  std::multimap<Clock::time_point, std::function<void()>> timers_;
 
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;

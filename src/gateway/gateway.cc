@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <future>
+#include <list>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "content_id/car.h"
 #include "gateway/curl_thread.h"
+#include "gateway/gateway_health.h"
 #include "gateway/gateway_url.h"
 #include "gateway/verify.h"
 
@@ -20,7 +21,6 @@ namespace {
 
 using content_id::ContentId;
 using content_id::HashCode;
-using Clock = std::chrono::steady_clock;
 
 /// What is read of an answer that is no block, so that its connection can be used again.
 constexpr std::size_t kMaxDropped = 64 * 1024;
@@ -44,13 +44,23 @@ bool is_block_type(std::string_view content_type) {
 /// One GET on its way.
 class Request : public CurlTransfer {
  public:
+  using OnFirstByte = std::function<void(Request&)>;
   using OnEnd = std::function<void(CURLcode)>;
 
-  Request(std::size_t source, const std::string& url, const CurlOptions& options, curl_slist* headers, OnEnd on_end)
-      : CurlTransfer(url, options, headers), source_(source), on_end_(std::move(on_end)) {}
+  Request(const GatewayHealth::Request& health_request, const std::string& url, const CurlOptions& options,
+          curl_slist* headers, OnFirstByte on_first_byte, OnEnd on_end)
+      : CurlTransfer(url, options, headers),
+        health(health_request),
+        on_first_byte_(std::move(on_first_byte)),
+        on_end_(std::move(on_end)) {}
 
   Result<SharedBytes> finish(CURLcode code, const ContentId& cid);
-  std::size_t source() const { return source_; }
+  /// With an error of finish(): how long to leave the gateway alone.
+  std::optional<Duration> busy_for() const;
+  std::uint64_t received() const { return received_; }
+
+  GatewayHealth::Request health;
+  Time look_at;  ///< When it is to be found out whether it is late.
 
  private:
   bool take(BytesView bytes) override;
@@ -58,27 +68,25 @@ class Request : public CurlTransfer {
   /// Whether status and headers promise a block.
   Result<void> check_answer() const;
 
-  const std::size_t source_;
+  const OnFirstByte on_first_byte_;
   const OnEnd on_end_;
-  bool answered_ = false;  ///< The first byte of the body has come.
+  std::uint64_t received_ = 0;  ///< Of the body, whatever it is.
   Bytes body_;
-  std::size_t dropped_ = 0;
   std::optional<Error> error_;
 };
 
 bool Request::take(BytesView bytes) {
-  if (!std::exchange(answered_, true)) {
+  if (received_ == 0) {
+    on_first_byte_(*this);
     if (auto answer = check_answer(); !answer) error_ = std::move(answer.error());
     const auto length = content_length();
     if (!error_ && length > 0 && std::cmp_less_equal(length, content_id::kMaxBlockSize)) {
       body_.reserve(static_cast<std::size_t>(length));
     }
   }
-  if (error_) {
-    dropped_ += bytes.size();
-    return dropped_ <= kMaxDropped;
-  }
-  if (body_.size() + bytes.size() > content_id::kMaxBlockSize) {
+  received_ += bytes.size();
+  if (error_) return received_ <= kMaxDropped;
+  if (received_ > content_id::kMaxBlockSize) {
     error_ = Error{ErrorCode::kTooLarge, "it sent more than the 2 MiB that a block may have"};
     return false;
   }
@@ -105,36 +113,48 @@ Result<SharedBytes> Request::finish(CURLcode code, const ContentId& cid) {
   if (code != CURLE_OK) {
     return fail(code == CURLE_OPERATION_TIMEDOUT ? ErrorCode::kTimeout : ErrorCode::kUnavailable, message(code));
   }
-  if (!answered_) {  // The empty block, or an answer without a body.
+  if (received_ == 0) {  // The empty block, or an answer without a body.
     if (auto answer = check_answer(); !answer) return std::unexpected(std::move(answer.error()));
   }
   if (auto verified = verify(cid, body_); !verified) return std::unexpected(std::move(verified.error()));
   return share(std::move(body_));
 }
 
+std::optional<Duration> Request::busy_for() const {
+  return status() == 429 || status() == 503 ? retry_after() : std::nullopt;
+}
+
 struct Fetch {
   FetchId id;
   ContentId cid;
   Gateway::Done done;
-  std::vector<bool> asked;
-  std::string causes;                    ///< "; URL: cause" of each gateway that failed.
-  std::optional<ErrorCode> common_code;  ///< Of all the causes so far.
-  bool is_started = false;               ///< No longer in the queue.
-  std::unique_ptr<Request> request;      ///< On its way now.
+  std::vector<bool> asked;                   ///< By gateway, as are the causes.
+  std::vector<std::optional<Error>> causes;  ///< Of those that failed.
+  std::optional<Time> patience_end;          ///< Since it waits for a gateway that wants to be left alone.
+  bool is_queued = false;
+  std::list<std::unique_ptr<Request>> requests;  ///< On their way.
 };
 
-/// A gateway, and whether to ask it now.
-struct Source {
-  std::string url;
-  int failures = 0;  ///< In a row.
-  Clock::time_point rests_until;
-};
+auto find_request(Fetch& fetch, std::size_t gateway) {
+  return std::ranges::find(fetch.requests, gateway, [](const auto& request) { return request->health.gateway; });
+}
+
+Time now() { return Time(std::chrono::duration_cast<Duration>(CurlThread::Clock::now().time_since_epoch())); }
+CurlThread::Clock::time_point to_clock(Time time) { return CurlThread::Clock::time_point(time.time_since_epoch()); }
+
+Ending ending_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNotFound: return Ending::kMissing;
+    case ErrorCode::kMismatch: return Ending::kLied;
+    default: return Ending::kFailed;
+  }
+}
 
 }  // namespace
 
 class Gateway::Loop {
  public:
-  Loop(GatewayConfig config, const std::vector<std::string>& urls);
+  Loop(GatewayConfig config, std::vector<std::string> urls);
   ~Loop();
 
   FetchId add(const ContentId& cid, Done done);
@@ -145,22 +165,31 @@ class Gateway::Loop {
   static constexpr auto kCancelled = "the request was cancelled";
 
   void admit(std::unique_ptr<Fetch> fetch);
+  void enqueue(Fetch& fetch);
   void start_queued();
-  void ask_next(Fetch& fetch);
-  std::size_t choose_source(const Fetch& fetch);
-  bool is_ready(Source& source);
-  void handle_end(FetchId id, CURLcode code);
-  void handle_result(Fetch& fetch, std::size_t asked, Result<SharedBytes> result);
+  /// False if it has to stay in the queue.
+  bool start(Fetch& fetch);
+  /// start_queued(), by then at the latest.
+  void start_queued_at(Time when);
+  void ask(Fetch& fetch, const GatewayHealth::Request& request);
+  void look_later(FetchId id, Request& request);
+  /// Asks another gateway too if this one is late.
+  void look_at(Fetch& fetch, Request& request);
+  void handle_end(FetchId id, std::size_t gateway, CURLcode code);
+  void handle_error(Fetch& fetch, const Request& request, Error error);
+  /// Each gateway and its cause.
+  Error all_failed(const Fetch& fetch) const;
   void finish(FetchId id, Result<SharedBytes> result);
 
   const GatewayConfig config_;
+  const std::vector<std::string> urls_;
   const CurlHeaders headers_{curl_slist_append(nullptr, "Accept: application/vnd.ipld.raw")};
 
   // The thread's own.
-  std::vector<Source> sources_;
+  GatewayHealth health_;
   std::map<FetchId, std::unique_ptr<Fetch>> fetches_;
-  std::deque<FetchId> queue_;  ///< May name fetches that have been cancelled.
-  std::size_t in_flight_ = 0;
+  std::list<FetchId> queue_;  ///< May name fetches that have ended.
+  std::optional<Time> starts_queued_at_;
   bool stopping_ = false;
 
   std::mutex mutex_;
@@ -170,14 +199,15 @@ class Gateway::Loop {
 };
 
 Result<std::unique_ptr<Gateway>> Gateway::make(GatewayConfig config) {
-  std::vector<std::string> urls{config.primary};
-  urls.insert(urls.end(), config.fallbacks.begin(), config.fallbacks.end());
-  for (std::string& url : urls) {
-    auto parsed = parse_gateway_url(url);
-    if (!parsed) return std::unexpected(parsed.error());
-    url = *std::move(parsed);
+  std::vector<std::string> given{config.primary};
+  given.insert(given.end(), config.fallbacks.begin(), config.fallbacks.end());
+  std::vector<std::string> urls;
+  for (const std::string& text : given) {
+    auto url = parse_gateway_url(text);
+    if (!url) return std::unexpected(url.error());
+    if (std::ranges::find(urls, *url) == urls.end()) urls.push_back(*std::move(url));
   }
-  return std::unique_ptr<Gateway>(new Gateway(std::make_unique<Loop>(std::move(config), urls)));
+  return std::unique_ptr<Gateway>(new Gateway(std::make_unique<Loop>(std::move(config), std::move(urls))));
 }
 
 Gateway::Gateway(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
@@ -196,9 +226,8 @@ Result<SharedBytes> Gateway::fetch_cid(const ContentId& cid) {
 
 void Gateway::cancel(FetchId id) { loop_->cancel(id); }
 
-Gateway::Loop::Loop(GatewayConfig config, const std::vector<std::string>& urls) : config_(std::move(config)) {
-  for (const std::string& url : urls) sources_.push_back({.url = url});
-}
+Gateway::Loop::Loop(GatewayConfig config, std::vector<std::string> urls)
+    : config_(std::move(config)), urls_(std::move(urls)), health_(urls_.size(), config_.health) {}
 
 Gateway::Loop::~Loop() {
   thread_.post([this] {
@@ -220,13 +249,17 @@ FetchId Gateway::Loop::add(const ContentId& cid, Done done) {
 }
 
 void Gateway::Loop::cancel(FetchId id) {
-  thread_.post([this, id] { finish(id, fail(ErrorCode::kCancelled, kCancelled)); });
+  thread_.post([this, id] {
+    finish(id, fail(ErrorCode::kCancelled, kCancelled));
+    start_queued();
+  });
 }
 
 void Gateway::Loop::admit(std::unique_ptr<Fetch> fetch) {
   const FetchId id = fetch->id;
   const ContentId cid = fetch->cid;
-  fetch->asked.resize(sources_.size());
+  fetch->asked.resize(urls_.size());
+  fetch->causes.resize(urls_.size());
   fetches_.emplace(id, std::move(fetch));
   const HashCode code = cid.multihash().code();
   if (stopping_) {
@@ -237,80 +270,138 @@ void Gateway::Loop::admit(std::unique_ptr<Fetch> fetch) {
   } else if (!content_id::is_verifiable(code)) {
     finish(id, std::unexpected(verify(cid, {}).error()));
   } else {
-    queue_.push_back(id);
+    enqueue(*fetches_.at(id));
     start_queued();
   }
 }
 
+void Gateway::Loop::enqueue(Fetch& fetch) {
+  if (!std::exchange(fetch.is_queued, true)) queue_.push_back(fetch.id);
+}
+
 void Gateway::Loop::start_queued() {
-  while (!stopping_ && in_flight_ < config_.max_in_flight && !queue_.empty()) {
-    const auto next = fetches_.find(queue_.front());
-    queue_.pop_front();
-    if (next == fetches_.end()) continue;
-    ++in_flight_;
-    next->second->is_started = true;
-    ask_next(*next->second);
+  if (stopping_) return;
+  for (auto next = queue_.begin(); next != queue_.end();) {
+    const auto found = fetches_.find(*next);
+    const bool stays = found != fetches_.end() && !start(*found->second);
+    next = stays ? std::next(next) : queue_.erase(next);
   }
 }
 
-void Gateway::Loop::ask_next(Fetch& fetch) {
-  const std::size_t chosen = choose_source(fetch);
-  fetch.asked[chosen] = true;
+bool Gateway::Loop::start(Fetch& fetch) {
+  const auto time = now();
+  const auto choice = health_.choose(time, fetch.asked);
+  std::optional<Time> wait_until = choice.wait_until;
+  if (wait_until && *wait_until != Time::max()) {
+    if (!fetch.patience_end) fetch.patience_end = time + config_.timeout;
+    if (*wait_until > *fetch.patience_end) wait_until.reset();
+  }
+  if (!choice.request && wait_until) {
+    if (*wait_until != Time::max()) start_queued_at(*wait_until);
+    return false;
+  }
+  fetch.is_queued = false;
+  if (choice.request) {
+    ask(fetch, *choice.request);
+  } else if (fetch.requests.empty()) {
+    finish(fetch.id, std::unexpected(all_failed(fetch)));
+  }
+  return true;
+}
+
+void Gateway::Loop::start_queued_at(Time when) {
+  if (starts_queued_at_ && *starts_queued_at_ <= when) return;
+  starts_queued_at_ = when;
+  thread_.post_at(to_clock(when), [this, when] {
+    if (starts_queued_at_ == when) starts_queued_at_.reset();
+    start_queued();
+  });
+}
+
+void Gateway::Loop::ask(Fetch& fetch, const GatewayHealth::Request& request) {
+  const std::size_t gateway = request.gateway;
+  fetch.asked[gateway] = true;
   const CurlOptions options{.timeout = config_.timeout,
                             .connect_timeout = config_.connect_timeout,
                             .max_redirects = config_.max_redirects,
                             .user_agent = config_.user_agent,
                             .ca_file = config_.ca_file};
-  fetch.request =
-      std::make_unique<Request>(chosen, sources_[chosen].url + fetch.cid.to_string() + "?format=raw", options,
-                                headers_.get(), [this, id = fetch.id](CURLcode code) { handle_end(id, code); });
-  thread_.add(*fetch.request);
+  fetch.requests.push_back(std::make_unique<Request>(
+      request, urls_[gateway] + fetch.cid.to_string() + "?format=raw", options, headers_.get(),
+      [this, id = fetch.id](Request& answering) {
+        health_.handle_first_byte(now(), answering.health);
+        look_later(id, answering);  // Sooner, if it answers soon.
+      },
+      [this, id = fetch.id, gateway](CURLcode code) { handle_end(id, gateway, code); }));
+  thread_.add(*fetch.requests.back());
+  look_later(fetch.id, *fetch.requests.back());
 }
 
-/// The first that was not asked yet, of those that do not rest if there is one.
-std::size_t Gateway::Loop::choose_source(const Fetch& fetch) {
-  std::optional<std::size_t> resting;
-  for (std::size_t i = 0; i < sources_.size(); ++i) {
-    if (fetch.asked[i]) continue;
-    if (is_ready(sources_[i])) return i;
-    if (!resting) resting = i;
+void Gateway::Loop::look_later(FetchId id, Request& request) {
+  const Time when = health_.next_look(request.health);
+  request.look_at = when;
+  thread_.post_at(to_clock(when), [this, id, gateway = request.health.gateway, when] {
+    const auto fetch = fetches_.find(id);
+    if (fetch == fetches_.end()) return;
+    const auto found = find_request(*fetch->second, gateway);
+    if (found != fetch->second->requests.end() && (*found)->look_at == when) look_at(*fetch->second, **found);
+  });
+}
+
+void Gateway::Loop::look_at(Fetch& fetch, Request& request) {
+  const Time time = now();
+  const bool is_late = health_.is_late(time, request.health, request.received());
+  const auto hedge = is_late ? health_.choose_hedge(time, fetch.asked) : std::nullopt;
+  if (hedge) {
+    ask(fetch, *hedge);
+  } else {
+    look_later(fetch.id, request);
   }
-  return *resting;
+  if (is_late) start_queued();  // Nobody waits for a place at a gateway that is late.
 }
 
-bool Gateway::Loop::is_ready(Source& source) {
-  if (source.failures < config_.max_failures) return true;
-  const auto now = Clock::now();
-  if (now < source.rests_until) return false;
-  source.rests_until = now + config_.rest;  // For all but the one request that now finds out how it is.
-  return true;
-}
-
-void Gateway::Loop::handle_end(FetchId id, CURLcode code) {
+void Gateway::Loop::handle_end(FetchId id, std::size_t gateway, CURLcode code) {
   Fetch& fetch = *fetches_.at(id);
-  const auto request = std::move(fetch.request);  // Alive, as this is its call.
-  handle_result(fetch, request->source(), request->finish(code, fetch.cid));
+  const auto ended = find_request(fetch, gateway);
+  const auto request = std::move(*ended);  // Alive, as this is its call.
+  fetch.requests.erase(ended);
+  auto result = request->finish(code, fetch.cid);
+  if (result) {
+    health_.handle_end(now(), request->health, Ending::kBlock);
+    finish(id, std::move(result));
+  } else {
+    handle_error(fetch, *request, std::move(result.error()));
+  }
+  start_queued();
 }
 
-void Gateway::Loop::handle_result(Fetch& fetch, std::size_t asked, Result<SharedBytes> result) {
-  Source& source = sources_[asked];
-  if (result) {
-    source.failures = 0;
-    return finish(fetch.id, std::move(result));
+void Gateway::Loop::handle_error(Fetch& fetch, const Request& request, Error error) {
+  const std::size_t gateway = request.health.gateway;
+  if (const auto busy = request.busy_for()) {
+    health_.handle_busy(now(), request.health, *busy);
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(*busy).count();
+    error.message += ", and it wants to be left alone for " + std::to_string(seconds) + " s";
+    fetch.asked[gateway] = false;
+  } else {
+    health_.handle_end(now(), request.health, ending_of(error.code));
   }
-  const Error& error = result.error();
-  if (error.code == ErrorCode::kNotFound) {
-    source.failures = 0;
-  } else if (++source.failures >= config_.max_failures) {
-    source.rests_until = Clock::now() + config_.rest;
-  }
-  if (config_.on_failure) config_.on_failure(source.url, error);
+  if (config_.on_failure) config_.on_failure(urls_[gateway], error);
+  fetch.causes[gateway] = std::move(error);
+  const bool any_hope = std::ranges::any_of(fetch.requests, [](const auto& one) { return !one->health.late; });
+  if (!any_hope) enqueue(fetch);
+}
 
-  fetch.common_code = fetch.causes.empty() || fetch.common_code == error.code ? error.code : ErrorCode::kUnavailable;
-  fetch.causes += "; " + source.url + ": " + error.message;
-  if (std::ranges::find(fetch.asked, false) != fetch.asked.end()) return ask_next(fetch);
-  finish(fetch.id,
-         fail(*fetch.common_code, "all gateways failed for " + fetch.cid.to_string() + ": " + fetch.causes.substr(2)));
+Error Gateway::Loop::all_failed(const Fetch& fetch) const {
+  std::optional<ErrorCode> common_code;
+  std::string text;
+  for (std::size_t i = 0; i < urls_.size(); ++i) {
+    const Error cause = fetch.causes[i]       ? *fetch.causes[i]
+                        : health_.has_lied(i) ? Error{ErrorCode::kMismatch, "it lied before and is asked no more"}
+                                              : Error{ErrorCode::kUnavailable, "it wants to be left alone for a while"};
+    common_code = !common_code || *common_code == cause.code ? cause.code : ErrorCode::kUnavailable;
+    text += (i == 0 ? "" : "; ") + urls_[i] + ": " + cause.message;
+  }
+  return {*common_code, "all gateways failed for " + fetch.cid.to_string() + ": " + text};
 }
 
 void Gateway::Loop::finish(FetchId id, Result<SharedBytes> result) {
@@ -318,10 +409,11 @@ void Gateway::Loop::finish(FetchId id, Result<SharedBytes> result) {
   if (found == fetches_.end()) return;
   const std::unique_ptr<Fetch> fetch = std::move(found->second);
   fetches_.erase(found);
-  if (fetch->request) thread_.remove(*fetch->request);
-  if (fetch->is_started) --in_flight_;
+  for (const auto& request : fetch->requests) {
+    thread_.remove(*request);
+    health_.handle_end(now(), request->health, result && request->health.late ? Ending::kOutrun : Ending::kCancelled);
+  }
   fetch->done(std::move(result));
-  start_queued();
 }
 
 }  // namespace codio::gateway

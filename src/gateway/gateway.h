@@ -15,12 +15,13 @@
 #include "common/strong.h"
 #include "common/time.h"
 #include "content_id/cid.h"
+#include "gateway/gateway_health.h"
 
 namespace codio::gateway {
 
 struct GatewayConfig {
   std::string primary = "https://ipfs.io/ipfs/";  ///< As parse_gateway_url() reads it.
-  std::vector<std::string> fallbacks;             ///< In the order in which they are asked.
+  std::vector<std::string> fallbacks;             ///< In the order in which they are asked; each counts once.
 
   /// A gateway that sends no byte for this long is given up. It may first have to find the block in its own network,
   /// which takes public gateways up to half a minute.
@@ -29,12 +30,9 @@ struct GatewayConfig {
   Duration connect_timeout = std::chrono::seconds(10);
   /// Path to subdomain, and once more from http to https or to another host.
   int max_redirects = 3;
-  /// Requests at a time, over all gateways; others queue. Enough to fill a fast line at 100 ms with 256 KiB blocks. A
+  /// When another gateway is asked too, and when one is asked last. More requests than `max_per_gateway` queue; a
   /// gateway that only speaks HTTP/1.1 sees as many connections.
-  std::size_t max_in_flight = 16;
-  /// After so many failures in a row (a missing block is none), a gateway is asked last for the time of `rest`.
-  int max_failures = 3;
-  Duration rest = std::chrono::seconds(30);
+  HealthOptions health;
 
   std::string user_agent = "codio";  ///< `codio/<version>`
   std::string ca_file;               ///< PEM certificates to trust instead of the system's.
@@ -47,6 +45,9 @@ struct FetchTag;
 using FetchId = Id<FetchTag, std::uint64_t>;
 
 /// Fetches blocks, each from the first gateway that gives it, and verifies them. Certificates are always checked.
+///
+/// gateway_health.h says who is asked, and when another one is asked too. A fetch waits for a gateway that wants to be
+/// left alone (Retry-After) for `timeout` at most, when no other has the block.
 ///
 /// Threads: any thread may call. One thread of its own does all the work, runs the callbacks and hashes.
 class Gateway {

@@ -131,13 +131,11 @@ class Identity {
   const std::unique_ptr<SSL_CTX, Free<SSL_CTX_free>> context_{SSL_CTX_new(TLS_server_method())};
 };
 
-/// An HTTP/1.1 server that says what the test wants; a thread a connection.
-class Server {
+/// Listens on a port of its own; a thread a connection, which ends before the socket is closed.
+class Listener {
  public:
-  using Script = std::function<void(const Exchange&)>;
-
-  explicit Server(Script script, const Identity* identity = nullptr)
-      : script_(std::move(script)), identity_(identity), listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit Listener(std::function<void(int socket)> serve)
+      : serve_(std::move(serve)), listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
@@ -148,7 +146,7 @@ class Server {
     port_ = ::ntohs(address.sin_port);
     acceptor_ = std::thread([this] { accept(); });
   }
-  ~Server() {
+  ~Listener() {
     ::shutdown(listener_, SHUT_RDWR);
     acceptor_.join();
     {
@@ -160,16 +158,7 @@ class Server {
     ::close(listener_);
   }
 
-  std::string url() const {
-    return (identity_ ? "https" : "http") + ("://127.0.0.1:" + std::to_string(port_)) + "/ipfs/";
-  }
-
-  /// The requests so far, whole heads; waits for `count` of them.
-  std::vector<std::string> requests(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kLong, [&] { return requests_.size() >= count; }));
-    return requests_;
-  }
+  int port() const { return port_; }
   std::size_t connections() {
     const std::lock_guard lock(mutex_);
     return sockets_.size();
@@ -182,17 +171,52 @@ class Server {
       if (socket < 0) return;
       const std::lock_guard lock(mutex_);
       sockets_.push_back(socket);
-      connections_.emplace_back([this, socket] { serve(socket); });
+      connections_.emplace_back([this, socket] { serve_(socket); });
     }
   }
 
+  const std::function<void(int)> serve_;
+  const int listener_;
+  int port_ = 0;
+  std::mutex mutex_;
+  std::vector<int> sockets_;
+  std::list<std::jthread> connections_;
+  std::thread acceptor_;
+};
+
+using Tls = std::unique_ptr<SSL, decltype([](SSL* tls) { SSL_free(tls); })>;
+
+/// The server's end of a handshake; null if it failed.
+Tls accept_tls(const Identity& identity, int socket) {
+  Tls tls(SSL_new(identity.context()));
+  SSL_set_fd(tls.get(), socket);
+  return SSL_accept(tls.get()) == 1 ? std::move(tls) : nullptr;
+}
+
+/// An HTTP/1.1 server that says what the test wants.
+class Server {
+ public:
+  using Script = std::function<void(const Exchange&)>;
+
+  explicit Server(Script script, const Identity* identity = nullptr)
+      : script_(std::move(script)), identity_(identity), listener_([this](int socket) { serve(socket); }) {}
+
+  std::string url() const {
+    return (identity_ ? "https" : "http") + ("://127.0.0.1:" + std::to_string(listener_.port())) + "/ipfs/";
+  }
+
+  /// The requests so far, whole heads; waits for `count` of them.
+  std::vector<std::string> requests(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kLong, [&] { return requests_.size() >= count; }));
+    return requests_;
+  }
+  std::size_t connections() { return listener_.connections(); }
+
+ private:
   void serve(int socket) {
-    const std::unique_ptr<SSL, decltype([](SSL* tls) { SSL_free(tls); })> tls(identity_ ? SSL_new(identity_->context())
-                                                                                        : nullptr);
-    if (tls) {
-      SSL_set_fd(tls.get(), socket);
-      if (SSL_accept(tls.get()) != 1) return;
-    }
+    Tls tls;
+    if (identity_ && !(tls = accept_tls(*identity_, socket))) return;
     std::string input;
     std::array<char, 4096> buffer;
     while (true) {
@@ -217,14 +241,87 @@ class Server {
 
   const Script script_;
   const Identity* const identity_;
-  const int listener_;
-  int port_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::string> requests_;
-  std::vector<int> sockets_;
-  std::list<std::jthread> connections_;
-  std::thread acceptor_;
+  Listener listener_;
+};
+
+/// An HTTP/2 server with one block, of at most 16 KiB. It answers when a connection has `together` requests waiting.
+class Http2Server {
+ public:
+  Http2Server(const Identity& identity, Bytes block, std::size_t together)
+      : identity_(identity),
+        block_(std::move(block)),
+        together_(together),
+        listener_([this](int socket) { serve(socket); }) {
+    SSL_CTX_set_alpn_select_cb(identity.context(), &Http2Server::select_protocol, nullptr);
+  }
+
+  std::string url() const { return "https://127.0.0.1:" + std::to_string(listener_.port()) + "/ipfs/"; }
+  std::size_t connections() { return listener_.connections(); }
+
+ private:
+  enum Type : std::uint8_t { kData = 0, kHeaders = 1, kSettings = 4, kPing = 6 };
+  static constexpr std::uint8_t kAck = 1, kEndStream = 1, kEndHeaders = 4;
+
+  static int select_protocol(SSL*, const unsigned char** out, unsigned char* size, const unsigned char*, unsigned,
+                             void*) {
+    *out = reinterpret_cast<const unsigned char*>("h2");
+    *size = 2;
+    return SSL_TLSEXT_ERR_OK;
+  }
+
+  static bool read(SSL* tls, std::string& into, std::size_t size) {
+    into.resize(size);
+    for (std::size_t at = 0; at < size;) {
+      const int got = SSL_read(tls, into.data() + at, static_cast<int>(size - at));
+      if (got <= 0) return false;
+      at += static_cast<std::size_t>(got);
+    }
+    return true;
+  }
+
+  static void write(SSL* tls, Type type, std::uint8_t flags, const std::string& stream, std::string_view payload) {
+    std::string frame;
+    for (const int shift : {16, 8, 0}) frame += static_cast<char>(payload.size() >> shift & 0xff);
+    frame += static_cast<char>(type);
+    frame += static_cast<char>(flags);
+    frame += stream;
+    frame += payload;
+    SSL_write(tls, frame.data(), static_cast<int>(frame.size()));
+  }
+
+  void serve(int socket) const {
+    const std::string connection(4, '\0');
+    const Tls tls = accept_tls(identity_, socket);
+    std::string head, payload;
+    if (!tls || !read(tls.get(), head, 24)) return;  // The preface.
+    write(tls.get(), kSettings, 0, connection, {});
+    std::vector<std::string> waiting;
+    while (read(tls.get(), head, 9)) {
+      const auto byte = [&](int i) { return static_cast<std::size_t>(static_cast<std::uint8_t>(head[i])); };
+      if (!read(tls.get(), payload, byte(0) << 16 | byte(1) << 8 | byte(2))) return;
+      const bool is_answer = (byte(4) & kAck) != 0;
+      if (byte(3) == kSettings && !is_answer) write(tls.get(), kSettings, kAck, connection, {});
+      if (byte(3) == kPing && !is_answer) write(tls.get(), kPing, kAck, connection, payload);
+      if (byte(3) == kHeaders) waiting.push_back(head.substr(5, 4));
+      if (waiting.size() < together_) continue;
+      for (const std::string& stream : waiting) {
+        // HPACK: `:status: 200`, then `content-type` by its index, both of the static table.
+        const std::string type = "application/vnd.ipld.raw";
+        write(tls.get(), kHeaders, kEndHeaders, stream,
+              "\x88\x0f\x10" + std::string(1, static_cast<char>(type.size())) + type);
+        write(tls.get(), kData, kEndStream, stream, as_text(block_));
+      }
+      waiting.clear();
+    }
+  }
+
+  const Identity& identity_;
+  const Bytes block_;
+  const std::size_t together_;
+  Listener listener_;
 };
 
 /// A port on which nobody listens.
@@ -249,6 +346,14 @@ Result<SharedBytes> get(std::future<Result<SharedBytes>>& future) {
     std::abort();
   }
   return future.get();
+}
+
+/// Hedges soon: what these tests wait for.
+GatewayConfig impatient() { return {.timeout = std::chrono::minutes(1), .health = {.first_hedge = milliseconds(100)}}; }
+/// Hedges never.
+GatewayConfig patient() {
+  constexpr auto kNever = std::chrono::hours(1);
+  return {.health = {.first_hedge = kNever, .least_hedge = kNever, .most_hedge = kNever}};
 }
 
 struct Failure {
@@ -418,7 +523,9 @@ INSTANTIATE_TEST_SUITE_P(Bad, GatewayWithBadAnswer, testing::ValuesIn(bad_answer
 
 TEST_P(GatewayWithBadAnswer, GoesOnToTheNextGateway) {
   Server bad(GetParam().script);
-  const auto gateway = client({bad.url(), good_.url()}, {.timeout = milliseconds(300)});
+  GatewayConfig config = patient();
+  config.timeout = milliseconds(300);
+  const auto gateway = client({bad.url(), good_.url()}, config);
   const auto result = gateway->fetch_cid(cid_);
   ASSERT_TRUE(result) << result.error().message;
   EXPECT_EQ(**result, block_);
@@ -547,7 +654,7 @@ TEST_F(GatewayWithAStall, CancelEndsIt) {
 }
 
 TEST_F(GatewayWithAStall, QueuesWhatIsOverTheLimitAndCancelFreesAPlace) {
-  const auto gateway = client({server_.url()}, {.max_in_flight = 2});
+  const auto gateway = client({server_.url()}, {.health = {.max_per_gateway = 2}});
   std::array<FetchId, 3> ids;
   std::vector<std::future<Result<SharedBytes>>> stalled;
   for (FetchId& id : ids) stalled.push_back(start(*gateway, stuck_, &id));
@@ -567,7 +674,7 @@ TEST_F(GatewayWithAStall, QueuesWhatIsOverTheLimitAndCancelFreesAPlace) {
 TEST_F(GatewayWithAStall, DestructionCancelsEverything) {
   std::vector<std::future<Result<SharedBytes>>> stalled;
   {
-    const auto gateway = client({server_.url()}, {.max_in_flight = 2});
+    const auto gateway = client({server_.url()}, {.health = {.max_per_gateway = 2}});
     for (int i = 0; i < 5; ++i) stalled.push_back(start(*gateway, stuck_));
     server_.requests(2);
   }
@@ -584,7 +691,7 @@ TEST_F(GatewayTest, ACallbackMayFetchMore) {
 }
 
 TEST_F(GatewayTest, ServesManyThreads) {
-  const auto gateway = client({good_.url()}, {.max_in_flight = 4});
+  const auto gateway = client({good_.url()}, {.health = {.max_per_gateway = 4}});
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
@@ -597,9 +704,9 @@ TEST_F(GatewayTest, ServesManyThreads) {
 
 TEST_F(GatewayTest, LetsADeadGatewayRest) {
   Server broken([](const Exchange& e) { e.answer(500, "text/plain", {}); });
-  const auto gateway = client({broken.url(), good_.url()}, {.max_failures = 2, .rest = std::chrono::hours(1)});
+  const auto gateway = client({broken.url(), good_.url()}, {.health = {.rest = std::chrono::hours(1)}});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
-  EXPECT_THAT(broken.requests(2), SizeIs(2));
+  EXPECT_THAT(broken.requests(3), SizeIs(3));
   EXPECT_THAT(good_.requests(5), SizeIs(5));
 }
 
@@ -607,7 +714,8 @@ TEST_F(GatewayTest, AsksARestingGatewayWhenNoOtherHasTheBlock) {
   std::atomic<bool> broken = true;
   Server resting([&](const Exchange& e) { broken ? e.answer(500, "text/plain", {}) : e.answer_block(block_); });
   Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
-  const auto gateway = client({resting.url(), missing.url()}, {.max_failures = 1, .rest = std::chrono::hours(1)});
+  const auto gateway =
+      client({resting.url(), missing.url()}, {.health = {.most_failures = 0.2, .rest = std::chrono::hours(1)}});
   EXPECT_FALSE(gateway->fetch_cid(cid_));
   broken = false;
   EXPECT_TRUE(gateway->fetch_cid(cid_));
@@ -623,13 +731,177 @@ TEST_F(GatewayTest, TriesAGatewayAgainAfterItsRest) {
     ++asked;
     e.answer(500, "text/plain", {});
   });
-  const auto gateway = client({broken.url(), good_.url()}, {.max_failures = 1, .rest = milliseconds(1)});
+  const auto gateway = client({broken.url(), good_.url()}, {.health = {.most_failures = 0.2, .rest = milliseconds(1)}});
   while (asked < 3) ASSERT_TRUE(gateway->fetch_cid(cid_));
+}
+
+TEST_F(GatewayTest, AsksAnotherGatewayTooWhenOneIsSilentAndEndsThatRequest) {
+  std::promise<void> promise;
+  auto ended = promise.get_future();
+  Server silent([&](const Exchange& e) {
+    e.hang();
+    promise.set_value();
+  });
+  const auto gateway = client({silent.url(), good_.url()}, impatient());
+  EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
+  EXPECT_EQ(ended.wait_for(kLong), std::future_status::ready);
+  EXPECT_THAT(failures(), ElementsAre());
+  // The other one has shown that it is faster.
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
+  EXPECT_THAT(silent.requests(1), SizeIs(1));
+}
+
+TEST_F(GatewayTest, AsksAnotherGatewayTooWhenOneTrickles) {
+  Server trickling([](const Exchange& e) {
+    e.send("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nContent-Type: application/vnd.ipld.raw\r\n\r\n");
+    while (e.send("x")) std::this_thread::sleep_for(milliseconds(5));
+  });
+  const auto gateway = client({trickling.url(), good_.url()}, impatient());
+  EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
+}
+
+TEST_F(GatewayTest, AsksNobodyElseWhenOneAnswersInTime) {
+  Server other([](const Exchange& e) { e.answer(500, "text/plain", {}); });
+  const auto gateway = client({good_.url(), other.url()}, patient());
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
+  EXPECT_THAT(other.requests(0), SizeIs(0));
+}
+
+TEST_F(GatewayTest, WaitsForALateAnswerWhenTheOtherGatewayHasNone) {
+  Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
+  Server late([&](const Exchange& e) {
+    missing.requests(1);
+    e.answer_block(block_);
+  });
+  const auto gateway = client({late.url(), missing.url()}, impatient());
+  EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
+  EXPECT_THAT(late.requests(1), SizeIs(1));
+}
+
+TEST_F(GatewayTest, AsksAThirdGatewayWhenTwoAreSilent) {
+  Server first([](const Exchange& e) { e.hang(); });
+  Server second([](const Exchange& e) { e.hang(); });
+  const auto gateway = client({first.url(), second.url(), good_.url()}, impatient());
+  EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
+}
+
+TEST_F(GatewayTest, AsksAThirdGatewayWhenOneIsSilentAndTheNextHasNot) {
+  Server silent([](const Exchange& e) { e.hang(); });
+  Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
+  const auto gateway = client({silent.url(), missing.url(), good_.url()}, impatient());
+  EXPECT_EQ(**gateway->fetch_cid(cid_), block_);
+}
+
+TEST_F(GatewayTest, WaitsForNoPlaceAtAGatewayThatIsSilent) {
+  Server silent([](const Exchange& e) { e.hang(); });
+  GatewayConfig config = impatient();
+  config.health.max_per_gateway = 1;
+  const auto gateway = client({silent.url(), good_.url()}, config);
+  auto first = start(*gateway, cid_);
+  auto second = start(*gateway, cid_);
+  EXPECT_TRUE(get(first));
+  EXPECT_TRUE(get(second));
+  EXPECT_THAT(silent.requests(1), SizeIs(1));
+}
+
+TEST_F(GatewayTest, NeverAsksAGatewayAgainThatLied) {
+  Server liar([](const Exchange& e) { e.answer_block(as_bytes("a lie")); });
+  {
+    const auto gateway = client({liar.url(), good_.url()});
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
+    EXPECT_THAT(liar.requests(1), SizeIs(1));
+  }
+  const auto gateway = client({liar.url()});
+  EXPECT_FALSE(gateway->fetch_cid(cid_));
+  const auto again = gateway->fetch_cid(cid_);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::kMismatch);
+  EXPECT_THAT(again.error().message, HasSubstr(liar.url() + ": it lied before"));
+  EXPECT_THAT(liar.requests(2), SizeIs(2));
+}
+
+TEST_F(GatewayTest, WaitsAsLongAsItIsTold) {
+  std::atomic<int> asked = 0;
+  Server busy([&](const Exchange& e) {
+    ++asked == 1 ? e.answer(429, "text/plain", {}, "Retry-After: 1\r\n") : e.answer_block(block_);
+  });
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(**client({busy.url()})->fetch_cid(cid_), block_);
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::seconds(1));
+}
+
+TEST_F(GatewayTest, AsksOthersWhileOneWantsToBeLeftAlone) {
+  Server busy([](const Exchange& e) { e.answer(503, "text/plain", {}, "Retry-After: 3600\r\n"); });
+  const auto gateway = client({busy.url(), good_.url()});
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
+  EXPECT_THAT(busy.requests(1), SizeIs(1));
+}
+
+TEST_F(GatewayTest, GivesUpWhenToldToWaitLongerThanItsTimeout) {
+  // Ten minutes on the server's clock, which is far behind.
+  Server busy([](const Exchange& e) {
+    e.answer(429, "text/plain", {},
+             "Date: Sat, 01 Jan 2000 00:00:00 GMT\r\nRetry-After: Sat, 01 Jan 2000 00:10:00 GMT\r\n");
+  });
+  const auto gateway = client({busy.url()});
+  const auto told = gateway->fetch_cid(cid_);
+  ASSERT_FALSE(told);
+  EXPECT_EQ(told.error().code, ErrorCode::kUnavailable);
+  EXPECT_THAT(told.error().message, HasSubstr(busy.url() + ": HTTP 429, and it wants to be left alone for 600 s"));
+  const auto other = gateway->fetch_cid(cid_);
+  ASSERT_FALSE(other);
+  EXPECT_THAT(other.error().message, HasSubstr(busy.url() + ": it wants to be left alone"));
+  EXPECT_THAT(busy.requests(1), SizeIs(1));
+}
+
+TEST_F(GatewayTest, KeepsWhatCameBeforeAGatewayBrokeOff) {
+  std::vector<Bytes> blocks;
+  std::map<std::string, BytesView> by_target;
+  for (std::uint8_t i = 0; i < 8; ++i) blocks.push_back(block_of(50'000, i));
+  for (const Bytes& block : blocks) by_target["/ipfs/" + cid_of(block).to_string() + "?format=raw"] = block;
+  std::atomic<int> asked = 0;
+  Server dying([&](const Exchange& e) {
+    if (++asked <= 3) return e.answer_block(by_target.at(e.target()));
+    e.send("HTTP/1.1 200 OK\r\nContent-Length: 50000\r\nContent-Type: application/vnd.ipld.raw\r\n\r\nsome");
+    e.close();
+  });
+  Server other([&](const Exchange& e) { e.answer_block(by_target.at(e.target())); });
+  const auto gateway = client({dying.url(), other.url()}, patient());
+  std::vector<std::future<Result<SharedBytes>>> fetches;
+  for (const Bytes& block : blocks) fetches.push_back(start(*gateway, cid_of(block)));
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const auto result = get(fetches[i]);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_EQ(**result, blocks[i]);
+  }
+  EXPECT_THAT(other.requests(5), SizeIs(5));
+}
+
+TEST_F(GatewayTest, AsksForManyBlocksAtOnceOverOneHttp2Connection) {
+  constexpr std::size_t kTogether = 8;
+  const Identity identity;
+  const Bytes block = block_of(10'000);
+  Http2Server server(identity, block, kTogether);
+  const std::string file = testing::TempDir() + "codio-gateway-" + std::to_string(::getpid()) + ".pem";
+  identity.write_certificate(file);
+  const auto gateway = client({server.url()}, {.ca_file = file});
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::future<Result<SharedBytes>>> fetches;
+    for (std::size_t i = 0; i < kTogether; ++i) fetches.push_back(start(*gateway, cid_of(block)));
+    for (auto& fetch : fetches) {
+      const auto result = get(fetch);
+      ASSERT_TRUE(result) << result.error().message;
+      EXPECT_EQ(**result, block);
+    }
+  }
+  EXPECT_EQ(server.connections(), 1U);
+  ::unlink(file.c_str());
 }
 
 TEST_F(GatewayTest, DoesNotLetAGatewayRestThatLacksABlock) {
   Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
-  const auto gateway = client({missing.url(), good_.url()}, {.max_failures = 2, .rest = std::chrono::hours(1)});
+  const auto gateway =
+      client({missing.url(), good_.url()}, {.health = {.most_failures = 0.2, .rest = std::chrono::hours(1)}});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(gateway->fetch_cid(cid_));
   EXPECT_THAT(missing.requests(5), SizeIs(5));
 }
@@ -664,6 +936,12 @@ TEST_F(GatewayTest, RefusesABadUrl) {
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::kMalformed);
   EXPECT_THAT(made.error().message, HasSubstr("ftp://example.com"));
+}
+
+TEST_F(GatewayTest, AsksAGatewayOnceThatWasNamedTwice) {
+  Server missing([](const Exchange& e) { e.answer(404, "text/plain", {}); });
+  EXPECT_FALSE(client({missing.url(), missing.url()})->fetch_cid(cid_));
+  EXPECT_THAT(missing.requests(1), SizeIs(1));
 }
 
 TEST_F(GatewayTest, AsksIpfsIoByDefault) { EXPECT_EQ(GatewayConfig().primary, "https://ipfs.io/ipfs/"); }

@@ -1,5 +1,6 @@
 #include "gateway/gateway_url.h"
 
+#include <algorithm>
 #include <curl/curl.h>
 #include <memory>
 
@@ -41,8 +42,14 @@ Result<std::string> parse_gateway_url(std::string_view text) {
   if (!path.ends_with('/')) path += '/';
   if (!path.ends_with("/ipfs/")) return refuse("its path does not end in /ipfs/");
 
-  const std::string port = part(url, CURLUPART_PORT);
-  return scheme + "://" + part(url, CURLUPART_HOST) + (port.empty() ? "" : ":" + port) + path;
+  // One gateway has one text, so that it is not taken for two.
+  std::string host = part(url, CURLUPART_HOST);
+  std::ranges::transform(host, host.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::string port = part(url, CURLUPART_PORT);
+  if (port == "0") return refuse("there is no port 0");
+  if (port == (scheme == "https" ? "443" : "80")) port.clear();
+  return scheme + "://" + host + (port.empty() ? "" : ":" + port) + path;
 }
 
 }  // namespace codio::gateway

@@ -9,7 +9,7 @@
 namespace codio::gateway {
 
 /// The URL that a CID is appended to: `http[s]://host[:port][/path]/ipfs/`. Adds `/ipfs/` to a URL without a path, and
-/// a missing last slash. kMalformed, with what a gateway URL looks like, for any other scheme or path, and for a URL
+/// a missing last slash; leaves out the scheme's own port. kMalformed, with what a gateway URL looks like, for any other scheme or path, and for a URL
 /// with a query, a fragment or a password (URLs are logged).
 ///
 /// Plain http is allowed for any host: a block is verified, so nobody on the way can change it, only see what is asked.

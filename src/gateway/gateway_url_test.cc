@@ -14,6 +14,9 @@ TEST(GatewayUrl, EndsInIpfs) {
            {"https://ipfs.io", "https://ipfs.io/ipfs/"},
            {"HTTPS://ipfs.io", "https://ipfs.io/ipfs/"},
            {"http://127.0.0.1:8080", "http://127.0.0.1:8080/ipfs/"},
+           {"https://IPFS.io:443/ipfs/", "https://ipfs.io/ipfs/"},
+           {"http://127.0.0.1:80", "http://127.0.0.1/ipfs/"},
+           {"http://127.0.0.1:443", "http://127.0.0.1:443/ipfs/"},
            {"http://[::1]:8080/ipfs/", "http://[::1]:8080/ipfs/"},
            {"https://example.com/mirror/ipfs/", "https://example.com/mirror/ipfs/"},
        }) {
@@ -29,6 +32,7 @@ TEST(GatewayUrl, SaysWhatIsWrongAndHowItShouldBe) {
            {"file:///ipfs/", "only https and http"},
            {"https://", "host"},
            {"https://ipfs.io:99999/ipfs/", "ort number"},
+           {"https://ipfs.io:0/ipfs/", "ort"},
            {"https://ipfs.io/ipns/", "does not end in /ipfs/"},
            {"https://ipfs.io/notipfs/", "does not end in /ipfs/"},
            {"https://ipfs.io/ipfs/?format=raw", "query"},

@@ -178,6 +178,15 @@ for (const browser of ['chromium', 'firefox']) {
       await page.context().close();
     });
 
+    test('A gateway that keeps silent is asked once, and holds up nothing', async () => {
+      const silent = await startGateway(blocks, () => true);
+      const page = await tab({ gateways: [silent.url, gateway.url], gatewayTimeout: 120_000 });
+      assert.equal((await download(page, cid)).hash, sha256(file));
+      assert.deepEqual(silent.asked, [cid]);
+      await page.context().close();
+      silent.stop();
+    });
+
     test('An aborted download rejects with its reason and stops', async () => {
       const slow = await startGateway(blocks, (asked, response) => {
         if (asked === cid) return false;

@@ -72,7 +72,7 @@ for (const browser of ['chromium', 'firefox']) {
       const share = (bytes) => `${Math.round((100 * bytes) / (sums.peer + sums.gateway + sums.store))} %`;
       await eventually('ul', `Peers ${share(sums.peer)}Gateways ${share(sums.gateway)}Cache ${share(sums.store)}`);
       assert.match(await tab.locator('codio-status').locator('.bar').getAttribute('aria-label'), /^Where it came from: Peers \d+ %/);
-      assert.equal(await tab.locator('codio-status').getByRole('img', { name: 'Connected to 1 peers' }).count(), 1);
+      assert.equal(await tab.locator('codio-status').getByRole('img', { name: 'Peers connected: 1' }).count(), 1);
       await tab.screenshot({ path: `${shots}${browser}-status-dark.png` });
       await tab.emulateMedia({ colorScheme: 'light' });
       await tab.screenshot({ path: `${shots}${browser}-status-light.png` });

@@ -10,7 +10,10 @@ export interface CodioOptions extends Partial<Limits>, CitizenOptions {
   node?: string | URL;
   /** WebSocket URLs where peers meet, tried in order; `[]`: stay alone. */
   rendezvous?: readonly (string | URL)[];
-  /** URL prefixes to which a CID is appended, in the order in which they are asked; `[]`: none. */
+  /**
+   * URL prefixes to which a CID is appended, in the order in which they are asked; `[]`: none. One without a path is
+   * given `/ipfs/`.
+   */
   gateways?: readonly (string | URL)[];
   /** STUN and TURN servers, as of `RTCConfiguration`. */
   iceServers?: readonly RTCIceServer[];
@@ -95,7 +98,7 @@ export async function configure(options: CodioOptions, pageUrl: string): Promise
   }
   return {
     rendezvous: rendezvous.map((at) => webSocketUrl(new URL(at, base))),
-    gateways: gateways.map((at) => new URL(at, base).href),
+    gateways: [...new Set(gateways.map((at) => gatewayUrl(new URL(at, base))))],
     iceServers: [...(iceServers ?? [])],
     givenIceServers: [...(options.iceServers ?? [])],
     iceTransportPolicy: options.iceTransportPolicy ?? 'all',
@@ -155,6 +158,13 @@ export function isIceServers(value: unknown): value is RTCIceServer[] {
 
 export function isTextList(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((one) => typeof one === 'string');
+}
+
+function gatewayUrl({ protocol, origin, pathname, search, hash, username, password }: URL): string {
+  if (!protocol.startsWith('http') || search || hash || username || password) {
+    throw new CodioError('malformed', `${origin}${pathname} is no gateway: it should be like https://host/ipfs/`);
+  }
+  return origin + (pathname === '/' ? '/ipfs/' : pathname.replace(/\/?$/, '/'));
 }
 
 function webSocketUrl(url: URL): string {

@@ -5,7 +5,7 @@ export interface Settings {
   options: CodioOptions;
   base: string | undefined;
   fallback: string | undefined;
-  /** URL of the worker's script; nothing: no worker. */
+  /** Path of the worker's script; empty: no worker; undefined: where it usually is. */
   serviceWorker: string | undefined;
   rewrite: boolean;
   protocolHandler: boolean;
@@ -31,7 +31,7 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
     options,
     base: undefined,
     fallback: undefined,
-    serviceWorker: '/codio-sw.js',
+    serviceWorker: undefined,
     rewrite: true,
     protocolHandler: false,
     problems,
@@ -51,6 +51,8 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
   read('maxDownload', positive(parseBytes), rate, (bytes) => (options.maxDownload = bytes));
   read('uploadSlots', positive(parseCount), 'a whole number from 1', (count) => (options.uploadSlots = count));
   read('maxPeers', parseCount, 'a whole number', (count) => (options.maxPeers = count));
+  read('minSwarm', parseCount, 'a whole number', (count) => (options.minSwarm = count));
+  read('pauseHidden', parseSwitch, onOff, (pause) => (options.pauseHidden = pause));
   read('storeBytes', parseBytes, 'bytes such as 200M', (bytes) => (options.storeBytes = bytes));
   read('seed', parseSwitch, onOff, (seed) => (options.seed = seed));
   read('persist', parseSwitch, onOff, (persist) => (options.persist = persist));
@@ -58,7 +60,7 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
   read('protocolHandler', parseSwitch, onOff, (on) => (settings.protocolHandler = on));
   read('base', parsePath, 'a path of this site such as /codio/', (base) => (settings.base = base));
   read('serviceWorker', (text) => (text === 'off' ? '' : parsePath(text)), 'a path of this site, or off', (path) => {
-    settings.serviceWorker = path || undefined;
+    settings.serviceWorker = path;
   });
 
   for (const [name, text] of Object.entries(dataset)) {

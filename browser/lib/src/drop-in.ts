@@ -35,9 +35,9 @@ cdn.then(
   (error: unknown) => console.warn(`codio: ${messageOf(error)}; this page does without peers`),
 );
 
-const { serviceWorker: worker, base, fallback } = settings;
+const { base, fallback } = settings;
 // A site without the worker is nothing to complain of.
-const serviceWorker = worker === undefined ? undefined : serve(worker).catch(() => {});
+const serviceWorker = settings.serviceWorker === '' ? undefined : serve(settings.serviceWorker).catch(() => {});
 if (settings.rewrite) rewriteCodioUrls({ cdn, base, fallback, serviceWorker });
 if (settings.protocolHandler) {
   try {
@@ -47,9 +47,22 @@ if (settings.protocolHandler) {
   }
 }
 
-async function serve(script: string): Promise<void> {
+/** Brings a worker for all that is beside `base`. */
+async function serve(script: string | undefined): Promise<void> {
   const { serveServiceWorker } = await import('./index');
-  await serveServiceWorker(await cdn, script);
+  const started = await cdn;
+  const scope = new URL('..', new URL(base ?? '/codio/', location.href)).pathname;
+  // The site's own, else that of the node if it serves the page too.
+  const usual = [new URL('/codio-sw.js', location.href), new URL('codio-sw.js', import.meta.url)];
+  const scripts = script === undefined ? usual : [new URL(script, location.href)];
+  for (const url of scripts.filter(({ origin }) => origin === location.origin)) {
+    try {
+      await serveServiceWorker(started, url, { scope });
+      return;
+    } catch (error) {
+      if (script !== undefined) console.warn(`codio: ${messageOf(error)}`);
+    }
+  }
 }
 
 async function start({ options }: Settings): Promise<CodioCDN> {

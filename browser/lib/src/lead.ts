@@ -49,6 +49,7 @@ export class Lead {
   resign(): void {
     this.#calls.close();
     this.#following?.end();
+    this.#following = undefined;
     this.#letGo?.();
   }
 

@@ -9,7 +9,7 @@
  */
 import type { CodioCDN, Source } from './index';
 
-type Shown = Pick<CodioCDN, 'on' | 'stats' | 'getPeers' | 'limits' | 'setLimits'>;
+type Shown = Pick<CodioCDN, 'on' | 'stats' | 'getPeers' | 'limits' | 'setLimits' | 'uploading'>;
 
 const sources = ['peer', 'gateway', 'store'] as const satisfies Source['kind'][];
 const names = { peer: 'Peers', gateway: 'Gateways', store: 'Cache' };
@@ -39,6 +39,7 @@ line{stroke:var(--p);stroke-linecap:round}circle{fill:var(--p)}line.c{stroke-das
 ul{display:flex;flex-wrap:wrap;gap:.1rem .8rem;margin:.35rem 0 .6rem}
 li i{display:inline-block;width:.55rem;height:.55rem;border-radius:50%;margin-right:.3rem}
 form{display:flex;flex-wrap:wrap;gap:.4rem .8rem;align-items:center}
+#why:not(:empty){margin-top:.5rem;opacity:.7}
 label{display:flex;gap:.35rem;align-items:center}select{font:inherit}`;
 
 const template = `<section aria-label="Codio CDN">
@@ -46,7 +47,7 @@ const template = `<section aria-label="Codio CDN">
 <svg viewBox="-100 -52 200 104" role="img"></svg>
 <div class="bar" role="img"></div><ul></ul>
 <form><label><input type="checkbox" id="pause">Pause upload</label><label>Upload limit <select id="limit"></select></label></form>
-</section>`;
+<p id="why" role="status"></p></section>`;
 
 export class CodioStatus extends HTMLElement {
   #cdn: Shown | undefined;
@@ -122,7 +123,7 @@ export class CodioStatus extends HTMLElement {
         this.#bytes[source.kind] += bytes;
         this.#later();
       }),
-      ...(['stats', 'peer-connected', 'peer-disconnected', 'connecting'] as const).map((name) => cdn.on(name, this.#later)),
+      ...(['stats', 'peer-connected', 'peer-disconnected', 'connecting', 'uploading'] as const).map((name) => cdn.on(name, this.#later)),
     );
     this.#mark();
     this.#draw();
@@ -168,6 +169,8 @@ export class CodioStatus extends HTMLElement {
     this.#find('#peers').textContent = String(cdn.stats().peers);
     this.#find('#down').textContent = rate(this.#rates.down);
     this.#find('#up').textContent = rate(this.#rates.up);
+    const { allowed, reason } = cdn.uploading;
+    this.#find('#why').textContent = allowed ? '' : `Not uploading: ${reason}.`;
     const total = sources.reduce((sum, kind) => sum + this.#bytes[kind], 0);
     const shares = sources.map((kind) => ({ kind, share: total === 0 ? 0 : this.#bytes[kind] / total }));
     const words = shares.map(({ kind, share }) => `${names[kind]} ${Math.round(100 * share)} %`);
@@ -210,7 +213,7 @@ export class CodioStatus extends HTMLElement {
     note.textContent = more > 0 ? `and ${more} more` : '';
     const graph = this.#find('svg');
     graph.replaceChildren(...lines, ...dots, svg('circle', { r: 7, class: 'me' }), note);
-    graph.setAttribute('aria-label', `Connected to ${peers.filter(({ state }) => state === 'open').length} peers`);
+    graph.setAttribute('aria-label', `Peers connected: ${peers.filter(({ state }) => state === 'open').length}`);
   }
 }
 

@@ -54,6 +54,22 @@ test('Given both lists, no node is asked', async () => {
   assert.deepEqual(rendezvous, ['wss://r.test/x']);
 });
 
+test('A gateway has one URL, which a CID can be appended to', async () => {
+  const given = ['https://G.test:443', 'https://g.test/ipfs', new URL('https://g.test/ipfs/'), 'http://[::1]:8080/a/ipfs/'];
+  const { gateways } = await configure({ rendezvous: [], gateways: given }, 'https://page.test/');
+  assert.deepEqual(gateways, ['https://g.test/ipfs/', 'http://[::1]:8080/a/ipfs/']);
+});
+
+for (const bad of ['ftp://g.test/ipfs/', 'https://g.test/ipfs/?a', 'https://g.test/ipfs/#a', 'https://me:secret@g.test/ipfs/']) {
+  test(`${bad} is no gateway`, async () => {
+    await assert.rejects(configure({ rendezvous: [], gateways: [bad] }, 'https://page.test/'), (error: Error) => {
+      assert.match(error.message, /\/ipfs\/ is no gateway: it should be like https:\/\/host\/ipfs\//);
+      assert.doesNotMatch(error.message, /secret/);
+      return true;
+    });
+  });
+}
+
 test('A missing node is named', async () => {
   await assert.rejects(configure({}, 'http://127.0.0.1:1/'), {
     code: 'unavailable',

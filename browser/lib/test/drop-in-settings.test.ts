@@ -18,6 +18,8 @@ test('Attributes become options', () => {
     maxUpload: '500K',
     maxDownload: '2.5M',
     uploadSlots: '4',
+    minSwarm: '5',
+    pauseHidden: 'on',
     storeBytes: '1G',
     iceTransportPolicy: 'relay',
     seed: 'off',
@@ -34,6 +36,8 @@ test('Attributes become options', () => {
     maxUpload: 512_000,
     maxDownload: 2_621_440,
     uploadSlots: 4,
+    minSwarm: 5,
+    pauseHidden: true,
     storeBytes: 1_073_741_824,
     iceTransportPolicy: 'relay',
     seed: false,
@@ -71,7 +75,8 @@ test('What is not understood is left out, and said with what would be', () => {
 });
 
 test('The worker is looked for, can be elsewhere, or off', () => {
-  assert.equal(readSettings({ serviceWorker: 'off' }).serviceWorker, undefined);
+  assert.equal(readSettings({}).serviceWorker, undefined);
+  assert.equal(readSettings({ serviceWorker: 'off' }).serviceWorker, '');
   assert.equal(readSettings({ serviceWorker: '/sw.js' }).serviceWorker, '/sw.js');
   assert.equal(readSettings({ serviceWorker: 'https://other.example/sw.js' }).problems.length, 1);
 });

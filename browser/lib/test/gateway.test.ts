@@ -25,7 +25,7 @@ test('A gateway is asked for the raw block', async () => {
     asked = [request.url, request.headers.accept];
     response.end(block);
   });
-  const { bytes, gateway } = await new GatewayClient([url], 1000).fetchBlock('bafy', verify, never);
+  const { bytes, gateway } = await new GatewayClient([url], 60_000).fetchBlock('bafy', verify, never);
   assert.deepEqual(asked, ['/ipfs/bafy?format=raw', 'application/vnd.ipld.raw']);
   assert.deepEqual(bytes, block);
   assert.equal(gateway, url);
@@ -58,9 +58,10 @@ for (const [what, [listener, cause]] of Object.entries(bad)) {
   test(`The next gateway is asked when one ${what}`, async () => {
     const url = await serve(listener);
     const next = await serve(good);
-    const found = await new GatewayClient([url, next], 400).fetchBlock('bafy', verify, never);
+    const timeout = cause.test('no byte in time') ? 400 : 60_000;
+    const found = await new GatewayClient([url, next], timeout).fetchBlock('bafy', verify, never);
     assert.equal(found.gateway, next);
-    await assert.rejects(new GatewayClient([url], 400).fetchBlock('bafy', verify, never), (error: Error) => {
+    await assert.rejects(new GatewayClient([url], timeout).fetchBlock('bafy', verify, never), (error: Error) => {
       assert.match(error.message, /^all gateways failed: /);
       assert.ok(error.message.includes(`${url}bafy: `));
       assert.match(error.message, cause);
@@ -70,7 +71,7 @@ for (const [what, [listener, cause]] of Object.entries(bad)) {
 }
 
 test('An unreachable gateway is named', async () => {
-  const client = new GatewayClient(['http://127.0.0.1:1/ipfs/'], 400);
+  const client = new GatewayClient(['http://127.0.0.1:1/ipfs/'], 60_000);
   await assert.rejects(client.fetchBlock('bafy', verify, never), {
     code: 'unavailable',
     message: /^all gateways failed: http:\/\/127\.0\.0\.1:1\/ipfs\/bafy: unreachable/,
@@ -79,7 +80,7 @@ test('An unreachable gateway is named', async () => {
 
 test('What no gateway has is not found', async () => {
   const url = await serve((_, response) => response.writeHead(404).end());
-  await assert.rejects(new GatewayClient([url, url], 400).fetchBlock('bafy', verify, never), { code: 'not-found' });
+  await assert.rejects(new GatewayClient([url, url], 60_000).fetchBlock('bafy', verify, never), { code: 'not-found' });
 });
 
 test('A gateway that keeps failing is asked last', async () => {
@@ -88,7 +89,7 @@ test('A gateway that keeps failing is asked last', async () => {
     asked++;
     response.writeHead(500).end();
   });
-  const client = new GatewayClient([url, await serve(good)], 400);
+  const client = new GatewayClient([url, await serve(good)], 60_000);
   for (let i = 0; i < 5; i++) await client.fetchBlock('bafy', verify, never);
   assert.equal(asked, 3);
 });
@@ -105,7 +106,107 @@ test('An aborted request rejects with the reason and leaves room for others', as
   assert.ok(await client.fetchBlock('good', verify, never));
 });
 
-test('At most six requests run at a time', async () => {
+test('Another gateway is asked too when one is silent, and that request ends', async () => {
+  let asked = 0;
+  let ended = () => {};
+  const gone = new Promise<void>((resolve) => (ended = resolve));
+  const silent = await serve((_, response) => {
+    asked++;
+    response.on('close', ended);
+  });
+  const next = await serve(good);
+  const client = new GatewayClient([silent, next], 60_000);
+  for (let i = 0; i < 3; i++) assert.equal((await client.fetchBlock('bafy', verify, never)).gateway, next);
+  await gone;
+  assert.equal(asked, 1);
+});
+
+test('Another gateway is asked too when one trickles', async () => {
+  const trickling = await serve((_, response) => {
+    const timer = setInterval(() => response.write('t'), 20);
+    response.on('close', () => clearInterval(timer));
+  });
+  const next = await serve(good);
+  assert.equal((await new GatewayClient([trickling, next], 60_000).fetchBlock('bafy', verify, never)).gateway, next);
+});
+
+test('A late answer counts when the other gateway has none', async () => {
+  let asked = () => {};
+  const both = new Promise<void>((resolve) => (asked = resolve));
+  const missing = await serve((_, response) => response.writeHead(404).end(asked));
+  const late = await serve((_, response) => void both.then(() => response.end(block)));
+  assert.equal((await new GatewayClient([late, missing], 60_000).fetchBlock('bafy', verify, never)).gateway, late);
+});
+
+test('A third gateway is asked when one is silent and the next has not', async () => {
+  const silent = await serve(() => {});
+  const missing = await serve((_, response) => response.writeHead(404).end());
+  const third = await serve(good);
+  const client = new GatewayClient([silent, missing, third], 60_000);
+  assert.equal((await client.fetchBlock('bafy', verify, never)).gateway, third);
+});
+
+test('A gateway that lied is never asked again', async () => {
+  let asked = 0;
+  const liar = await serve((_, response) => {
+    asked++;
+    response.end('something else');
+  });
+  const client = new GatewayClient([liar, await serve(good)], 60_000);
+  for (let i = 0; i < 5; i++) await client.fetchBlock('bafy', verify, never);
+  assert.equal(asked, 1);
+  const alone = new GatewayClient([liar], 60_000);
+  await assert.rejects(alone.fetchBlock('bafy', verify, never), { code: 'mismatch' });
+  await assert.rejects(alone.fetchBlock('bafy', verify, never), { code: 'mismatch', message: /it lied before/ });
+  assert.equal(asked, 2);
+});
+
+test('A gateway is left alone as long as it says', async () => {
+  let asked = 0;
+  const busy = await serve((_, response) => {
+    if (++asked === 1) response.writeHead(429, { 'retry-after': '1' }).end();
+    else response.end(block);
+  });
+  const began = performance.now();
+  await new GatewayClient([busy], 60_000).fetchBlock('bafy', verify, never);
+  assert.ok(performance.now() - began >= 999);
+  assert.equal(asked, 2);
+});
+
+test('Others are asked while one wants to be left alone, and nobody waits longer than the timeout', async () => {
+  let asked = 0;
+  // Ten minutes on the server's clock, which is far behind.
+  const [date, until] = ['Sat, 01 Jan 2000 00:00:00 GMT', 'Sat, 01 Jan 2000 00:10:00 GMT'];
+  const busy = await serve((_, response) => {
+    asked++;
+    response.writeHead(503, { date, 'retry-after': until }).end();
+  });
+  const client = new GatewayClient([busy, await serve(good)], 60_000);
+  for (let i = 0; i < 5; i++) await client.fetchBlock('bafy', verify, never);
+  assert.equal(asked, 1);
+  const alone = new GatewayClient([busy], 60_000);
+  await assert.rejects(alone.fetchBlock('bafy', verify, never), { code: 'unavailable', message: /HTTP 503/ });
+  await assert.rejects(alone.fetchBlock('bafy', verify, never), { message: /left alone/ });
+  assert.equal(asked, 2);
+});
+
+test('What came before a gateway broke off is kept', async () => {
+  let given = 0;
+  const dying = await serve((_, response) => {
+    if (++given <= 3) response.end(block);
+    else response.writeHead(200, { 'content-length': 9 }).write('the', () => response.destroy());
+  });
+  let asked = 0;
+  const other = await serve((_, response) => {
+    asked++;
+    response.end(block);
+  });
+  const client = new GatewayClient([dying, other], 60_000);
+  await Promise.all(Array.from({ length: 6 }, () => client.fetchBlock('bafy', verify, never)));
+  assert.equal(asked, 3);
+});
+
+test('At most six requests run at a time at a gateway', async () => {
   let running = 0;
   let most = 0;
   const url = await serve((_, response) => {
@@ -115,7 +216,7 @@ test('At most six requests run at a time', async () => {
       response.end(block);
     }, 20);
   });
-  const client = new GatewayClient([url], 1000);
+  const client = new GatewayClient([url], 60_000);
   await Promise.all(Array.from({ length: 20 }, () => client.fetchBlock('bafy', verify, never)));
   assert.equal(most, 6);
 });
