@@ -10,7 +10,7 @@ import { after, before, describe, test as testNode } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
-import { download, eventually, join, sha256 } from './support/cdn.mjs';
+import { download, eventually, join, sha256, uploadRandom } from './support/cdn.mjs';
 import { buildFile, rawCid } from './support/dag.mjs';
 import { built, openExtension, setSettings } from './support/extension.mjs';
 import { startNode } from './support/node.mjs';
@@ -121,7 +121,7 @@ for (const browser of ['chromium', 'firefox']) {
       }));
 
     test('The popup follows a transfer, and its numbers are those of the other end', () =>
-      withExtension({ settings: { maxDownload: 6e6 } }, async (extension) => {
+      withExtension({ settings: { maxDownload: 3e6, privacy: 'p2p-only' } }, async (extension) => {
         const before = await node.stats();
         const popup = await extension.page('popup.html');
         await popup.evaluate(() => {
@@ -350,7 +350,7 @@ for (const browser of ['chromium', 'firefox']) {
           await join(opened);
           return opened;
         }, node.http), 15_000);
-        const cid = await page.evaluate(() => window.cdn.upload(Uint8Array.from({ length: 9_000_000 }, (_, i) => i >> 7)));
+        const { cid } = await uploadRandom(page, 9_000_000);
         const taker = await openTab('chromium', node.http);
         await join(taker, { policy: 'p2p-only' });
         const popup = await extension.page('popup.html');

@@ -32,7 +32,7 @@ const fields: Field[] = [
   { name: 'node', show: ({ node }) => node, read: (text) => text.trim() },
   lines('rendezvous'),
   lines('gateways'),
-  { name: 'iceServers', show: ({ iceServers }) => (iceServers.length > 0 ? JSON.stringify(iceServers, undefined, 1) : ''), read: readJson },
+  { name: 'iceServers', show: ({ iceServers }) => (iceServers.length > 0 ? iceServersText(iceServers) : ''), read: readJson },
   number('maxUpload', 1e3),
   number('maxDownload', 1e3),
   number('monthlyUpload', 1e9),
@@ -52,6 +52,11 @@ function readJson(text: string): unknown {
   } catch {
     return 'no JSON';
   }
+}
+
+/** A server a line. */
+function iceServersText(servers: RTCIceServer[]): string {
+  return `[${servers.map((server) => JSON.stringify(server)).join(',\n')}]`;
 }
 
 async function keep(name: keyof Settings, value: unknown): Promise<boolean> {

@@ -83,7 +83,8 @@ export class Stages {
     ].filter((text) => text !== false);
     const [slowest] = [...spans].sort((a, b) => b.time - a.time);
     if (all === 0) return advice[slowest?.stage ?? 'starting'];
-    const why = gateway > peer + store ? ' Peers had little of it: a gateway is one server, and far away for many.' : '';
+    const late = this.#began.waiting === undefined ? ' No peer was connected in time.' : ' Peers brought little of it in time.';
+    const why = gateway > peer + store ? late : '';
     return `${sources.join(', ')}.${why}`;
   }
 }

@@ -191,6 +191,7 @@ class Seen {
       return this.#peers.has(told.event.peer) ? told : undefined;
     }
     if (told.type === 'problem') return undefined;
+    if (told.type === 'limits') return { ...told, limits: { ...told.limits, maxUpload: Infinity, maxDownload: Infinity } };
     if (told.type !== 'state') return told;
     const peers: PeerInfo[] = told.peers.filter(({ id }) => this.#peers.has(id)).map((peer) => ({ ...peer, received: this.#peers.get(peer.id) ?? 0 }));
     const { peer, gateway } = this.#bytes;

@@ -66,9 +66,9 @@ async function show(wanted: string): Promise<void> {
   byId<HTMLButtonElement>('save').disabled = false;
   byId('content').dataset['kind'] = kindOf(type);
   await present[kindOf(type)](wanted, start);
-  showProgress(size);
   stages.end();
-  setText(byId('state'), 'Verified');
+  setText(byId('state'), kindOf(type) === 'other' ? 'Ready to be saved' : 'Verified');
+  if (size <= start.length) showProgress(size);
 }
 
 const present: Record<Kind, (wanted: string, start: Uint8Array<ArrayBuffer>) => Promise<void>> = {

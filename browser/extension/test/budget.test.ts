@@ -10,7 +10,7 @@ test('Without a budget the cap is the user’s', () => {
 test('The rate falls with what is left, and never overruns it at four looks a second', () => {
   let left = 3e6;
   for (let look = 0; look < 1000; look++) left -= uploadCap(null, left) / 4;
-  assert.ok(left >= 0 && left <= 65_536, String(left));
+  assert.ok(left >= 0 && left <= 262_144, String(left));
   assert.equal(uploadCap(null, 0), 0);
   assert.equal(uploadCap(null, -5), 0);
 });

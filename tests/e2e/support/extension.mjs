@@ -91,7 +91,9 @@ async function openChromium(folder, profile = mkdtempSync(join(tmpdir(), 'codio-
     async uninstall() {
       const page = await context.newPage();
       await page.goto(`${url}bridge.html`);
-      await Promise.all([page.waitForEvent('close'), page.evaluate(() => chrome.management.uninstallSelf({ showConfirmDialog: false }))]);
+      // It takes the page with it, so nothing answers.
+      const uninstalling = page.evaluate(() => chrome.management.uninstallSelf({ showConfirmDialog: false })).catch(() => {});
+      await Promise.all([page.waitForEvent('close'), uninstalling]);
     },
     /** Clicks our entry in the context menu of what has that URL. */
     clickMenu: (menuItemId, srcUrl, pageUrl) =>
