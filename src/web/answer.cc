@@ -52,7 +52,8 @@ std::string media_type_of(const ContentRequest& content) {
   switch (content.format) {
     case Format::kRaw: return "application/vnd.ipld.raw";
     case Format::kCar:
-      return std::string("application/vnd.ipld.car; version=1; order=dfs; dups=") + (content.car.duplicates ? "y" : "n");
+      return std::string("application/vnd.ipld.car; version=1; order=dfs; dups=") +
+             (content.car.duplicates ? "y" : "n");
     case Format::kTar: return "application/x-tar";
     case Format::kDagJson: return "application/vnd.ipld.dag-json";
     case Format::kDagCbor: return "application/vnd.ipld.dag-cbor";
@@ -254,7 +255,8 @@ std::optional<Refusal> check_codec(const ContentRequest& content, const ContentI
 Refusal add_slash(const ContentRequest& content) {
   // Two slashes at the start would name another host.
   const std::size_t path = content.url_path.find_first_not_of('/');
-  const std::string location = "/" + content.url_path.substr(std::min(path, content.url_path.size())) + "/" + content.query;
+  const std::string location =
+      "/" + content.url_path.substr(std::min(path, content.url_path.size())) + "/" + content.query;
   return {301, "moved to " + location, {{"Location", location}}};
 }
 
@@ -270,12 +272,13 @@ Page explain(const Request& request, const Refusal& refusal) {
     page.body = refusal.message + "\n";
     if (is_html) {
       page.head.add("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
-      page.body = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
-                  "content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\"><title>" +
-                  title +
-                  "</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:12vh auto;padding:0 "
-                  "1.5rem}h1{font-size:1.4rem}p{overflow-wrap:anywhere}</style><h1>" +
-                  title + "</h1><p>" + html_escape(refusal.message) + "</p></html>\n";
+      page.body =
+          "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
+          "content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\"><title>" +
+          title +
+          "</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:12vh auto;padding:0 "
+          "1.5rem}h1{font-size:1.4rem}p{overflow-wrap:anywhere}</style><h1>" +
+          title + "</h1><p>" + html_escape(refusal.message) + "</p></html>\n";
     }
   }
   page.head.add("Vary", "Accept");

@@ -16,7 +16,7 @@ bool matches_any(std::string_view list, std::string_view etag);
 
 /// What of a representation goes out.
 struct Selection {
-  int status = 200;  ///< 200, 206, 304 or 416.
+  int status = 200;                     ///< 200, 206, 304 or 416.
   content_id::unixfs::ByteRange bytes;  ///< Of 200 and 206.
 };
 

@@ -92,7 +92,8 @@ std::expected<void, Refusal> read_car(const Target& target, std::string_view acc
     return refuse(400, "car-order is dfs or unk, not '" + *order + "'");
   }
   const auto duplicates = parameter("car-dups", "dups");
-  if (duplicates && !is_one_of(*duplicates, {"y", "n"})) return refuse(400, "car-dups is y or n, not '" + *duplicates + "'");
+  if (duplicates && !is_one_of(*duplicates, {"y", "n"}))
+    return refuse(400, "car-dups is y or n, not '" + *duplicates + "'");
   content.car.duplicates = duplicates == "y";
   const std::string scope = target.parameter("dag-scope").value_or("all");
   if (scope == "block") {
@@ -104,7 +105,8 @@ std::expected<void, Refusal> read_car(const Target& target, std::string_view acc
   }
   if (const auto text = target.parameter("entity-bytes")) {
     content.car.bytes = parse_entity_bytes(*text);
-    if (!content.car.bytes) return refuse(400, "entity-bytes is FROM:TO, such as 0:1023, 1024:* or -16:*, not '" + *text + "'");
+    if (!content.car.bytes)
+      return refuse(400, "entity-bytes is FROM:TO, such as 0:1023, 1024:* or -16:*, not '" + *text + "'");
     content.car.scope = Scope::kEntity;
   }
   return {};
@@ -114,7 +116,8 @@ std::expected<void, Refusal> read_format(const Request& request, const Target& t
   if (const auto format = target.parameter("format"); format && !format->empty()) {
     const auto found = std::ranges::find(kFormats, std::string_view(*format), &FormatName::name);
     if (found == kFormats.end()) {
-      return refuse(400, "there is no format '" + *format + "'; there are raw, car, tar, dag-json, dag-cbor, json and cbor");
+      return refuse(400,
+                    "there is no format '" + *format + "'; there are raw, car, tar, dag-json, dag-cbor, json and cbor");
     }
     content.format = found->format;
   } else {
@@ -158,7 +161,8 @@ std::expected<ContentRequest, Refusal> read_rest(const Request& request, const T
   content.download = target.parameter("download") == "true";
   content.only_if_cached = request.cache_control.find("only-if-cached") != std::string_view::npos;
   if (request.service_worker == "script" && content.names.empty() && content.place.kind == Place::Kind::kPath) {
-    return refuse(400, "a service worker cannot be registered for all of a gateway: its scope would be " + content.url_path);
+    return refuse(400,
+                  "a service worker cannot be registered for all of a gateway: its scope would be " + content.url_path);
   }
   return content;
 }
@@ -168,7 +172,8 @@ std::expected<ContentRequest, Refusal> read_rest(const Request& request, const T
 std::expected<ContentRequest, Refusal> read_path_request(const Request& request, const HostMeaning& host) {
   const Target target(request.target);
   std::string_view path = target.path;
-  if (path.starts_with("/ipns/")) return refuse(501, "this gateway does not resolve IPNS names and DNSLink; ask for a CID");
+  if (path.starts_with("/ipns/"))
+    return refuse(501, "this gateway does not resolve IPNS names and DNSLink; ask for a CID");
   const std::string_view space = path.starts_with("/codio/") ? "/codio/" : "/ipfs/";
   path.remove_prefix(std::min(space.size(), path.size()));
   const std::size_t end = std::min(path.find('/'), path.size());

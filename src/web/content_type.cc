@@ -117,7 +117,8 @@ std::string_view sniff_content_type(BytesView beginning) {
   });
   if (is_binary) return "application/octet-stream";
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-  for (const std::string_view tag : {"<!doctype html", "<html", "<head", "<body", "<script", "<h1", "<table", "<title"}) {
+  for (const std::string_view tag :
+       {"<!doctype html", "<html", "<head", "<body", "<script", "<h1", "<table", "<title"}) {
     if (starts_with_tag(text, tag)) return "text/html; charset=utf-8";
   }
   if (text.starts_with("<svg")) return "image/svg+xml";

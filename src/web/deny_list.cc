@@ -80,7 +80,8 @@ Result<DenyList> DenyList::parse(std::string_view text) {
       list.hashed_[std::move(hash)] = status;
       continue;
     }
-    if (!rule.starts_with('/')) return bad("a rule begins with /, ! or #, not '" + std::string(rule.substr(0, 40)) + "'");
+    if (!rule.starts_with('/'))
+      return bad("a rule begins with /, ! or #, not '" + std::string(rule.substr(0, 40)) + "'");
     if (!rule.starts_with("/ipfs/")) {
       ++list.skipped_;
       continue;

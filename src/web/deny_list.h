@@ -1,4 +1,5 @@
-// What must not be served: lists in the compact denylist format, such as badbits. https://specs.ipfs.tech/ipips/ipip-0383/
+// What must not be served: lists in the compact denylist format, such as badbits.
+// https://specs.ipfs.tech/ipips/ipip-0383/
 #pragma once
 
 #include <cstddef>

@@ -26,7 +26,8 @@ std::string host_name(std::string_view host) {
   }
   if (host.ends_with('.')) host.remove_suffix(1);
   std::string name(host);
-  std::ranges::transform(name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return name;
 }
 
@@ -49,9 +50,9 @@ std::expected<HostMeaning, Refusal> understand_host(const Request& request, cons
   const std::string_view host = request.forwarded_host.empty() ? request.host : first_of(request.forwarded_host);
   const std::string name = host_name(host);
   // The port goes with the gateway's name.
-  const std::string_view port =
-      host.size() > name.size() && host.find(':') != host.npos && !host.starts_with('[') ? host.substr(host.rfind(':'))
-                                                                                          : std::string_view();
+  const std::string_view port = host.size() > name.size() && host.find(':') != host.npos && !host.starts_with('[')
+                                    ? host.substr(host.rfind(':'))
+                                    : std::string_view();
   const auto below = [&](std::string_view gateway) -> std::expected<bool, Refusal> {
     for (const std::string_view space : {".ipfs.", ".ipns."}) {
       const std::string suffix = std::string(space) + std::string(gateway);

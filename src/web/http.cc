@@ -19,6 +19,10 @@ std::string_view Head::get(std::string_view name) const {
   return {};
 }
 
+Refusal try_again(int status, std::string message, int seconds) {
+  return {status, std::move(message), {{"Retry-After", std::to_string(seconds)}}};
+}
+
 std::string_view reason_of(int status) {
   switch (status) {
     case 200: return "OK";

@@ -48,6 +48,9 @@ struct Refusal {
   std::vector<Header> headers = {};
 };
 
+/// A refusal that is over in some seconds.
+Refusal try_again(int status, std::string message, int seconds);
+
 /// "Not Found". Empty if the status has no name.
 std::string_view reason_of(int status);
 

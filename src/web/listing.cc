@@ -73,8 +73,9 @@ std::string listing_begin(const ContentRequest& content, const content_id::Conte
     url += "/" + percent_encode(name);
     crumbs += "/" + link(url, name);
   }
-  std::string page = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                     "<meta name=\"viewport\" content=\"width=device-width\"><title>";
+  std::string page =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width\"><title>";
   page += html_escape(content.names.empty() ? root : content.names.back());
   page += "</title><style>";
   page += kStyle;

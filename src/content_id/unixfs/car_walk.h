@@ -28,8 +28,8 @@ struct EntityBytes {
 };
 
 struct CarWalkOptions {
-  std::vector<std::string> path;  ///< As TraversalOptions::path.
-  Scope scope = Scope::kAll;      ///< kBlock, kEntity or kAll.
+  std::vector<std::string> path;     ///< As TraversalOptions::path.
+  Scope scope = Scope::kAll;         ///< kBlock, kEntity or kAll.
   std::optional<EntityBytes> bytes;  ///< Of a file, with kEntity.
   bool duplicates = false;           ///< Every time that a block is met, or only the first.
 };

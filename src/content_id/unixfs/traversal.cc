@@ -23,8 +23,7 @@ EntityType entity_type(Node::Kind kind) {
 /// First follows the path, block by block; then hands over to the walk that the scope asks for.
 class Traversal::Walk {
  public:
-  Walk(const ContentId& root, TraversalOptions options)
-      : options_(std::move(options)), root_(root), lineage_{root} {
+  Walk(const ContentId& root, TraversalOptions options) : options_(std::move(options)), root_(root), lineage_{root} {
     if (auto sought = seek(root); !sought) error_ = std::move(sought.error());
   }
 
@@ -117,7 +116,11 @@ class Traversal::Walk {
   }
 
   Result<void> enter_entity(const ContentId& cid, const Node& node, const SharedBytes& block) {
-    entity_ = Entity{.cid = cid, .type = entity_type(node.kind), .size = node.file_size, .symlink_target = {}, .lineage = std::move(lineage_)};
+    entity_ = Entity{.cid = cid,
+                     .type = entity_type(node.kind),
+                     .size = node.file_size,
+                     .symlink_target = {},
+                     .lineage = std::move(lineage_)};
     if (node.kind == Node::Kind::kSymlink) entity_->symlink_target = as_text(node.content);
     if (options_.scope == Scope::kBlock) return {};
     if (options_.scope == Scope::kBytes) {
