@@ -35,8 +35,8 @@ Result<void> AccessLog::reopen() {
 }
 
 void AccessLog::write(const node::AccessRecord& record) {
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::system_clock::now().time_since_epoch());
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
   const nlohmann::ordered_json line{
       {"time", static_cast<double>(now.count()) / 1000},
       {"client", record.client.to_string()},

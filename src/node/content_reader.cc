@@ -55,18 +55,21 @@ asio::awaitable<Result<bool>> ContentReader::feed(unixfs::Traversal& traversal) 
   if (wants.empty()) co_return false;
   const auto block = co_await this->block(wants.front());
   if (!block) co_return std::unexpected(block.error());
-  if (auto handled = traversal.handle_block(wants.front(), *block); !handled) co_return std::unexpected(handled.error());
+  if (auto handled = traversal.handle_block(wants.front(), *block); !handled)
+    co_return std::unexpected(handled.error());
   co_return true;
 }
 
 asio::awaitable<Result<unixfs::Entity>> ContentReader::entity(ContentId root, std::vector<std::string> path) {
   unixfs::TraversalOptions what{.path = std::move(path), .scope = Scope::kBlock};
   plan(root, what);
-  co_return co_await walk(unixfs::Traversal(root, std::move(what)));
+  unixfs::Traversal traversal(root, std::move(what));
+  co_return co_await walk(std::move(traversal));
 }
 
 asio::awaitable<Result<unixfs::Entity>> ContentReader::entity_of(ContentId cid) {
-  co_return co_await walk(unixfs::Traversal(cid, {.path = {}, .scope = Scope::kBlock}));
+  unixfs::Traversal traversal(cid, {.path = {}, .scope = Scope::kBlock});
+  co_return co_await walk(std::move(traversal));
 }
 
 asio::awaitable<Result<unixfs::Entity>> ContentReader::walk(unixfs::Traversal traversal) {
@@ -101,8 +104,7 @@ asio::awaitable<Result<std::optional<unixfs::Segment>>> ContentReader::next_segm
   }
 }
 
-asio::awaitable<Result<std::optional<unixfs::DirectoryEntry>>> ContentReader::next_entry(
-    unixfs::Traversal& traversal) {
+asio::awaitable<Result<std::optional<unixfs::DirectoryEntry>>> ContentReader::next_entry(unixfs::Traversal& traversal) {
   for (;;) {
     if (auto entry = traversal.poll_entry()) co_return entry;
     const auto fed = co_await feed(traversal);

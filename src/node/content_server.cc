@@ -66,7 +66,7 @@ class ContentServer::Answer {
     if (!call_.take_back()) call_.abort();
     const bool is_absent = refusal->status == 404 && reader_.is_missing();
     if (is_absent && content_.only_if_cached) {
-      co_return co_await call_.refuse({412, "only-if-cached: it is not on this node"});
+      co_return co_await call_.refuse(412, "only-if-cached: it is not on this node");
     }
     co_await call_.refuse(*refusal);
   }
@@ -307,8 +307,7 @@ class ContentServer::Answer {
   }
 
   /// A file's bytes. `root` and `path` are where it is fetched from if it is not here.
-  asio::awaitable<Outcome> stream(const ContentId& cid, const std::vector<std::string>& path,
-                                  unixfs::ByteRange range) {
+  asio::awaitable<Outcome> stream(const ContentId& cid, const std::vector<std::string>& path, unixfs::ByteRange range) {
     reader_.plan(path.empty() ? cid : content_.root, {.path = path, .scope = Scope::kBytes, .range = range});
     unixfs::Traversal traversal(cid, {.path = {}, .scope = Scope::kBytes, .range = range});
     for (;;) {
@@ -392,8 +391,9 @@ class ContentServer::Answer {
       }
       const auto path = web::tar_path(name, folders.back().path, (*entry)->name);
       if (!path) {
-        co_return Refusal{400, "an entry of this directory is named so that it would be extracted elsewhere: relative "
-                               "UnixFS paths outside the root are not allowed"};
+        co_return Refusal{400,
+                          "an entry of this directory is named so that it would be extracted elsewhere: relative "
+                          "UnixFS paths outside the root are not allowed"};
       }
       if (count >= kMaxTarEntries) co_return Refusal{400, "a tar of over a million entries is not made"};
       if (const auto refusal = denied((*entry)->cid)) co_return refusal;

@@ -45,7 +45,7 @@ const std::string& http_date() {
 std::string_view view(boost::string_view text) { return {text.data(), text.size()}; }
 
 std::variant<beast::tcp_stream, asio::ssl::stream<beast::tcp_stream>> make_stream(tcp::socket socket,
-                                                                                 asio::ssl::context* tls) {
+                                                                                  asio::ssl::context* tls) {
   if (tls == nullptr) return beast::tcp_stream(std::move(socket));
   return std::variant<beast::tcp_stream, asio::ssl::stream<beast::tcp_stream>>(
       std::in_place_index<1>, beast::tcp_stream(std::move(socket)), *tls);
@@ -95,7 +95,8 @@ asio::awaitable<boost::system::error_code> HttpConnection::read(Parser& parser, 
 
 asio::awaitable<std::size_t> HttpConnection::read_some(asio::mutable_buffer into, boost::system::error_code& error) {
   lowest().expires_never();
-  if (auto* tls = std::get_if<Tls>(&stream_)) co_return co_await tls->async_read_some(into, asio::redirect_error(use_awaitable, error));
+  if (auto* tls = std::get_if<Tls>(&stream_))
+    co_return co_await tls->async_read_some(into, asio::redirect_error(use_awaitable, error));
   co_return co_await std::get<Plain>(stream_).async_read_some(into, asio::redirect_error(use_awaitable, error));
 }
 
@@ -103,7 +104,8 @@ asio::awaitable<void> HttpConnection::write(BytesView first, BytesView second) {
   while (!first.empty() || !second.empty()) {
     const BytesView head = first.first(std::min(first.size(), kWritePiece));
     first = first.subspan(head.size());
-    const BytesView tail = first.empty() ? second.first(std::min(second.size(), kWritePiece - head.size())) : BytesView();
+    const BytesView tail =
+        first.empty() ? second.first(std::min(second.size(), kWritePiece - head.size())) : BytesView();
     second = second.subspan(tail.size());
     const std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
                                                     asio::buffer(tail.data(), tail.size())};
@@ -140,7 +142,8 @@ HttpCall::HttpCall(HttpConnection& connection, const HttpConnection::Parser::val
       case http::field::cache_control: request_.cache_control = value; break;
       default: {
         const auto named = [&](std::string_view name) {
-          return field.name_string().size() == name.size() && beast::iequals(field.name_string(), {name.data(), name.size()});
+          return field.name_string().size() == name.size() &&
+                 beast::iequals(field.name_string(), {name.data(), name.size()});
         };
         if (named("Service-Worker")) request_.service_worker = value;
         if (named("X-Forwarded-Host")) request_.forwarded_host = value;
@@ -167,7 +170,11 @@ asio::awaitable<void> HttpCall::respond(web::Head head, std::string_view body) {
   co_await end();
 }
 
-asio::awaitable<void> HttpCall::refuse(const web::Refusal& refusal) {
+asio::awaitable<void> HttpCall::refuse(int status, std::string message) {
+  return refuse(web::Refusal{status, std::move(message)});
+}
+
+asio::awaitable<void> HttpCall::refuse(web::Refusal refusal) {
   web::Page page = web::explain(request_, refusal);
   co_await respond(std::move(page.head), page.body);
 }

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <utility>
+#include <variant>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -77,7 +77,9 @@ class HttpCall {
 
   /// A whole answer. The body does not go out in answer to HEAD.
   boost::asio::awaitable<void> respond(web::Head head, std::string_view body);
-  boost::asio::awaitable<void> refuse(const web::Refusal& refusal);
+  boost::asio::awaitable<void> refuse(web::Refusal refusal);
+  /// Not by a Refusal made in place: g++ 12 destroys twice what is in braces where a coroutine waits.
+  boost::asio::awaitable<void> refuse(int status, std::string message);
   /// The head, then pieces, then end(). The head says how long the body is; if it does not, the body is chunked, or,
   /// for HTTP/1.0, ends with the connection.
   void begin(web::Head head);

@@ -30,11 +30,8 @@ struct HttpMetrics::Families {
                                          .Help("Connections and requests over a limit")
                                          .Register(registry)
                                          .Add({});
-  prometheus::Gauge& connections = prometheus::BuildGauge()
-                                       .Name("codio_http_connections")
-                                       .Help("Open connections")
-                                       .Register(registry)
-                                       .Add({});
+  prometheus::Gauge& connections =
+      prometheus::BuildGauge().Name("codio_http_connections").Help("Open connections").Register(registry).Add({});
   prometheus::Gauge& pulls = prometheus::BuildGauge()
                                  .Name("codio_http_pulls")
                                  .Help("Answers that fetch content from elsewhere")

@@ -259,10 +259,10 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     HttpCall call(connection, nothing);
     call.close_after();
     if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-      co_return co_await call.refuse({431, "the request's head is over 16 KiB"});
+      co_return co_await call.refuse(431, "the request's head is over 16 KiB");
     }
-    if (error == http::error::body_limit) co_return co_await call.refuse({413, "the request's body is over 4 KiB"});
-    co_await call.refuse({400, "this is not HTTP as RFC 9112 has it: " + error.message()});
+    if (error == http::error::body_limit) co_return co_await call.refuse(413, "the request's body is over 4 KiB");
+    co_await call.refuse(400, "this is not HTTP as RFC 9112 has it: " + error.message());
   }
 
   /// A WebSocket is the rendezvous', on the node's own thread. Of an encrypted one it gets the inside, by a pair of
@@ -314,7 +314,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     if (draining_) call.close_after();
     const web::Request& request = call.request();
     if (const auto refusal = check(call)) co_return co_await call.refuse(*refusal);
-    if (call.method() == "OPTIONS") co_return co_await call.refuse({204, ""});
+    if (call.method() == "OPTIONS") co_return co_await call.refuse(204, "");
     if (call.method() != "GET" && call.method() != "HEAD") {
       co_return co_await call.refuse(wrong_method());
     }
@@ -331,8 +331,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     if (target.path == "/healthz") co_return co_await answer_health(call);
     if (target.path == "/metrics" || target.path == "/api/roots") {
       if (endpoint_.is_loopback() && !web::is_own_host(request.host)) {
-        co_return co_await call.refuse({403, "this is only told under an address or the name localhost, not as '" +
-                                                 std::string(request.host) + "'"});
+        co_return co_await call.refuse(403, "this is only told under an address or the name localhost, not as '" +
+                                                std::string(request.host) + "'");
       }
       if (target.path == "/api/roots") co_return co_await node_->answer_roots(call);
       co_return co_await answer_metrics(call);
@@ -367,7 +367,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   asio::awaitable<void> answer_health(HttpCall& call) {
-    if (draining_) co_return co_await call.refuse({503, "draining"});
+    if (draining_) co_return co_await call.refuse(503, "draining");
     web::Head head;
     head.add("Content-Type", "text/plain; charset=utf-8");
     head.add("Cache-Control", "no-store");
@@ -377,7 +377,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   asio::awaitable<void> answer_metrics(HttpCall& call) {
     // What a proxy passes on comes from anywhere.
     if (!is_near(call.connection().client()) || call.is_forwarded()) {
-      co_return co_await call.refuse({403, "metrics are told to this machine and its own network only"});
+      co_return co_await call.refuse(403, "metrics are told to this machine and its own network only");
     }
     web::Head head;
     head.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
@@ -389,7 +389,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   asio::awaitable<void> answer_web_file(HttpCall& call, const web::Target& target) {
     const std::string path(target.path);
     const auto file = options_.web_files.find(path);
-    if (!file) co_return co_await call.refuse({404, "there is no " + path});
+    if (!file) co_return co_await call.refuse(404, "there is no " + path);
     const std::string_view type = web::content_type_of(path == "/" ? "index.html" : path);
     web::Head head;
     head.add("Content-Type", std::string(type.empty() ? "application/octet-stream" : type));

@@ -75,7 +75,7 @@ NodeAnswers::NodeAnswers(asio::io_context& main, std::shared_ptr<const store::Bl
 asio::awaitable<void> NodeAnswers::answer_descriptor(HttpCall& call, const web::Target& target) {
   const std::string challenge = target.parameter("challenge").value_or("");
   if (!challenge.empty() && !is_challenge(challenge)) {
-    co_return co_await call.refuse({400, "a challenge is 1 to 64 characters A-Z a-z 0-9 _ -"});
+    co_return co_await call.refuse(400, "a challenge is 1 to 64 characters A-Z a-z 0-9 _ -");
   }
   Signal done(co_await asio::this_coro::executor);
   const auto text = std::make_shared<std::string>();
@@ -83,7 +83,7 @@ asio::awaitable<void> NodeAnswers::answer_descriptor(HttpCall& call, const web::
     *text = self->descriptor(challenge);
     notify();
   });
-  if (!co_await done.wait(kMainAnswers)) co_return co_await call.refuse({503, "this node is busy; try again soon"});
+  if (!co_await done.wait(kMainAnswers)) co_return co_await call.refuse(503, "this node is busy; try again soon");
   co_await respond_json(call, *text, Readers::kAllOrigins);
 }
 
@@ -113,7 +113,7 @@ std::string NodeAnswers::descriptor(const std::string& challenge) const {
 
 asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Target& target) {
   const auto cid = content_id::ContentId::parse(target.path.substr(kRouting.size()));
-  if (!cid) co_return co_await call.refuse({422, "this is no CID: " + cid.error().message});
+  if (!cid) co_return co_await call.refuse(422, "this is no CID: " + cid.error().message);
   const Counted counted(routing_);
   if (counted.now() > options_.max_routing) {
     co_return co_await call.refuse(web::try_again(429, "too many searches; try again soon", 5));
@@ -138,7 +138,7 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
   co_await done.wait(options_.routing_deadline);
   auto records = found->so_far();
   records = filter_records(std::move(records), target.parameter("filter-addrs").value_or(""),
-                         target.parameter("filter-protocols").value_or(""));
+                           target.parameter("filter-protocols").value_or(""));
   const bool as_lines = web::accepts(call.request().accept, "application/x-ndjson");
   web::Head head;
   head.add("Content-Type", as_lines ? "application/x-ndjson" : "application/json");
@@ -150,7 +150,7 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
 
 asio::awaitable<void> NodeAnswers::answer_roots(HttpCall& call) const {
   const auto roots = store_->roots();
-  if (!roots) co_return co_await call.refuse({500, "this node cannot read its roots"});
+  if (!roots) co_return co_await call.refuse(500, "this node cannot read its roots");
   json list = json::array();
   for (const store::Root& root : *roots) {
     list.push_back({{"cid", root.cid.to_string()}, {"name", root.name}, {"size", root.size}});

@@ -38,8 +38,8 @@ Result<bool> TlsFiles::reload() {
   }
   context->use_private_key_file(key_.string(), ssl::context::pem, error);
   if (error) {
-    return fail(ErrorCode::kIo, "cannot use " + key_.string() + " as the key of " + certificate_.string() + ": " +
-                                    error.message());
+    return fail(ErrorCode::kIo,
+                "cannot use " + key_.string() + " as the key of " + certificate_.string() + ": " + error.message());
   }
   const std::lock_guard lock(mutex_);
   context_ = std::move(context);

@@ -80,7 +80,8 @@ TEST(Answer, NothingThatAStrangerWroteEndsAHeader) {
 
 TEST(Answer, ADirectorysUrlGetsItsSlashAndNoOtherHost) {
   EXPECT_EQ(add_slash(read("/a?x=1")).headers.front().value, "/ipfs/" + kCid.to_string() + "/a/?x=1");
-  const auto origin = read_origin_request(Request{.target = "//evil.example"}, kCid, {.kind = Place::Kind::kSite, .prefix = "", .gateway = ""});
+  const auto origin = read_origin_request(Request{.target = "//evil.example"}, kCid,
+                                          {.kind = Place::Kind::kSite, .prefix = "", .gateway = ""});
   ASSERT_TRUE(origin);
   EXPECT_EQ(add_slash(*origin).headers.front().value, "/evil.example/");
 }

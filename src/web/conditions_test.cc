@@ -45,7 +45,8 @@ TEST(Conditions, ARangeOutsideOfTheFileIs416) {
 }
 
 TEST(Conditions, OtherRangesMeanTheWholeFile) {
-  for (const std::string_view range : {"bytes=0-1,3-4", "items=0-1", "bytes=x-1", "bytes=5-2", "bytes=-", "bytes=", ""}) {
+  for (const std::string_view range :
+       {"bytes=0-1,3-4", "items=0-1", "bytes=x-1", "bytes=5-2", "bytes=-", "bytes=", ""}) {
     const Selection all = with_range(range);
     EXPECT_EQ(all.status, 200) << range;
     EXPECT_EQ(all.bytes.end, 10u);

@@ -54,8 +54,9 @@ TEST(ContentRequest, ReadsTheParametersOfACar) {
 
 TEST(ContentRequest, RefusesParametersThatMeanNothing) {
   const std::string car = "/ipfs/" + kV1 + "?format=car&";
-  for (const char* parameter : {"dag-scope=some", "car-dups=maybe", "car-order=random", "car-version=2", "entity-bytes=1",
-                                "entity-bytes=:5", "entity-bytes=9:3", "entity-bytes=99999999999999999999:*"}) {
+  for (const char* parameter :
+       {"dag-scope=some", "car-dups=maybe", "car-order=random", "car-version=2", "entity-bytes=1", "entity-bytes=:5",
+        "entity-bytes=9:3", "entity-bytes=99999999999999999999:*"}) {
     EXPECT_EQ(refused(car + parameter), 400) << parameter;
   }
   EXPECT_EQ(refused("/ipfs/" + kV1 + "?format=zip"), 400);
@@ -87,7 +88,8 @@ TEST(ContentRequest, NoServiceWorkerHasAWholeGateway) {
 }
 
 TEST(ContentRequest, ASubdomainGatewaySendsFilesToTheirOrigin) {
-  const HostMeaning host{.kind = HostMeaning::Kind::kGateway, .gateway = "example.com:81", .root = {}, .scheme = "https"};
+  const HostMeaning host{
+      .kind = HostMeaning::Kind::kGateway, .gateway = "example.com:81", .root = {}, .scheme = "https"};
   const auto content = read("/ipfs/" + kV0 + "/Portugal%252C+España=x%20y.txt?a=b", "", host);
   ASSERT_FALSE(content);
   EXPECT_EQ(content.error().status, 301);

@@ -47,7 +47,8 @@ TEST(Tar, HeadersHaveTheirSum) {
   EXPECT_EQ(header.substr(0, 9), "cid/a.txt");
   EXPECT_EQ(header.substr(124, 11), "00000000013");
   std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < header.size(); ++i) sum += i >= 148 && i < 156 ? ' ' : static_cast<unsigned char>(header[i]);
+  for (std::size_t i = 0; i < header.size(); ++i)
+    sum += i >= 148 && i < 156 ? ' ' : static_cast<unsigned char>(header[i]);
   EXPECT_EQ(std::stoull(header.substr(148, 6), nullptr, 8), sum);
   EXPECT_EQ(tar_padding(11), 501u);
   EXPECT_EQ(tar_padding(1024), 0u);
@@ -82,7 +83,10 @@ TEST(ContentType, ByNameThenByBytes) {
   EXPECT_EQ(sniff("hello"), "text/plain; charset=utf-8");
   EXPECT_EQ(sniff(""), "text/plain; charset=utf-8");
   EXPECT_EQ(sniff(std::string_view("a\0b", 3)), "application/octet-stream");
-  EXPECT_EQ(sniff(std::string_view("\0\0\0\x18" "ftypisom", 12)), "video/mp4");
+  EXPECT_EQ(sniff(std::string_view("\0\0\0\x18"
+                                   "ftypisom",
+                                   12)),
+            "video/mp4");
 }
 
 TEST(Uri, ParametersAreDecoded) {

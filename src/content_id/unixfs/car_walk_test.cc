@@ -143,7 +143,8 @@ TEST_F(CarWalkTest, ADoublingFileIsReadOnceInARangeToo) {
 
 TEST_F(CarWalkTest, FindsAPathThroughAShardAndListsIt) {
   std::vector<Link> entries;
-  for (int i = 0; i < 7000; ++i) entries.push_back(named("file number " + std::to_string(i), build_file(kUnixfsV1_2025, as_bytes("x"), blocks_)));
+  for (int i = 0; i < 7000; ++i)
+    entries.push_back(named("file number " + std::to_string(i), build_file(kUnixfsV1_2025, as_bytes("x"), blocks_)));
   const Link root = build_directory(kUnixfsV1_2025, entries, blocks_);
   const auto path = walk(root.cid, {.path = {"file number 70"}, .scope = Scope::kBlock});
   EXPECT_GE(path.size(), 3u);
