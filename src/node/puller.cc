@@ -35,8 +35,7 @@ Result<std::unique_ptr<Puller::Pull>> Puller::begin(const content_id::ContentId&
   state->wake = signal.notifier();
   boost::asio::post(executor_, [self = shared_from_this(), id, state, root, what = std::move(what)]() mutable {
     DownloadEvents events;
-    events.on_end = [self, id, state](Result<void> end) {
-      self->running_.erase(id);
+    events.on_end = [state](Result<void> end) {
       {
         const std::lock_guard lock(state->mutex);
         state->end = std::move(end);
@@ -47,6 +46,7 @@ Result<std::unique_ptr<Puller::Pull>> Puller::begin(const content_id::ContentId&
       events.on_end(fail(ErrorCode::kUnavailable, "this node is still starting"));
       return;
     }
+    // Stays there until its owner goes: its last blocks may be stored after its end.
     const auto transfer = self->transfers_->download(root, {.traversal = std::move(what)}, std::move(events));
     self->running_.emplace(id, Running{transfer, state});
   });

@@ -10,10 +10,7 @@ namespace {
 
 using content_id::ContentId;
 
-Bytes key_of(const ContentId& cid) {
-  const BytesView bytes = cid.multihash().bytes();
-  return {bytes.begin(), bytes.end()};
-}
+std::string key_of(const ContentId& cid) { return std::string(as_text(cid.multihash().bytes())); }
 
 std::string hex(BytesView bytes) {
   std::string text;

@@ -41,8 +41,8 @@ class DenyList {
     bool is_prefix;
     int status;  ///< 0: allowed.
   };
-  std::map<Bytes, int> blocks_;  ///< By multihash.
-  std::multimap<Bytes, PathRule> paths_;
+  std::map<std::string, int, std::less<>> blocks_;  ///< By multihash.
+  std::multimap<std::string, PathRule, std::less<>> paths_;
   std::map<std::string, int, std::less<>> hashed_;
   std::size_t skipped_ = 0;
 };
