@@ -46,7 +46,8 @@ void check_answers(const Request& request, const ContentRequest& content, std::s
   check_head(answer_stream(request, content, lineage));
   check_head(answer_listing(request, content, lineage));
   check_head(explain(request, add_slash(content)).head);
-  const std::string row = listing_entry(content, {.name = std::string(name), .cid = content.root, .cumulative_size = 1});
+  const std::string row =
+      listing_entry(content, {.name = std::string(name), .cid = content.root, .cumulative_size = 1});
   check_html(row, name);
   for (const std::string& one : content.names) check_html(listing_begin(content, content.root), one);
   if (const auto redirects = Redirects::parse(as_text(bytes))) {
@@ -88,7 +89,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const Place place{.kind = Place::Kind::kSubdomain, .prefix = "", .gateway = host->gateway};
-  const auto content = host->root ? read_origin_request(request, *host->root, place) : read_path_request(request, *host);
+  const auto content =
+      host->root ? read_origin_request(request, *host->root, place) : read_path_request(request, *host);
   if (!content) {
     check_head(explain(request, content.error()).head);
     return 0;

@@ -229,7 +229,7 @@ class Serving {
     auto http = node::HttpServer::listen(io_, store_, rendezvous_, std::move(options));
     if (!http) return std::unexpected(http.error());
     http_ = *std::move(http);
-    const std::string url = http_->endpoint().url();
+    const std::string url = http_->url();
     if (common_.json) {
       print_json({{"event", "listening"}, {"http", url}, {"peer", peer}});
     } else {
@@ -259,7 +259,7 @@ class Serving {
     if (deny_lists_) {
       options->is_denied = [lists = deny_lists_](const ContentId& cid) { return lists->denied_block(cid).has_value(); };
     }
-    auto own = own_rendezvous(http_->endpoint());
+    auto own = own_rendezvous(http_->inside());
     if (!own) return std::unexpected(own.error());
     options->rendezvous.insert(options->rendezvous.begin(), std::vector{*std::move(own)});
     for (const auto& urls : options->rendezvous) {
@@ -360,7 +360,7 @@ class Serving {
              {"public", common_.dht_bootstrap.empty()},
              {"port", status.port}};
     }
-    return {{"http", http_->endpoint().url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
+    return {{"http", http_->url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
   }
 
   Result<void> serve_commands() {

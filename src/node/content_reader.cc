@@ -9,8 +9,7 @@ namespace unixfs = content_id::unixfs;
 using content_id::ContentId;
 using unixfs::Scope;
 
-ContentReader::ContentReader(const store::BlockStore& store, std::shared_ptr<Puller> puller,
-                             const asio::any_io_executor& executor)
+ContentReader::ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const asio::any_io_executor& executor)
     : store_(store), puller_(std::move(puller)), signal_(executor) {}
 
 void ContentReader::plan(const ContentId& root, unixfs::TraversalOptions what) {

@@ -10,9 +10,9 @@
 
 #include "common/result.h"
 #include "content_id/unixfs/traversal.h"
+#include "node/block_cache.h"
 #include "node/puller.h"
 #include "node/signal.h"
-#include "store/block_store.h"
 
 namespace codio::node {
 
@@ -21,8 +21,7 @@ namespace codio::node {
 class ContentReader {
  public:
   /// `puller` null: what is not in the store is kNotFound.
-  ContentReader(const store::BlockStore& store, std::shared_ptr<Puller> puller,
-                const boost::asio::any_io_executor& executor);
+  ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const boost::asio::any_io_executor& executor);
 
   /// What is going to be read: fetched ahead, from the first block on that is not here. Ends the plan before.
   void plan(const content_id::ContentId& root, content_id::unixfs::TraversalOptions what);
@@ -50,7 +49,7 @@ class ContentReader {
   /// From the store, or nothing.
   Result<std::optional<SharedBytes>> load(const content_id::ContentId& cid);
 
-  const store::BlockStore& store_;
+  BlockCache& store_;
   std::shared_ptr<Puller> puller_;
   std::optional<std::pair<content_id::ContentId, SharedBytes>> last_;
   std::optional<std::pair<content_id::ContentId, content_id::unixfs::TraversalOptions>> plan_;

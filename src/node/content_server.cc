@@ -57,7 +57,7 @@ class ContentServer::Answer {
       : server_(server),
         call_(call),
         content_(content),
-        reader_(*server.store_, content.only_if_cached ? nullptr : server.options_.puller, executor) {}
+        reader_(server.cache_, content.only_if_cached ? nullptr : server.options_.puller, executor) {}
 
   asio::awaitable<void> run() {
     const auto refusal = co_await try_answer();
@@ -438,7 +438,7 @@ class ContentServer::Answer {
 };
 
 ContentServer::ContentServer(std::shared_ptr<const store::BlockStore> store, ContentServerOptions options)
-    : store_(std::move(store)), options_(std::move(options)) {}
+    : store_(std::move(store)), cache_(*store_, options.cache), options_(std::move(options)) {}
 ContentServer::~ContentServer() = default;
 
 asio::awaitable<void> ContentServer::answer(HttpCall& call, const web::ContentRequest& content) const {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <boost/asio/awaitable.hpp>
 
+#include "node/block_cache.h"
 #include "node/deny_lists.h"
 #include "node/http_connection.h"
 #include "node/puller.h"
@@ -22,11 +23,13 @@ struct ContentServerOptions {
   std::shared_ptr<DenyLists> deny_lists;
   /// Put into a site's HTML pages, behind `<head>`; empty: they go out as they are.
   std::string injected;
+  /// Bytes of blocks kept in memory: what is popular, a film's 100 MiB among it.
+  std::size_t cache = std::size_t{128} << 20;
 };
 
 /// Reads the store on the caller's thread, as a web server reads files. Thread-safe; a call uses one thread.
 ///
-/// Memory of an answer: two blocks, and the links of those that its walk is below.
+/// Memory: the cache, and of an answer two blocks, and the links of those that its walk is below.
 class ContentServer {
  public:
   ContentServer(std::shared_ptr<const store::BlockStore> store, ContentServerOptions options);
@@ -38,6 +41,7 @@ class ContentServer {
  private:
   class Answer;
   std::shared_ptr<const store::BlockStore> store_;
+  mutable BlockCache cache_;
   ContentServerOptions options_;
 };
 

@@ -1,5 +1,6 @@
 #include "node/http_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -57,6 +58,14 @@ bool is_near(const asio::ip::address& address) {
   return bytes[0] == 10 || (bytes[0] == 172 && (bytes[1] & 0xf0) == 16) || (bytes[0] == 192 && bytes[1] == 168);
 }
 
+/// Whom a limit counts: everybody has 2^64 addresses of IPv6.
+asio::ip::address network_of(const asio::ip::address& address) {
+  if (!address.is_v6()) return address;
+  auto bytes = address.to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), 0);
+  return asio::ip::address_v6(bytes);
+}
+
 bool is_content_path(std::string_view path) {
   return path.starts_with("/ipfs/") || path.starts_with("/codio/") || path.starts_with("/ipns/");
 }
@@ -96,6 +105,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
        HttpServerOptions options)
       : io_(io),
         acceptor_(io),
+        inside_acceptor_(io),
         rendezvous_(rendezvous),
         options_(std::move(options)),
         endpoint_(options_.endpoint),
@@ -111,31 +121,27 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
         threads_(std::make_unique<HttpThreads>(idle_.size())) {}
 
   Result<void> listen() {
-    const tcp::endpoint local(asio::ip::make_address(endpoint_.address), endpoint_.port);
-    boost::system::error_code error;
-    acceptor_.open(local.protocol(), error);
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(local, error);
-    if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
-    if (error) {
-      std::string message = "cannot listen on " + endpoint_.url() + ": " + error.message();
-      if (error == asio::error::address_in_use) message += "; choose another port with --http ADDRESS:PORT (0: any)";
-      return fail(ErrorCode::kIo, std::move(message));
-    }
-    endpoint_.port = acceptor_.local_endpoint().port();
-    asio::co_spawn(io_, accept(shared_from_this()), asio::detached);
+    if (auto listening = listen(acceptor_, endpoint_); !listening) return listening;
+    asio::co_spawn(io_, accept(shared_from_this(), acceptor_, options_.tls), asio::detached);
+    inside_ = endpoint_;
+    if (!options_.tls) return {};
+    inside_ = {"127.0.0.1", 0};
+    if (auto listening = listen(inside_acceptor_, inside_); !listening) return listening;
+    asio::co_spawn(io_, accept(shared_from_this(), inside_acceptor_, nullptr), asio::detached);
     return {};
   }
 
   void stop() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
+    inside_acceptor_.close(ignored);
     threads_->stop();
   }
 
   void drain() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
+    inside_acceptor_.close(ignored);
     draining_ = true;
     for (std::size_t i = 0; i < threads_->size(); ++i) {
       asio::post(threads_->io(i), [self = shared_from_this(), i] {
@@ -145,18 +151,42 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   const Endpoint& endpoint() const { return endpoint_; }
+  const Endpoint& inside() const { return inside_; }
+  std::string url() const {
+    std::string url = endpoint_.url();
+    if (options_.tls) url.insert(std::string_view("http").size(), "s");
+    return url;
+  }
   std::size_t connections() const { return connections_; }
   NodeAnswers& node() { return *node_; }
 
  private:
   using Request = HttpConnection::Parser::value_type;
 
-  static asio::awaitable<void> accept(std::shared_ptr<Impl> self) {
+  /// Takes the port; the endpoint then has it.
+  static Result<void> listen(tcp::acceptor& acceptor, Endpoint& endpoint) {
+    const tcp::endpoint local(asio::ip::make_address(endpoint.address), endpoint.port);
+    boost::system::error_code error;
+    acceptor.open(local.protocol(), error);
+    if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor.bind(local, error);
+    if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
+    if (error) {
+      std::string message = "cannot listen on " + endpoint.url() + ": " + error.message();
+      if (error == asio::error::address_in_use) message += "; choose another port with --http ADDRESS:PORT (0: any)";
+      return fail(ErrorCode::kIo, std::move(message));
+    }
+    endpoint.port = acceptor.local_endpoint().port();
+    return {};
+  }
+
+  /// `tls` null: plain.
+  static asio::awaitable<void> accept(std::shared_ptr<Impl> self, tcp::acceptor& acceptor,
+                                      std::shared_ptr<TlsFiles> tls) {
     for (std::size_t next = 0;; next = (next + 1) % self->threads_->size()) {
       boost::system::error_code error;
-      tcp::socket socket =
-          co_await self->acceptor_.async_accept(self->threads_->io(next), asio::redirect_error(use_awaitable, error));
-      if (error == asio::error::operation_aborted || !self->acceptor_.is_open()) co_return;
+      tcp::socket socket = co_await acceptor.async_accept(asio::redirect_error(use_awaitable, error));
+      if (error == asio::error::operation_aborted || !acceptor.is_open()) co_return;
       if (error) {
         // No file descriptor is free, most likely: one may be soon.
         asio::steady_timer pause(self->io_, kAcceptPause);
@@ -167,14 +197,18 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
         self->metrics_.turned_away();
         continue;
       }
-      asio::co_spawn(self->threads_->io(next), converse(self, next, std::move(socket)), asio::detached);
+      // Made anew on its thread: nothing of this one's may hold a part of that, as the threads end first.
+      const tcp protocol = acceptor.local_endpoint().protocol();
+      const auto handle = socket.release(error);
+      if (error) continue;
+      asio::co_spawn(self->threads_->io(next), converse(self, next, protocol, handle, tls), asio::detached);
     }
   }
 
   /// Counts a connection, and its client's.
   class Place {
    public:
-    Place(Impl& server, const asio::ip::address& client) : server_(server), client_(client) {
+    Place(Impl& server, const asio::ip::address& client) : server_(server), client_(network_of(client)) {
       ++server_.connections_;
       server_.metrics_.connected();
       if (server_.options_.max_client_connections == 0) return;
@@ -199,9 +233,11 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   };
 
   /// One connection, until it closes, fails or is idle.
-  static asio::awaitable<void> converse(std::shared_ptr<Impl> self, std::size_t thread, tcp::socket socket) {
-    const auto tls = self->options_.tls ? self->options_.tls->current() : nullptr;
-    const auto connection = std::make_shared<HttpConnection>(std::move(socket), tls.get());
+  static asio::awaitable<void> converse(std::shared_ptr<Impl> self, std::size_t thread, tcp protocol, int handle,
+                                        std::shared_ptr<TlsFiles> tls) {
+    const auto context = tls ? tls->current() : nullptr;
+    const auto connection =
+        std::make_shared<HttpConnection>(tcp::socket(self->threads_->io(thread), protocol, handle), context.get());
     const Place place(*self, connection->client());
     try {
       co_await connection->handshake(kHandshakeTimeout);
@@ -400,9 +436,11 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
   asio::io_context& io_;
   tcp::acceptor acceptor_;
+  tcp::acceptor inside_acceptor_;
   rendezvous::Server& rendezvous_;
   HttpServerOptions options_;
   Endpoint endpoint_;
+  Endpoint inside_;
   HttpMetrics metrics_;
   ContentServer content_;
   std::shared_ptr<NodeAnswers> node_;
@@ -433,5 +471,7 @@ void HttpServer::set_ice_servers(std::vector<rendezvous::IceServer> servers) {
 void HttpServer::drain() { impl_->drain(); }
 std::size_t HttpServer::connections() const { return impl_->connections(); }
 const Endpoint& HttpServer::endpoint() const { return impl_->endpoint(); }
+const Endpoint& HttpServer::inside() const { return impl_->inside(); }
+std::string HttpServer::url() const { return impl_->url(); }
 
 }  // namespace codio::node

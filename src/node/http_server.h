@@ -96,6 +96,10 @@ class HttpServer {
 
   /// With the port that was taken if 0 was asked for.
   const Endpoint& endpoint() const;
+  /// `https://ADDRESS:PORT`, or http.
+  std::string url() const;
+  /// Where this process reaches it without TLS: the endpoint itself, or, with TLS, a port of the loopback interface.
+  const Endpoint& inside() const;
 
  private:
   class Impl;
