@@ -8,10 +8,10 @@ namespace codio::web {
 namespace {
 
 constexpr std::string_view kStyle = R"(
-:root{color-scheme:light dark;--line:#8883;--dim:#8889;--hover:#8881}
+:root{color-scheme:light dark;--line:#8883;--dim:#7a7a7a;--hover:#8881}
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2.5rem auto;padding:0 1.25rem}
 h1{font-size:1.15rem;font-weight:600;overflow-wrap:anywhere;margin:0 0 .25rem}
-p{color:var(--dim);margin:0 0 1.25rem;overflow-wrap:anywhere}
+p{color:var(--dim);margin:0 0 1.25rem;overflow-wrap:anywhere}table+p{margin-top:1rem}
 table{border-collapse:collapse;width:100%;table-layout:fixed}
 td,th{padding:.4rem .6rem;border-bottom:1px solid var(--line);text-align:left;overflow:hidden;text-overflow:ellipsis}
 th{font-weight:500;color:var(--dim);font-size:.85rem}
