@@ -20,6 +20,10 @@ constexpr std::string_view kListing = "public, max-age=604800, stale-while-reval
 /// What changes whenever its author likes.
 constexpr std::string_view kChanging = "no-cache";
 
+/// Plain JSON and CBOR, which nothing else here knows.
+constexpr std::uint64_t kJsonCodec = 0x0200;
+constexpr std::uint64_t kCborCodec = 0x51;
+
 std::string_view extension_of(Format format) {
   switch (format) {
     case Format::kRaw: return "bin";
@@ -137,9 +141,9 @@ void locate(Head& head, const ContentRequest& content) {
 
 void name_download(Head& head, const ContentRequest& content, const ContentId& target) {
   const bool is_shown = content.format == Format::kDagJson || content.format == Format::kJson;
-  std::string name = content.filename && !content.filename->empty()
-                         ? *content.filename
-                         : target.to_string() + "." + std::string(extension_of(content.format));
+  const std::string name = content.filename && !content.filename->empty()
+                               ? *content.filename
+                               : target.to_string() + "." + std::string(extension_of(content.format));
   head.add("Content-Disposition", disposition(is_shown && !content.download ? "inline" : "attachment", name));
 }
 
@@ -243,10 +247,10 @@ std::optional<Refusal> check_codec(const ContentRequest& content, const ContentI
     case Format::kDagJson: return needs(Codec::kDagJson, "dag-json");
     case Format::kDagCbor: return needs(Codec::kDagCbor, "dag-cbor");
     case Format::kJson:
-      if (target.codec() == static_cast<Codec>(0x0200)) return std::nullopt;
+      if (static_cast<std::uint64_t>(target.codec()) == kJsonCodec) return std::nullopt;
       return needs(Codec::kDagJson, "json");
     case Format::kCbor:
-      if (target.codec() == static_cast<Codec>(0x51)) return std::nullopt;
+      if (static_cast<std::uint64_t>(target.codec()) == kCborCodec) return std::nullopt;
       return needs(Codec::kDagCbor, "cbor");
     default: return std::nullopt;
   }

@@ -7,8 +7,6 @@
 namespace codio::web {
 namespace {
 
-using content_id::unixfs::ByteRange;
-
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -32,8 +30,8 @@ bool matches_any(std::string_view list, std::string_view etag) {
   while (!(list = trim(list)).empty()) {
     // A tag is in quotes, in which commas are allowed.
     const std::size_t open = list.find('"');
-    const std::size_t close = open == list.npos ? list.npos : list.find('"', open + 1);
-    if (close == list.npos) return false;
+    const std::size_t close = open == std::string_view::npos ? std::string_view::npos : list.find('"', open + 1);
+    if (close == std::string_view::npos) return false;
     if (trim(list.substr(0, close + 1)) == etag || opaque(trim(list.substr(0, close + 1))) == opaque(etag)) return true;
     list.remove_prefix(close + 1);
     list = trim(list);
@@ -47,12 +45,12 @@ Selection select(const Request& request, std::string_view etag, std::uint64_t si
   const Selection all{200, {0, size}};
   std::string_view text = trim(request.range);
   constexpr std::string_view kUnit = "bytes=";
-  if (request.is_head || !text.starts_with(kUnit) || text.find(',') != text.npos) return all;
+  if (request.is_head || !text.starts_with(kUnit) || text.find(',') != std::string_view::npos) return all;
   // Strongly compared; a date never holds, as nothing here has one.
   if (!request.if_range.empty() && trim(request.if_range) != etag) return all;
   text = trim(text.substr(kUnit.size()));
   const std::size_t dash = text.find('-');
-  if (dash == text.npos) return all;
+  if (dash == std::string_view::npos) return all;
   const auto first = number(text.substr(0, dash));
   const auto last = number(text.substr(dash + 1));
   const bool is_suffix = dash == 0;

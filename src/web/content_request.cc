@@ -37,7 +37,7 @@ constexpr std::array kFormats{
 /// The parameters of a media type in an Accept header: "; version=1; order=dfs".
 std::string_view media_parameters(std::string_view accept, std::string_view media_type) {
   const std::size_t at = accept.find(media_type);
-  if (at == accept.npos) return {};
+  if (at == std::string_view::npos) return {};
   accept.remove_prefix(at + media_type.size());
   return accept.substr(0, accept.find(','));
 }
@@ -56,7 +56,7 @@ std::optional<std::string_view> media_parameter(std::string_view parameters, std
 
 std::optional<EntityBytes> parse_entity_bytes(std::string_view text) {
   const std::size_t colon = text.find(':');
-  if (colon == text.npos) return std::nullopt;
+  if (colon == std::string_view::npos) return std::nullopt;
   const auto number = [](std::string_view digits) -> std::optional<std::int64_t> {
     std::int64_t value = 0;
     const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value);

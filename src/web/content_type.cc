@@ -97,7 +97,7 @@ std::string_view content_type_of(std::string_view name) {
       {"zip", "application/zip"},
   }};
   const std::size_t dot = name.rfind('.');
-  if (dot == name.npos) return {};
+  if (dot == std::string_view::npos) return {};
   std::string extension(name.substr(dot + 1));
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });

@@ -28,7 +28,7 @@ std::string join(const std::vector<std::string>& names) {
 }
 
 /// 410 unless a hint says 451.
-int status_of(std::string_view hints) { return hints.find("gateway_status=451") != hints.npos ? 451 : 410; }
+int status_of(std::string_view hints) { return hints.find("gateway_status=451") != std::string_view::npos ? 451 : 410; }
 
 std::string_view take_line(std::string_view& text) {
   const std::size_t end = std::min(text.find('\n'), text.size());
@@ -45,7 +45,7 @@ Result<DenyList> DenyList::parse(std::string_view text) {
   int usual_status = 410;
   // A header is what precedes a line of three dashes.
   std::size_t number = 0;
-  if (const std::size_t end = text.find("\n---"); end != text.npos) {
+  if (const std::size_t end = text.find("\n---"); end != std::string_view::npos) {
     usual_status = status_of(text.substr(0, end));
     number = static_cast<std::size_t>(std::ranges::count(text.substr(0, end), '\n')) + 1;
     text.remove_prefix(end + 1);
@@ -67,7 +67,8 @@ Result<DenyList> DenyList::parse(std::string_view text) {
     const int status = is_allowed ? 0 : hints.empty() ? usual_status : status_of(hints);
     if (rule.starts_with("//")) {
       std::string hash(rule.substr(2));
-      const bool is_hex = hash.size() == 64 && hash.find_first_not_of("0123456789abcdefABCDEF") == hash.npos;
+      const bool is_hex =
+          hash.size() == 64 && hash.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
       if (!is_hex) {
         ++list.skipped_;
         continue;

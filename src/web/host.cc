@@ -50,9 +50,10 @@ std::expected<HostMeaning, Refusal> understand_host(const Request& request, cons
   const std::string_view host = request.forwarded_host.empty() ? request.host : first_of(request.forwarded_host);
   const std::string name = host_name(host);
   // The port goes with the gateway's name.
-  const std::string_view port = host.size() > name.size() && host.find(':') != host.npos && !host.starts_with('[')
-                                    ? host.substr(host.rfind(':'))
-                                    : std::string_view();
+  const std::string_view port =
+      host.size() > name.size() && host.find(':') != std::string_view::npos && !host.starts_with('[')
+          ? host.substr(host.rfind(':'))
+          : std::string_view();
   const auto below = [&](std::string_view gateway) -> std::expected<bool, Refusal> {
     for (const std::string_view space : {".ipfs.", ".ipns."}) {
       const std::string suffix = std::string(space) + std::string(gateway);

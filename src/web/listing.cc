@@ -91,7 +91,7 @@ std::string listing_entry(const ContentRequest& content, const content_id::unixf
   const std::string cid = entry.cid.to_string();
   const std::string name = percent_encode(entry.name);
   std::string row = "<tr><td>" + link(path_of(content) + "/" + name, entry.name) + "</td><td>";
-  row += "<a class=\"ipfs-hash\" translate=\"no\" title=\"" + cid + "\" href=\"" +
+  row += R"(<a class="ipfs-hash" translate="no" title=")" + cid + R"(" href=")" +
          html_escape(gateway_of(content) + "/ipfs/" + cid + "?filename=" + name) + "\">" + shortened(cid) + "</a></td>";
   row += "<td title=\"" + std::to_string(entry.cumulative_size) + " bytes in all blocks below\">" +
          readable_size(entry.cumulative_size) + "</td></tr>\n";

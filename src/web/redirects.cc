@@ -1,9 +1,9 @@
 #include "web/redirects.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "web/uri.h"
@@ -11,19 +11,23 @@
 namespace codio::web {
 namespace {
 
+constexpr std::array kStatuses{200, 301, 302, 303, 307, 308, 404, 410, 451};
+
 using Values = std::map<std::string, std::string, std::less<>>;
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {
     const std::size_t begin = text.find_first_not_of(separators);
-    if (begin == text.npos) break;
+    if (begin == std::string_view::npos) break;
     const std::size_t end = std::min(text.find_first_of(separators, begin), text.size());
     parts.push_back(text.substr(begin, end - begin));
     text.remove_prefix(end);
   }
   return parts;
 }
+
+bool is_allowed(int status) { return std::ranges::find(kStatuses, status) != kStatuses.end(); }
 
 /// Puts the values where `to` has `:name`; a name that the rule's path does not have stays as it is.
 std::string substitute(std::string_view to, const Values& values) {
@@ -71,8 +75,7 @@ Result<Redirects> Redirects::parse(std::string_view text) {
         return bad("'" + std::string(status) + "' is not a status");
       }
     }
-    static const std::set<int> kStatuses{200, 301, 302, 303, 307, 308, 404, 410, 451};
-    if (!kStatuses.contains(rule.status)) {
+    if (!is_allowed(rule.status)) {
       return bad("unsupported redirect status " + std::to_string(rule.status) +
                  "; there are 200, 301, 302, 303, 307, 308, 404, 410 and 451");
     }
@@ -111,7 +114,7 @@ std::optional<Redirects::Rewrite> Redirects::find(const std::vector<std::string>
       }
     }
     if (!matches || (!has_splat && rule.from.size() != names.size())) continue;
-    std::string to = rule.to.starts_with('/') ? "" : rule.to.substr(0, rule.to.find("//") + 2);
+    const std::string to = rule.to.starts_with('/') ? "" : rule.to.substr(0, rule.to.find("//") + 2);
     return Rewrite{rule.status, to + substitute(std::string_view(rule.to).substr(to.size()), values)};
   }
   return std::nullopt;

@@ -65,7 +65,7 @@ std::string tar_header(TarType type, std::string_view path, std::uint64_t size, 
 std::size_t tar_padding(std::uint64_t size) { return static_cast<std::size_t>((kBlock - size % kBlock) % kBlock); }
 
 std::optional<std::string> tar_path(std::string_view root, std::string_view folder, std::string_view name) {
-  if (name.empty() || name.find('\0') != name.npos) return std::nullopt;
+  if (name.empty() || name.find('\0') != std::string_view::npos) return std::nullopt;
   std::vector<std::string_view> parts;
   const std::string whole = std::string(folder) + "/" + std::string(name);
   for (std::string_view rest = whole; !rest.empty();) {
