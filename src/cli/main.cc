@@ -303,13 +303,65 @@ void define_finding(CLI::App& app, CommandLine& line) {
   provide->callback([&line] { line.command = [&line] { return cli::provide(line.common, line.provide); }; });
 }
 
+/// What `serve` has as a web server.
+void define_web(CLI::App& serve, ServeOptions& options) {
+  auto* site = serve.add_flag("--site", options.site,
+                              "PATH is a site: show it at /, and what is changed there as soon as it is");
+  serve.add_flag("--inject", options.inject, "Put our script into the site's pages, so that visitors serve each other")
+      ->needs(site);
+  serve.add_flag("--pull", options.pull, "Fetch content that is asked for and is not here from peers");
+  serve.add_option("--upstream", options.upstreams, "… and from this gateway; may be repeated")
+      ->type_name("URL")
+      ->check(valid(gateway::parse_gateway_url))
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
+  serve
+      .add_option("--subdomains", options.subdomains,
+                  "Give content an origin of its own at CID.ipfs.NAME, and send who asks NAME/ipfs/CID there; may be "
+                  "repeated")
+      ->type_name("NAME")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
+  auto* certificate =
+      serve
+          .add_option("--tls-cert", options.tls_cert,
+                      "Serve HTTPS with this certificate and its chain, PEM; read again when it changes")
+          ->type_name("FILE");
+  auto* key = serve.add_option("--tls-key", options.tls_key, "Its key, PEM")->type_name("FILE");
+  certificate->needs(key);
+  key->needs(certificate);
+  serve
+      .add_option("--denylist", options.deny_lists,
+                  "Serve nothing that this list names, such as https://badbits.dwebops.pub has; read again when it "
+                  "changes; may be repeated")
+      ->type_name("FILE")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->take_all();
+  serve
+      .add_option("--access-log", options.access_log,
+                  "Append a line of JSON for each request; - is the standard output; opened again on SIGHUP")
+      ->type_name("FILE");
+  serve
+      .add_option("--client-connections", options.client_connections,
+                  "HTTP connections of one address at a time, 0: any (default: 128, and any on a loopback address, "
+                  "where a proxy may be)")
+      ->type_name("N");
+}
+
 void define_serve(CLI::App& app, CommandLine& line) {
-  auto* serve = subcommand(app, "serve", "Serve what was added, to browsers and to other peers, until Ctrl-C",
-                           "  codio serve site/                  then open http://127.0.0.1:8080\n"
-                           "  codio serve --http 0.0.0.0:80      to the world\n"
-                           "  codio serve --bus nats://10.0.0.1  one of several nodes whose clients find each other\n"
-                           "  codio serve --ice-server turn:turn.example.net --turn-secret-file /etc/codio/turn\n"
-                           "  codio serve --http 127.0.0.1:0 --json    for scripts: an event a line, any free port");
+  auto* serve =
+      subcommand(app, "serve", "Serve what was added, to browsers and to other peers, until Ctrl-C",
+                 "  codio serve site/                  then open http://127.0.0.1:8080\n"
+                 "  codio serve --http 0.0.0.0:80      to the world\n"
+                 "  codio serve --site public/         a web site, kept up to date\n"
+                 "  codio serve --pull --upstream https://trustless-gateway.link/ipfs/    a gateway to all of IPFS\n"
+                 "  codio serve --http 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem\n"
+                 "  codio serve --bus nats://10.0.0.1  one of several nodes whose clients find each other\n"
+                 "  codio serve --ice-server turn:turn.example.net --turn-secret-file /etc/codio/turn\n"
+                 "  codio serve --http 127.0.0.1:0 --json    for scripts: an event a line, any free port");
   serve->add_option("PATH", line.serve.paths, "Files and directories to add first")->type_name("");
   serve->add_flag("--nocopy", line.serve.nocopy, "Add them as `codio add --nocopy` does");
   serve->add_option("--http", line.serve.http, "Address to listen on; port 0 takes a free one")
@@ -340,6 +392,7 @@ void define_serve(CLI::App& app, CommandLine& line) {
       ->capture_default_str()
       ->type_name("SECONDS")
       ->check(CLI::Range(0, 600));
+  define_web(*serve, line.serve);
   serve->callback([&line] { line.command = [&line] { return cli::serve(line.common, line.serve); }; });
 }
 

@@ -76,6 +76,16 @@ struct ServeOptions {
   std::string turn_secret_file;                ///< Empty: none.
   std::uint32_t turn_lifetime = 12 * 60 * 60;  ///< Seconds.
   std::uint32_t leave_time = 10;               ///< Seconds.
+  bool pull = false;                           ///< Fetch what is asked for and is not here, from peers.
+  std::vector<std::string> upstreams;          ///< … and from these gateways.
+  std::vector<std::string> subdomains;         ///< Names of subdomain gateways.
+  std::filesystem::path tls_cert;              ///< Empty: plain HTTP.
+  std::filesystem::path tls_key;
+  std::vector<std::filesystem::path> deny_lists;
+  std::filesystem::path access_log;               ///< "-" is the standard output; empty: none.
+  std::optional<std::size_t> client_connections;  ///< 0: no limit; nothing: no limit on the loopback interface.
+  bool site = false;                              ///< The path is a site, shown at `/`.
+  bool inject = false;                            ///< Puts our script into the site's pages.
   /// Announced instead of all roots, if any.
   std::vector<content_id::ContentId> provided = {};
 };

@@ -1,14 +1,18 @@
 // serve: a node, from its first line on the standard output to SIGINT or SIGTERM.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <spdlog/spdlog.h>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -20,6 +24,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "cli/access_log.h"
 #include "cli/content.h"
 #include "cli/dht.h"
 #include "cli/options.h"
@@ -30,7 +35,9 @@
 #include "node/http_server.h"
 #include "node/local_api.h"
 #include "node/local_protocol.h"
+#include "node/puller.h"
 #include "node/remote_store.h"
+#include "node/router_finder.h"
 #include "node/transfer_manager.h"
 #include "rendezvous/server.h"
 #include "rendezvous/turn.h"
@@ -49,6 +56,14 @@ constexpr std::chrono::milliseconds kReadyCheck{20};
 constexpr std::chrono::seconds kFindElsewhere{4};
 /// Once one is found, others may come for so long.
 constexpr std::chrono::milliseconds kMoreElsewhere{200};
+/// How often it is looked whether a certificate or a deny list has changed.
+constexpr std::chrono::seconds kReload{2};
+/// How often it is looked whether a site has changed.
+constexpr std::chrono::seconds kScan{1};
+/// Downloads at a time for those who ask the gateway.
+constexpr std::size_t kMaxPulls = 256;
+/// Connections of one address. A browser opens six to a host, and many may be behind one NAT.
+constexpr std::size_t kClientConnections = 128;
 /// For the clients of the rendezvous to hear that the node goes.
 constexpr std::chrono::milliseconds kFarewell{100};
 
@@ -84,6 +99,33 @@ Result<rendezvous::ServerUrl> own_rendezvous(node::Endpoint endpoint) {
   return rendezvous::ServerUrl::parse("ws" + endpoint.url().substr(std::string_view("http").size()) + "/rendezvous");
 }
 
+/// What changes when a file below the folder does: names, kinds, sizes and times.
+std::string fingerprint_of(const fs::path& folder) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  const auto mix = [&hash](std::string_view text) {
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  };
+  // Whatever order the system lists them in.
+  std::uint64_t sum = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    hash = 0xcbf29ce484222325;
+    mix(entry->path().string());
+    mix(std::to_string(static_cast<int>(entry->symlink_status(ignored).type())));
+    if (entry->is_regular_file(ignored)) mix(std::to_string(entry->file_size(ignored)));
+    if (entry->is_symlink(ignored)) mix(fs::read_symlink(entry->path(), ignored).string());
+    mix(std::to_string(fs::last_write_time(entry->path(), ignored).time_since_epoch().count()));
+    sum += hash;
+  }
+  return std::to_string(sum);
+}
+
+/// Joins the network, so that what the visitor has got others get from them.
+constexpr auto kInjected =
+    "<script type=\"module\">import init,{CodioCDN}from\"/pkg/codio_wasm.js\";await init();"
+    "globalThis.codio=await CodioCDN.new();</script>";
+
 /// Everything happens on the thread that runs `io_`, but importing, which has its own.
 class Serving {
  public:
@@ -100,13 +142,16 @@ class Serving {
                                          find_elsewhere(cid, std::move(answer));
                                        })),
         signals_(io_, SIGINT, SIGTERM),
+        hangup_(io_, SIGHUP),
         timer_(io_),
-        issue_(io_) {}
+        issue_(io_),
+        reload_(io_) {}
 
   Result<void> start() {
+    if (auto read = read_files(); !read) return read;
     if (auto listening = listen(); !listening) return listening;
-    if (auto joined = join_network(); !joined) return joined;
     if (auto joined = join_dht(); !joined) return joined;
+    if (auto joined = join_network(); !joined) return joined;
     if (auto reachable = serve_commands(); !reachable) return reachable;
     const auto roots = store_->roots();
     if (!roots) return std::unexpected(roots.error());
@@ -118,7 +163,9 @@ class Serving {
       if (!error) signal == SIGTERM ? leave() : end({});
     });
     issue_in_time();
-    importer_ = std::jthread([this] { import_paths(); });
+    reload_in_time();
+    reload_on_hangup();
+    importer_ = std::jthread([this](const std::stop_token& stop) { import_paths(stop); });
     return {};
   }
 
@@ -130,11 +177,34 @@ class Serving {
     finder_.reset();
     dht_.reset();
     // An import cannot be stopped half-way, and may take minutes; the store is made to survive this.
-    if (!imported_) std::_Exit(outcome_ ? EXIT_SUCCESS : EXIT_FAILURE);
+    if (!imported_ || importing_) std::_Exit(outcome_ ? EXIT_SUCCESS : EXIT_FAILURE);
     return outcome_;
   }
 
  private:
+  Result<void> read_files() {
+    if (!options_.deny_lists.empty()) {
+      auto lists = node::DenyLists::load(options_.deny_lists);
+      if (!lists) return std::unexpected(lists.error());
+      deny_lists_ = *std::move(lists);
+      spdlog::info("{} rules say what is not served", deny_lists_->size());
+    }
+    if (!options_.tls_cert.empty()) {
+      auto tls = node::TlsFiles::load(options_.tls_cert, options_.tls_key);
+      if (!tls) return std::unexpected(tls.error());
+      tls_ = *std::move(tls);
+    }
+    if (!options_.access_log.empty()) {
+      auto log = AccessLog::open(options_.access_log);
+      if (!log) return std::unexpected(log.error());
+      access_log_ = *std::move(log);
+    }
+    if (options_.pull || !options_.upstreams.empty()) {
+      puller_ = std::make_shared<node::Puller>(io_.get_executor(), kMaxPulls);
+    }
+    return {};
+  }
+
   Result<void> listen() {
     auto endpoint = node::Endpoint::parse(options_.http);
     if (!endpoint) return std::unexpected(endpoint.error());
@@ -147,10 +217,19 @@ class Serving {
     if (!key) return std::unexpected(key.error());
     const std::string peer = key->peer_id();
     options.key = *std::move(key);
+    options.subdomain_gateways = options_.subdomains;
+    options.max_client_connections =
+        options_.client_connections.value_or(options.endpoint.is_loopback() ? 0 : kClientConnections);
+    options.tls = tls_;
+    options.content.puller = puller_;
+    options.content.deny_lists = deny_lists_;
+    if (options_.inject) options.content.injected = kInjected;
+    if (options_.site) options.site = [this] { return site_root(); };
+    if (access_log_) options.on_answered = [this](const node::AccessRecord& record) { access_log_->write(record); };
     auto http = node::HttpServer::listen(io_, store_, rendezvous_, std::move(options));
     if (!http) return std::unexpected(http.error());
     http_ = *std::move(http);
-    const std::string url = http_->endpoint().url();
+    const std::string url = http_->url();
     if (common_.json) {
       print_json({{"event", "listening"}, {"http", url}, {"peer", peer}});
     } else {
@@ -160,7 +239,7 @@ class Serving {
     return {};
   }
 
-  /// Only to serve: what is not here is not fetched.
+  /// To serve; what is not here is fetched only for those who ask the gateway, if it is to pull.
   Result<void> join_network() {
     CommonOptions common = common_;
     if (turn_secret_) {
@@ -174,7 +253,13 @@ class Serving {
     if (!key) return std::unexpected(key.error());
     options->key = *std::move(key);
     options->gateway.reset();
-    auto own = own_rendezvous(http_->endpoint());
+    if (puller_) {
+      if (auto asked = ask_others(*options); !asked) return asked;
+    }
+    if (deny_lists_) {
+      options->is_denied = [lists = deny_lists_](const ContentId& cid) { return lists->denied_block(cid).has_value(); };
+    }
+    auto own = own_rendezvous(http_->inside());
     if (!own) return std::unexpected(own.error());
     options->rendezvous.insert(options->rendezvous.begin(), std::vector{*std::move(own)});
     for (const auto& urls : options->rendezvous) {
@@ -183,6 +268,28 @@ class Serving {
     auto transfers = node::TransferManager::make(io_.get_executor(), store_, *std::move(options));
     if (!transfers) return std::unexpected(transfers.error());
     transfers_ = *std::move(transfers);
+    if (puller_) puller_->attach(*transfers_);
+    return {};
+  }
+
+  /// Whom the gateway fetches from.
+  Result<void> ask_others(node::TransferManagerOptions& options) {
+    if (!options_.upstreams.empty()) {
+      gateway::GatewayConfig upstream;
+      upstream.primary = options_.upstreams.front();
+      upstream.fallbacks.assign(options_.upstreams.begin() + 1, options_.upstreams.end());
+      upstream.on_failure = [](std::string_view url, const Error& error) {
+        spdlog::info("upstream {}: {}", url, error.message);
+      };
+      options.gateway = std::move(upstream);
+    }
+    if (finder_) options.finders.push_back(finder_);
+    for (const std::string& router : common_.routers) {
+      auto url = node::parse_router_url(router);
+      if (!url) return std::unexpected(url.error());
+      options.finders.push_back(std::make_shared<node::RouterFinder>(io_.get_executor(), *std::move(url)));
+    }
+    options.on_stored = [puller = puller_](const ContentId& cid) { puller->handle_stored(cid); };
     return {};
   }
 
@@ -195,7 +302,7 @@ class Serving {
     dht_ = *std::move(dht);
     node::DhtFinderOptions finder;
     finder.public_only = common_.dht_bootstrap.empty();
-    finder_ = std::make_unique<node::DhtFinder>(io_.get_executor(), *dht_, finder);
+    finder_ = std::make_shared<node::DhtFinder>(io_.get_executor(), *dht_, finder);
     http_->set_finder(finder_.get());
     if (common_.json) print_json({{"event", "dht"}, {"port", dht_->status().port}});
     return {};
@@ -253,7 +360,7 @@ class Serving {
              {"public", common_.dht_bootstrap.empty()},
              {"port", status.port}};
     }
-    return {{"http", http_->endpoint().url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
+    return {{"http", http_->url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
   }
 
   Result<void> serve_commands() {
@@ -272,18 +379,68 @@ class Serving {
   }
 
   /// On the importer's thread.
-  void import_paths() {
+  void import_paths(const std::stop_token& stop) {
+    std::string seen = options_.site ? fingerprint_of(options_.paths.front()) : "";
     for (const fs::path& path : options_.paths) {
       auto root = add_path(path, store_.get(), {.nocopy = options_.nocopy}, !common_.json);
       const bool failed = !root;
       asio::post(io_, [this, path, root = std::move(root)] {
         if (!root) return end(std::unexpected(root.error()));
-        announce(root->cid);
-        print_root(*root, path.string());
+        handle_root(*root, path);
       });
       if (failed) break;
     }
     asio::post(io_, [this] { handle_imported(); });
+    if (options_.site) watch_site(stop, std::move(seen));
+  }
+
+  /// Until the node ends: adds the site again whenever it has changed and then not for a scan.
+  void watch_site(const std::stop_token& stop, std::string added) {
+    const fs::path& path = options_.paths.front();
+    std::string before = added;
+    std::mutex mutex;
+    std::condition_variable_any ended;
+    for (;;) {
+      std::unique_lock lock(mutex);
+      if (ended.wait_for(lock, stop, kScan, [&] { return stop.stop_requested(); })) return;
+      std::string now = fingerprint_of(path);
+      if (now != added && now == before) {
+        importing_ = true;
+        auto root = add_path(path, store_.get(), {.nocopy = options_.nocopy}, false);
+        importing_ = false;
+        if (root) {
+          added = now;
+          asio::post(io_, [this, path, root = *std::move(root)] { handle_root(root, path); });
+        } else {
+          spdlog::warn("the site stays as it was: {}", root.error().message);
+        }
+      }
+      before = std::move(now);
+    }
+  }
+
+  /// A site's root before is not kept any more: it is served until it is collected.
+  void handle_root(const store::Root& root, const fs::path& path) {
+    if (options_.site) {
+      const auto before = site_root();
+      if (before == root.cid) return;
+      {
+        const std::lock_guard lock(site_mutex_);
+        site_root_ = root.cid;
+      }
+      if (before) {
+        transfers_->withdraw_content(*before);
+        if (dht_) dht_->withdraw(*before);
+        if (auto removed = store_->remove_root(*before); !removed) spdlog::warn("{}", removed.error().message);
+      }
+    }
+    announce(root.cid);
+    print_root(root, path.string());
+  }
+
+  std::optional<ContentId> site_root() const {
+    const std::lock_guard lock(site_mutex_);
+    return site_root_;
   }
 
   void handle_imported() {
@@ -332,11 +489,52 @@ class Serving {
     });
   }
 
-  /// Sends the clients elsewhere before it ends; a second signal kills.
+  /// Looks whether files have changed that can be read again.
+  void reload_in_time() {
+    if (!tls_ && !deny_lists_) return;
+    reload_.expires_after(kReload);
+    reload_.async_wait([this](const boost::system::error_code& error) {
+      if (error || ending_) return;
+      reload();
+      reload_in_time();
+    });
+  }
+
+  void reload_on_hangup() {
+    hangup_.async_wait([this](const boost::system::error_code& error, int) {
+      if (error) return;
+      reload();
+      if (access_log_) {
+        if (auto opened = access_log_->reopen(); !opened) spdlog::warn("{}", opened.error().message);
+      }
+      reload_on_hangup();
+    });
+  }
+
+  void reload() {
+    const auto tell = [](const Result<bool>& changed, std::string_view what) {
+      if (!changed) spdlog::warn("{}; the old one stays in use", changed.error().message);
+      if (changed && *changed) spdlog::info("{} was read again", what);
+    };
+    if (tls_) tell(tls_->reload(), "the certificate");
+    if (deny_lists_) tell(deny_lists_->reload(), "the deny list");
+  }
+
+  /// Sends the clients elsewhere and ends the answers that are under way before it ends; a second signal kills.
   void leave() {
     signals_.clear();
     if (ending_) return;
-    rendezvous_.leave(std::chrono::seconds(options_.leave_time), [this] { end({}); });
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(options_.leave_time);
+    http_->drain();
+    rendezvous_.leave(std::chrono::seconds(options_.leave_time), [this, deadline] { end_when_answered(deadline); });
+  }
+
+  void end_when_answered(std::chrono::steady_clock::time_point deadline) {
+    if (http_->connections() == 0 || std::chrono::steady_clock::now() >= deadline) return end({});
+    timer_.expires_after(kReadyCheck);
+    timer_.async_wait([this, deadline](const boost::system::error_code& error) {
+      if (!error) end_when_answered(deadline);
+    });
   }
 
   void end(Result<void> outcome) {
@@ -360,13 +558,22 @@ class Serving {
   std::unique_ptr<node::TransferManager> transfers_;
   std::unique_ptr<node::LocalApi> api_;
   asio::signal_set signals_;
+  asio::signal_set hangup_;
   asio::steady_timer timer_;
   std::unique_ptr<dht::DhtNode> dht_;
-  std::unique_ptr<node::DhtFinder> finder_;
+  std::shared_ptr<node::DhtFinder> finder_;
   std::map<dht::Key, ContentId> announced_;  ///< Not told yet.
   asio::steady_timer issue_;
+  asio::steady_timer reload_;
+  std::shared_ptr<node::TlsFiles> tls_;
+  std::shared_ptr<node::DenyLists> deny_lists_;
+  std::unique_ptr<AccessLog> access_log_;
+  std::shared_ptr<node::Puller> puller_;
+  mutable std::mutex site_mutex_;
+  std::optional<ContentId> site_root_;
   std::set<ContentId> printed_;
   bool imported_ = false;
+  std::atomic<bool> importing_ = false;  ///< A site, again.
   bool ending_ = false;
   Result<void> outcome_;
   std::jthread importer_;
@@ -386,6 +593,9 @@ Result<void> check_paths(const std::vector<fs::path>& paths) {
 
 Result<void> serve(const CommonOptions& common, const ServeOptions& options) {
   if (auto paths = check_paths(options.paths); !paths) return paths;
+  if (options.site && (options.paths.size() != 1 || !fs::is_directory(options.paths.front()))) {
+    return fail(ErrorCode::kMalformed, "--site is for one folder: codio serve --site public/");
+  }
   const auto ice_servers = parse_ice_servers(common.ice_servers);
   if (!ice_servers) return std::unexpected(ice_servers.error());
   if (node::LocalClient::connect(repo_folder(common))) {

@@ -1,7 +1,6 @@
 #include "node/content_path.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace codio::node {
 
@@ -23,23 +22,6 @@ Result<ContentPath> parse_content_path(std::string_view text) {
     if (const std::string_view name = next_name(); !name.empty()) path.names.emplace_back(name);
   }
   return path;
-}
-
-Result<std::string> percent_decode(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned char value = static_cast<unsigned char>(text[i]);
-    if (text[i] == '%') {
-      const std::string_view digits = text.substr(i + 1, 2);
-      const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-      if (digits.size() != 2 || read.ptr != digits.data() + 2)
-        return fail(ErrorCode::kMalformed, "bad percent-encoding");
-      i += 2;
-    }
-    if (value == 0) return fail(ErrorCode::kMalformed, "NUL in a path");
-    decoded.push_back(static_cast<char>(value));
-  }
-  return decoded;
 }
 
 }  // namespace codio::node

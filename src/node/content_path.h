@@ -18,7 +18,4 @@ struct ContentPath {
 /// Reads `CID`, `CID/a/b`, `/ipfs/CID/a` or `codio://CID/a`. Empty names (as in `a//b`) are dropped.
 Result<ContentPath> parse_content_path(std::string_view text);
 
-/// Undoes percent-encoding; kMalformed for a bad escape or a NUL.
-Result<std::string> percent_decode(std::string_view text);
-
 }  // namespace codio::node

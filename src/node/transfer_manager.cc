@@ -344,15 +344,19 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void carry_out(transfer::LoadBlock& output) {
-    in_background([store = store_, cid = output.cid] { return store->get(cid); },
-                  [this, request = output.request](Result<std::optional<SharedBytes>> block) {
-                    if (!block) {
-                      log(block.error().message);
-                      if (options_.on_not_loaded) options_.on_not_loaded(block.error());
-                    }
-                    exchange_.handle_loaded(now(), request, block && *block ? **std::move(block) : nullptr);
-                    drain();
-                  });
+    in_background(
+        [store = store_, cid = output.cid, is_denied = options_.is_denied]() -> Result<std::optional<SharedBytes>> {
+          if (is_denied && is_denied(cid)) return std::nullopt;
+          return store->get(cid);
+        },
+        [this, request = output.request](Result<std::optional<SharedBytes>> block) {
+          if (!block) {
+            log(block.error().message);
+            if (options_.on_not_loaded) options_.on_not_loaded(block.error());
+          }
+          exchange_.handle_loaded(now(), request, block && *block ? **std::move(block) : nullptr);
+          drain();
+        });
   }
 
   void carry_out(transfer::StoreBlock& output) {
@@ -365,9 +369,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
           if (!put && on_not_stored) on_not_stored(put.error());
           return put;
         },
-        [this, size = output.block->size()](const Result<void>& put) {
+        [this, cid = output.cid, size = output.block->size()](const Result<void>& put) {
           storing_bytes_ -= size;
           if (!put) log(put.error().message);
+          if (put && options_.on_stored) options_.on_stored(cid);
           while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
             hash_block(unhashed_.front());
             unhashed_.pop_front();

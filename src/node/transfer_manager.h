@@ -54,6 +54,10 @@ struct TransferManagerOptions {
   std::function<void(const std::string& message)> on_log;
   /// A block was received and verified, but the store did not take it. On any thread.
   std::function<void(const Error&)> on_not_stored;
+  /// A block was received, verified and stored.
+  std::function<void(const content_id::ContentId&)> on_stored;
+  /// Blocks that are not given to peers though they are here. On threads of the pool.
+  std::function<bool(const content_id::ContentId&)> is_denied;
   /// The store has a block and cannot give it; it is looked for elsewhere.
   std::function<void(const Error&)> on_not_loaded;
 };

@@ -22,7 +22,4 @@ class WebFiles {
   std::filesystem::path folder_;
 };
 
-/// The Content-Type for a file name, by its extension; application/octet-stream if that is not known.
-std::string_view content_type_of(std::string_view name);
-
 }  // namespace codio::node

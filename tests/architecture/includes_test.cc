@@ -21,6 +21,7 @@ const std::map<std::string, Names> kSees{
     {"common", {}},
     {"content_id", {"common"}},
     {"transfer", {"common", "content_id"}},
+    {"web", {"common", "content_id"}},
     {"wasm", {"common", "content_id", "transfer"}},
     {"store", {"common", "content_id"}},
     {"webrtc", {"common", "content_id"}},
@@ -28,12 +29,14 @@ const std::map<std::string, Names> kSees{
     {"rendezvous", {"common", "content_id", "identity"}},
     {"dht", {"common", "content_id"}},
     {"gateway", {"common", "content_id"}},
-    {"node", {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "dht", "gateway"}},
+    {"node",
+     {"common", "content_id", "identity", "transfer", "store", "web", "webrtc", "rendezvous", "dht", "gateway"}},
     {"cli",
-     {"common", "content_id", "identity", "transfer", "store", "webrtc", "rendezvous", "dht", "gateway", "node"}},
+     {"common", "content_id", "identity", "transfer", "store", "web", "webrtc", "rendezvous", "dht", "gateway",
+      "node"}},
 };
 
-const Names kPureModules{"common", "content_id", "transfer"};
+const Names kPureModules{"common", "content_id", "transfer", "web"};
 
 /// Standard headers that let a module do more than compute.
 const Names kImpureHeaders{"atomic",       "condition_variable", "cstdio",     "ctime", "filesystem", "fstream",
@@ -43,7 +46,7 @@ const Names kImpureHeaders{"atomic",       "condition_variable", "cstdio",     "
 /// The first folder of a third party's headers, and the only module that may see them.
 const std::map<std::string, std::string> kThirdPartyOwners{
     {"rocksdb", "store"}, {"curl", "gateway"},   {"api", "webrtc"},      {"rtc_base", "webrtc"},
-    {"CLI", "cli"},       {"libtorrent", "dht"}, {"nats", "rendezvous"},
+    {"CLI", "cli"},       {"libtorrent", "dht"}, {"nats", "rendezvous"}, {"prometheus", "node"},
 };
 
 struct Include {

@@ -23,7 +23,7 @@ EntityType entity_type(Node::Kind kind) {
 /// First follows the path, block by block; then hands over to the walk that the scope asks for.
 class Traversal::Walk {
  public:
-  Walk(const ContentId& root, TraversalOptions options) : options_(std::move(options)), root_(root) {
+  Walk(const ContentId& root, TraversalOptions options) : options_(std::move(options)), root_(root), lineage_{root} {
     if (auto sought = seek(root); !sought) error_ = std::move(sought.error());
   }
 
@@ -48,12 +48,14 @@ class Traversal::Walk {
 
   bool finished() const {
     if (error_ || sought_) return false;
-    return file_ ? file_->finished() : dag_->finished();
+    if (dag_) return dag_->finished();
+    return !file_ || file_->finished();
   }
 
   bool asked_all() const {
     if (sought_) return sought_was_asked_;
-    return file_ ? file_->asked_all() : dag_->asked_all();
+    if (dag_) return dag_->asked_all();
+    return !file_ || file_->asked_all();
   }
 
   std::uint64_t held() const { return file_ ? file_->held() : 0; }
@@ -65,7 +67,7 @@ class Traversal::Walk {
   Result<void> dispatch(const ContentId& cid, const SharedBytes& block) {
     if (file_) return file_->handle_block(cid, block);
     if (dag_) return dag_->handle_block(cid, block);
-    if (!sought_was_asked_ || cid != *sought_) return {};
+    if (!sought_ || !sought_was_asked_ || cid != *sought_) return {};
     sought_.reset();
     return handle_path_block(cid, block);
   }
@@ -108,13 +110,19 @@ class Traversal::Walk {
     } else {
       ++segment_;
       shard_level_ = 0;
+      lineage_.push_back(link->cid);
     }
     return seek(link->cid);
   }
 
   Result<void> enter_entity(const ContentId& cid, const Node& node, const SharedBytes& block) {
-    entity_ = Entity{.cid = cid, .type = entity_type(node.kind), .size = node.file_size, .symlink_target = {}};
+    entity_ = Entity{.cid = cid,
+                     .type = entity_type(node.kind),
+                     .size = node.file_size,
+                     .symlink_target = {},
+                     .lineage = std::move(lineage_)};
     if (node.kind == Node::Kind::kSymlink) entity_->symlink_target = as_text(node.content);
+    if (options_.scope == Scope::kBlock) return {};
     if (options_.scope == Scope::kBytes) {
       if (node.kind != Node::Kind::kFile) {
         return fail(ErrorCode::kUnsupported, place() + " is a " + std::string(to_string(node.kind)) + ", not a file");
@@ -141,6 +149,7 @@ class Traversal::Walk {
   unsigned shard_level_ = 0;         ///< Below the current directory's root shard.
   std::optional<ContentId> sought_;  ///< The path's next block.
   bool sought_was_asked_ = false;
+  std::vector<ContentId> lineage_;  ///< Of entity_, until that is known.
 
   std::optional<Entity> entity_;
   std::optional<FileWalk> file_;

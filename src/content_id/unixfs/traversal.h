@@ -18,6 +18,7 @@ namespace codio::content_id::unixfs {
 
 /// What of the DAG is wanted.
 enum class Scope : std::uint8_t {
+  kBlock,   ///< The path's blocks, and the one that it leads to.
   kBytes,   ///< The bytes of one file, in order.
   kEntity,  ///< One file's blocks, or one directory's own blocks (all shards, not its children): to list it.
   kAll,     ///< Every block below the root: to keep or to export it.
@@ -37,6 +38,8 @@ struct Entity {
   EntityType type;
   std::uint64_t size;          ///< Bytes of a file, 0 of others.
   std::string symlink_target;  ///< Of kSymlink.
+  /// The root, what each name of the path led to, and so this at last.
+  std::vector<ContentId> lineage;
 };
 
 struct DirectoryEntry {

@@ -1,0 +1,115 @@
+#include "node/content_reader.h"
+
+#include <algorithm>
+
+namespace codio::node {
+
+namespace asio = boost::asio;
+namespace unixfs = content_id::unixfs;
+using content_id::ContentId;
+using unixfs::Scope;
+
+ContentReader::ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const asio::any_io_executor& executor)
+    : store_(store), puller_(std::move(puller)), signal_(executor) {}
+
+void ContentReader::plan(const ContentId& root, unixfs::TraversalOptions what) {
+  pull_.reset();
+  plan_.emplace(root, std::move(what));
+}
+
+Result<std::optional<SharedBytes>> ContentReader::load(const ContentId& cid) {
+  if (last_ && last_->first == cid) return last_->second;
+  auto block = store_.get(cid);
+  if (block && *block) last_.emplace(cid, **block);
+  return block;
+}
+
+asio::awaitable<Result<SharedBytes>> ContentReader::block(ContentId cid) {
+  is_missing_ = false;
+  for (;;) {
+    if (pull_) pull_->expect(cid);
+    auto block = load(cid);
+    if (!block) co_return std::unexpected(block.error());
+    if (*block) co_return **std::move(block);
+    if (!puller_ || !plan_) {
+      is_missing_ = true;
+      co_return fail(ErrorCode::kNotFound, "block " + cid.to_string() + " is not on this node");
+    }
+    if (!pull_) {
+      auto pull = puller_->begin(plan_->first, plan_->second, signal_);
+      if (!pull) co_return std::unexpected(pull.error());
+      pull_ = *std::move(pull);
+      continue;
+    }
+    if (auto came = co_await pull_->wait(); !came) {
+      is_missing_ = true;
+      co_return std::unexpected(came.error());
+    }
+  }
+}
+
+asio::awaitable<Result<bool>> ContentReader::feed(unixfs::Traversal& traversal) {
+  if (traversal.error()) co_return std::unexpected(*traversal.error());
+  const auto wants = traversal.poll_wants(1);
+  if (wants.empty()) co_return false;
+  const auto block = co_await this->block(wants.front());
+  if (!block) co_return std::unexpected(block.error());
+  if (auto handled = traversal.handle_block(wants.front(), *block); !handled)
+    co_return std::unexpected(handled.error());
+  co_return true;
+}
+
+asio::awaitable<Result<unixfs::Entity>> ContentReader::entity(ContentId root, std::vector<std::string> path) {
+  unixfs::TraversalOptions what{.path = std::move(path), .scope = Scope::kBlock};
+  plan(root, what);
+  unixfs::Traversal traversal(root, std::move(what));
+  co_return co_await walk(std::move(traversal));
+}
+
+asio::awaitable<Result<unixfs::Entity>> ContentReader::entity_of(ContentId cid) {
+  unixfs::Traversal traversal(cid, {.path = {}, .scope = Scope::kBlock});
+  co_return co_await walk(std::move(traversal));
+}
+
+asio::awaitable<Result<unixfs::Entity>> ContentReader::walk(unixfs::Traversal traversal) {
+  while (!traversal.entity()) {
+    const auto fed = co_await feed(traversal);
+    if (!fed) co_return std::unexpected(fed.error());
+    if (!*fed && !traversal.entity()) co_return fail(ErrorCode::kUnsupported, "that is no UnixFS entity");
+  }
+  co_return *traversal.entity();
+}
+
+asio::awaitable<Result<Bytes>> ContentReader::bytes(ContentId file, std::uint64_t most) {
+  unixfs::TraversalOptions what{.path = {}, .scope = Scope::kBytes, .range = {0, most}};
+  plan(file, what);
+  unixfs::Traversal traversal(file, std::move(what));
+  Bytes bytes;
+  for (;;) {
+    const auto segment = co_await next_segment(traversal);
+    if (!segment) co_return std::unexpected(segment.error());
+    if (!*segment) co_return bytes;
+    const BytesView view = (*segment)->view();
+    bytes.insert(bytes.end(), view.begin(), view.end());
+  }
+}
+
+asio::awaitable<Result<std::optional<unixfs::Segment>>> ContentReader::next_segment(unixfs::Traversal& traversal) {
+  for (;;) {
+    if (auto segment = traversal.poll_segment()) co_return segment;
+    const auto fed = co_await feed(traversal);
+    if (!fed) co_return std::unexpected(fed.error());
+    if (!*fed) co_return traversal.poll_segment();
+  }
+}
+
+asio::awaitable<Result<std::optional<unixfs::DirectoryEntry>>> ContentReader::next_entry(unixfs::Traversal& traversal) {
+  for (;;) {
+    if (auto entry = traversal.poll_entry()) co_return entry;
+    const auto fed = co_await feed(traversal);
+    if (!fed) co_return std::unexpected(fed.error());
+    if (!*fed) co_return traversal.poll_entry();
+  }
+}
+
+}  // namespace codio::node

@@ -1,0 +1,61 @@
+// Reading content for an answer: from the store, and by a pull where it is not there.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+#include <boost/asio/awaitable.hpp>
+
+#include "common/result.h"
+#include "content_id/unixfs/traversal.h"
+#include "node/block_cache.h"
+#include "node/puller.h"
+#include "node/signal.h"
+
+namespace codio::node {
+
+/// Of one answer, on one thread, which blocks on the disk. Keeps the last block that it read: what a path leads to is
+/// read once more when it is shown.
+class ContentReader {
+ public:
+  /// `puller` null: what is not in the store is kNotFound.
+  ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const boost::asio::any_io_executor& executor);
+
+  /// What is going to be read: fetched ahead, from the first block on that is not here. Ends the plan before.
+  void plan(const content_id::ContentId& root, content_id::unixfs::TraversalOptions what);
+
+  boost::asio::awaitable<Result<SharedBytes>> block(content_id::ContentId cid);
+  /// What the path leads to. It is planned so.
+  boost::asio::awaitable<Result<content_id::unixfs::Entity>> entity(content_id::ContentId root,
+                                                                    std::vector<std::string> path);
+  /// … without a path, and as part of the plan that there is.
+  boost::asio::awaitable<Result<content_id::unixfs::Entity>> entity_of(content_id::ContentId cid);
+  /// A file's first bytes. It is planned so.
+  boost::asio::awaitable<Result<Bytes>> bytes(content_id::ContentId file, std::uint64_t most);
+  boost::asio::awaitable<Result<std::optional<content_id::unixfs::Segment>>> next_segment(
+      content_id::unixfs::Traversal& traversal);
+  boost::asio::awaitable<Result<std::optional<content_id::unixfs::DirectoryEntry>>> next_entry(
+      content_id::unixfs::Traversal& traversal);
+
+  /// Whether the last failure was that a block could not be had, and not that a path does not exist.
+  bool is_missing() const { return is_missing_; }
+
+ private:
+  /// Feeds the walk its next block; false if it wants none.
+  boost::asio::awaitable<Result<bool>> feed(content_id::unixfs::Traversal& traversal);
+  boost::asio::awaitable<Result<content_id::unixfs::Entity>> walk(content_id::unixfs::Traversal traversal);
+  /// From the store, or nothing.
+  Result<std::optional<SharedBytes>> load(const content_id::ContentId& cid);
+
+  BlockCache& store_;
+  std::shared_ptr<Puller> puller_;
+  std::optional<std::pair<content_id::ContentId, SharedBytes>> last_;
+  std::optional<std::pair<content_id::ContentId, content_id::unixfs::TraversalOptions>> plan_;
+  bool is_missing_ = false;
+  Signal signal_;
+  std::unique_ptr<Puller::Pull> pull_;
+};
+
+}  // namespace codio::node

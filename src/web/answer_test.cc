@@ -1,0 +1,126 @@
+#include "web/answer.h"
+
+#include <gtest/gtest.h>
+
+#include "web/listing.h"
+
+namespace codio::web {
+namespace {
+
+using content_id::ContentId;
+
+const ContentId kCid = *ContentId::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e");
+
+ContentRequest read(const std::string& rest, std::string_view accept = "") {
+  const std::string target = "/ipfs/" + kCid.to_string() + rest;
+  return *read_path_request(Request{.target = target, .accept = accept}, {});
+}
+
+TEST(Answer, AFileSaysAllThatCachesNeed) {
+  const ContentRequest content = read("/a.txt");
+  const Answer answer = answer_file(Request{}, content, {kCid, kCid},
+                                    {.etag = file_etag(kCid), .content_type = "text/plain", .size = 11});
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(answer.head.get("etag"), "\"" + kCid.to_string() + "\"");
+  EXPECT_EQ(answer.head.get("Cache-Control"), "public, max-age=29030400, immutable");
+  EXPECT_EQ(answer.head.get("X-Ipfs-Path"), "/ipfs/" + kCid.to_string() + "/a.txt");
+  EXPECT_EQ(answer.head.get("X-Ipfs-Roots"), kCid.to_string() + "," + kCid.to_string());
+  EXPECT_EQ(answer.head.get("X-Codio-CID"), kCid.to_string());
+  EXPECT_EQ(answer.head.get("Content-Length"), "11");
+  EXPECT_EQ(answer.head.get("Access-Control-Allow-Origin"), "*");
+  EXPECT_EQ(answer.bytes.end, 11u);
+}
+
+TEST(Answer, HeadHasTheLengthAndNoBytes) {
+  const Answer answer = answer_file(Request{.is_head = true, .range = "bytes=0-1"}, read(""), {kCid},
+                                    {.etag = file_etag(kCid), .content_type = "text/plain", .size = 11});
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(answer.head.get("Content-Length"), "11");
+  EXPECT_EQ(answer.bytes.begin, answer.bytes.end);
+}
+
+TEST(Answer, BlocksAreDownloadsOfTheirOwn) {
+  const Answer answer = answer_block(Request{}, read("", "application/vnd.ipld.raw"), {kCid}, 5);
+  EXPECT_EQ(answer.head.get("Etag"), "\"" + kCid.to_string() + ".raw\"");
+  EXPECT_EQ(answer.head.get("Content-Type"), "application/vnd.ipld.raw");
+  EXPECT_EQ(answer.head.get("Content-Disposition"), "attachment; filename=\"" + kCid.to_string() + ".bin\"");
+  EXPECT_EQ(answer.head.get("Content-Location"), "/ipfs/" + kCid.to_string() + "?format=raw");
+  EXPECT_EQ(answer_block(Request{}, read("?format=raw"), {kCid}, 5).head.get("Content-Location"), "");
+}
+
+TEST(Answer, CarsOfDifferentParametersHaveDifferentTags) {
+  const auto tag = [](const std::string& parameters) {
+    return std::string(answer_stream(Request{}, read("?format=car" + parameters), {kCid}).get("Etag"));
+  };
+  EXPECT_TRUE(tag("").starts_with("W/\"" + kCid.to_string() + ".car."));
+  EXPECT_NE(tag(""), tag("&car-dups=y"));
+  EXPECT_NE(tag(""), tag("&dag-scope=block"));
+  EXPECT_NE(tag("&entity-bytes=0:1"), tag("&entity-bytes=0:2"));
+  EXPECT_EQ(tag(""), tag("&dag-scope=all"));
+  const Head head = answer_stream(Request{}, read("?format=car&car-dups=y"), {kCid});
+  EXPECT_EQ(head.get("Content-Type"), "application/vnd.ipld.car; version=1; order=dfs; dups=y");
+  EXPECT_EQ(head.get("Accept-Ranges"), "none");
+}
+
+TEST(Answer, NamesAreAsciiAndExact) {
+  const Answer answer = answer_file(Request{}, read("?filename=test%D1%82%D0%B5%D1%81%D1%82.txt&download=true"), {kCid},
+                                    {.etag = "\"x\"", .content_type = "text/plain", .size = 1});
+  EXPECT_EQ(answer.head.get("Content-Disposition"),
+            "attachment; filename=\"test____.txt\"; filename*=UTF-8''test%D1%82%D0%B5%D1%81%D1%82.txt");
+}
+
+TEST(Answer, NothingThatAStrangerWroteEndsAHeader) {
+  Head head;
+  head.add("Location", "/a\r\nSet-Cookie: x=1");
+  EXPECT_EQ(write_head(head, 11), "HTTP/1.1 200 OK\r\nLocation: /a  Set-Cookie: x=1\r\n\r\n");
+  const Answer answer = answer_file(Request{}, read("?filename=a%0D%0AX%3A%20%22b"), {kCid},
+                                    {.etag = "\"x\"", .content_type = "text/plain", .size = 1});
+  EXPECT_TRUE(answer.head.get("Content-Disposition").starts_with("inline; filename=\"a__X: _b\""));
+}
+
+TEST(Answer, ADirectorysUrlGetsItsSlashAndNoOtherHost) {
+  EXPECT_EQ(add_slash(read("/a?x=1")).headers.front().value, "/ipfs/" + kCid.to_string() + "/a/?x=1");
+  const auto origin = read_origin_request(Request{.target = "//evil.example"}, kCid,
+                                          {.kind = Place::Kind::kSite, .prefix = "", .gateway = ""});
+  ASSERT_TRUE(origin);
+  EXPECT_EQ(add_slash(*origin).headers.front().value, "/evil.example/");
+}
+
+TEST(Answer, ConvertsNoCodec) {
+  EXPECT_EQ(check_codec(read("?format=dag-json"), kCid)->status, 406);
+  EXPECT_FALSE(check_codec(read("?format=dag-json"), ContentId::v1(content_id::Codec::kDagJson, kCid.multihash())));
+  EXPECT_FALSE(check_codec(read("?format=raw"), kCid));
+}
+
+TEST(Answer, ExplainsItselfToPeopleAndPrograms) {
+  const Refusal refusal{404, "there is no \"<script>\" here"};
+  EXPECT_EQ(explain(Request{}, refusal).body, "there is no \"<script>\" here\n");
+  const Page page = explain(Request{.accept = "text/html"}, refusal);
+  EXPECT_NE(page.body.find("404 Not Found"), std::string::npos);
+  EXPECT_NE(page.body.find("&lt;script&gt;"), std::string::npos);
+  EXPECT_EQ(page.body.find("<script>"), std::string::npos);
+}
+
+TEST(Listing, EscapesWhatStrangersCallTheirFiles) {
+  const ContentRequest content = read("/\"><img>/");
+  const std::string row = listing_entry(content, {.name = "<b>\"&'.txt", .cid = kCid, .cumulative_size = 1500});
+  EXPECT_EQ(row.find("<b>"), std::string::npos);
+  EXPECT_NE(row.find("&lt;b&gt;&quot;&amp;&#39;.txt</a>"), std::string::npos);
+  EXPECT_NE(row.find("%3Cb%3E%22&amp;&#39;.txt\""), std::string::npos);
+  EXPECT_NE(row.find("1.5 kB"), std::string::npos);
+  EXPECT_EQ(listing_begin(content, kCid).find("<img>"), std::string::npos);
+}
+
+TEST(Listing, SizesReadWell) {
+  EXPECT_EQ(readable_size(0), "0 B");
+  EXPECT_EQ(readable_size(999), "999 B");
+  EXPECT_EQ(readable_size(1000), "1.0 kB");
+  EXPECT_EQ(readable_size(15'360), "15 kB");
+  EXPECT_EQ(readable_size(999'999), "1.0 MB");
+  EXPECT_EQ(readable_size(1'048'576), "1.0 MB");
+  EXPECT_EQ(readable_size(123'456'789'012), "123 GB");
+  EXPECT_EQ(readable_size(~std::uint64_t{0}), "18 EB");
+}
+
+}  // namespace
+}  // namespace codio::web

@@ -1,0 +1,67 @@
+// The parts of HTTP messages that answers are made of.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace codio::web {
+
+/// What counts of a request. Points into whatever was parsed.
+struct Request {
+  bool is_head = false;
+  std::string_view target;
+  std::string_view host;
+  std::string_view accept;
+  std::string_view range;
+  std::string_view if_range;
+  std::string_view if_none_match;
+  std::string_view cache_control;
+  std::string_view service_worker;
+  std::string_view forwarded_host;   ///< X-Forwarded-Host
+  std::string_view forwarded_proto;  ///< X-Forwarded-Proto
+  bool is_encrypted = false;         ///< Came over TLS.
+};
+
+struct Header {
+  std::string_view name;  ///< A constant.
+  std::string value;
+
+  bool operator==(const Header&) const = default;
+};
+
+/// A response's status line and headers, without those of the connection.
+struct Head {
+  int status = 200;
+  std::vector<Header> headers;
+
+  void add(std::string_view name, std::string value) { headers.push_back({name, std::move(value)}); }
+  /// The first value; empty if there is none.
+  std::string_view get(std::string_view name) const;
+};
+
+/// A request that is not to be fulfilled: a status, a sentence for a person, and what else goes with it, such as
+/// Location.
+struct Refusal {
+  int status;
+  std::string message;
+  std::vector<Header> headers = {};
+};
+
+/// A refusal that is over in some seconds.
+Refusal try_again(int status, std::string message, int seconds);
+
+/// "Not Found". Empty if the status has no name.
+std::string_view reason_of(int status);
+
+/// Status line, headers and the empty line. Control characters in values become spaces: nothing that a stranger wrote
+/// ends a header.
+std::string write_head(const Head& head, unsigned version);
+
+/// Lets the pages of all origins read the answer.
+void allow_other_origins(Head& head);
+
+/// Whether an Accept header names exactly this media type, with whatever parameters.
+bool accepts(std::string_view accept, std::string_view media_type);
+
+}  // namespace codio::web

@@ -1,0 +1,267 @@
+// What a node is as a web server: TLS, limits, draining, deny lists, a site, and content that it fetches.
+//
+// CODIO names the program (default: build/release/codio).
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import https from 'node:https'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import { createInterface } from 'node:readline'
+
+import { Dag } from './support/dag.mjs'
+import { codio, startGateway } from './support/gateway.mjs'
+
+const skip = existsSync(codio) ? false : `there is no program at ${codio}: build it, or name it in CODIO`
+const folder = mkdtempSync(path.join(tmpdir(), 'codio-serving-'))
+after(() => rmSync(folder, { recursive: true }))
+
+/** What a server says on one connection to these bytes, until it closes it. */
+function exchange (port, text, { end = true } = {}) {
+  return new Promise((resolve, reject) => {
+    const pieces = []
+    const socket = net.connect(port, '127.0.0.1', () => { end ? socket.end(text) : socket.write(text) })
+    socket.on('data', (piece) => pieces.push(piece))
+    socket.on('close', () => resolve(Buffer.concat(pieces).toString()))
+    socket.on('error', reject)
+  })
+}
+const statuses = (text) => [...text.matchAll(/HTTP\/1\.[01] (\d+)/g)].map(([, status]) => Number(status))
+
+async function until (condition) {
+  while (!await condition()) await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+test('requests that come at once are answered in their order', { skip }, async () => {
+  const gateway = await startGateway()
+  const one = (target, more = '') => `GET ${target} HTTP/1.1\r\nHost: x\r\n${more}\r\n`
+  const text = await exchange(gateway.port, one('/healthz') + one('/ipfs/nonsense') + one('/healthz') + one('/none', 'Connection: close\r\n'), { end: false })
+  assert.deepEqual(statuses(text), [200, 400, 200, 404])
+  await gateway.stop()
+})
+
+test('what is no request is refused, and ends the connection', { skip }, async () => {
+  const gateway = await startGateway()
+  const refused = async (text) => statuses(await exchange(gateway.port, text, { end: false }))
+  assert.deepEqual(await refused('nonsense\r\n\r\n'), [400])
+  assert.deepEqual(await refused(`GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20000)}\r\n\r\n`), [431])
+  assert.deepEqual(await refused('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n'), [413])
+  // Each of these could mean another request to somebody else: RFC 9112, 6.3.
+  const smuggled = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'
+  for (const head of ['Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', 'Content-Length: 5\r\nContent-Length: 6\r\n', 'Content-Length: +5\r\n', 'Content-Length : 5\r\n']) {
+    assert.deepEqual(await refused(`GET /healthz HTTP/1.1\r\nHost: x\r\n${head}\r\n0\r\n\r\n${smuggled}`), [400], head)
+  }
+  assert.deepEqual(statuses(await exchange(gateway.port, 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n')), [400])
+  assert.deepEqual(statuses(await exchange(gateway.port, 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n')), [400])
+  await gateway.stop()
+})
+
+test('nothing outside is reached by paths', { skip }, async () => {
+  const gateway = await startGateway()
+  for (const target of ['/../../etc/passwd', '/pkg/../../../etc/passwd', '/%2e%2e/%2e%2e/etc/passwd', '//etc/passwd']) {
+    assert.equal((await gateway.request(target)).status, 404, target)
+  }
+  await gateway.stop()
+})
+
+test('a page of another name learns nothing of the node', { skip }, async () => {
+  const gateway = await startGateway()
+  for (const target of ['/api/roots', '/metrics']) {
+    assert.equal((await gateway.request(target, { headers: { host: 'evil.example' } })).status, 403)
+    assert.equal((await gateway.request(target, { headers: { host: `localhost:${gateway.port}` } })).status, 200)
+  }
+  const metrics = (await gateway.request('/metrics')).body.toString()
+  assert.match(metrics, /codio_http_requests_total\{status="4xx"\} 2/)
+  assert.equal((await gateway.request('/metrics', { headers: { 'x-forwarded-for': '1.2.3.4' } })).status, 403)
+  await gateway.stop()
+})
+
+test('one address has so many connections and no more', { skip }, async () => {
+  const gateway = await startGateway({ options: ['--client-connections', '3'] })
+  const held = []
+  for (let i = 0; i < 3; ++i) {
+    const socket = net.connect(gateway.port, '127.0.0.1')
+    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+    await once(socket, 'data')
+    held.push(socket)
+  }
+  const refused = await gateway.request('/healthz')
+  assert.equal(refused.status, 429)
+  assert.ok(refused.headers['retry-after'])
+  for (const socket of held) socket.destroy()
+  await until(async () => (await gateway.request('/healthz')).status === 200)
+  await gateway.stop()
+})
+
+test('a node that goes ends the answers that are under way', { skip }, async () => {
+  const dag = new Dag()
+  const file = dag.file(Array.from({ length: 40 }, (_, i) => String.fromCharCode(65 + i).repeat(1_000_000)))
+  const gateway = await startGateway({ cars: [await dag.car(file.cid)] })
+  const idle = net.connect(gateway.port, '127.0.0.1')
+  idle.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(idle, 'data')
+  const response = await new Promise((resolve) => http.get({ port: gateway.port, path: `/ipfs/${file.cid}` }, resolve))
+  response.pause()
+  process.kill(gateway.pid, 'SIGTERM')
+  await once(idle, 'close')
+  let size = 0
+  for await (const piece of response) size += piece.length
+  assert.equal(size, 40_000_000)
+  await gateway.stop()
+})
+
+test('a certificate is used, and its successor when that is there', { skip }, async () => {
+  const certificate = path.join(folder, 'cert.pem')
+  const key = path.join(folder, 'key.pem')
+  const make = (name) => execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', certificate, '-days', '1', '-subj', `/CN=${name}`], { stdio: 'ignore' })
+  make('first.example')
+  const gateway = await startGateway({ options: ['--tls-cert', certificate, '--tls-key', key] })
+  const fetchOnce = () => new Promise((resolve, reject) => {
+    https.get({ port: gateway.port, path: '/healthz', rejectUnauthorized: false, agent: false }, (response) => {
+      resolve({ status: response.statusCode, name: response.socket.getPeerCertificate().subject.CN })
+      response.resume()
+    }).on('error', reject)
+  })
+  assert.deepEqual(await fetchOnce(), { status: 200, name: 'first.example' })
+  make('second.example')
+  process.kill(gateway.pid, 'SIGHUP')
+  await until(async () => (await fetchOnce()).name === 'second.example')
+  await gateway.stop()
+})
+
+test('a certificate that cannot be used is told at once', { skip }, () => {
+  writeFileSync(path.join(folder, 'bad.pem'), 'nonsense')
+  assert.throws(() => execFileSync(codio, ['--repo', path.join(folder, 'bad'), 'serve', '--http', '127.0.0.1:0', '--tls-cert', path.join(folder, 'bad.pem'), '--tls-key', path.join(folder, 'bad.pem')], { stdio: 'pipe' }),
+    (error) => /cannot use .*bad\.pem as a certificate/.test(error.stderr))
+})
+
+test('what a deny list names is gone, as soon as the list says so', { skip }, async () => {
+  const dag = new Dag()
+  const bad = dag.raw('bad')
+  const legal = dag.raw('legal')
+  const hashed = dag.raw('hashed')
+  const good = dag.raw('good')
+  const root = dag.directory({ bad, good, hashed, legal })
+  const list = path.join(folder, 'denied')
+  writeFileSync(list, `version: 1\n---\n/ipfs/${bad}\n`)
+  const gateway = await startGateway({ cars: [await dag.car(root)], options: ['--denylist', list] })
+  const status = async (target) => (await gateway.request(target)).status
+  assert.equal(await status(`/ipfs/${bad}`), 410)
+  assert.equal(await status(`/ipfs/${bad}?format=raw`), 410)
+  assert.equal(await status(`/ipfs/${root}/bad`), 410)
+  assert.equal(await status(`/ipfs/${root}/good`), 200)
+  assert.ok([410, 200].includes(await status(`/ipfs/${root}?format=tar`)))
+  const sha = createHash('sha256').update(`${hashed}/`).digest('hex')
+  writeFileSync(list, `version: 1\n---\n/ipfs/${legal} gateway_status=451\n//${sha}\n`)
+  process.kill(gateway.pid, 'SIGHUP')
+  await until(async () => await status(`/ipfs/${legal}`) === 451)
+  assert.equal(await status(`/ipfs/${root}/hashed`), 410)
+  assert.equal(await status(`/ipfs/${bad}`), 200)
+  await gateway.stop()
+})
+
+test('requests are logged, a line of JSON each', { skip }, async () => {
+  const log = path.join(folder, 'access.log')
+  const gateway = await startGateway({ options: ['--access-log', log] })
+  await gateway.request('/healthz')
+  await gateway.request('/ipfs/"%0a', { headers: { host: 'a"b' } })
+  await until(() => existsSync(log) && readFileSync(log, 'utf8').split('\n').length > 2)
+  const lines = readFileSync(log, 'utf8').trim().split('\n').map((line) => JSON.parse(line))
+  assert.deepEqual(lines.map(({ method, target, status }) => [method, target, status]), [['GET', '/healthz', 200], ['GET', '/ipfs/"%0a', 400]])
+  assert.equal(lines[0].client, '127.0.0.1')
+  await gateway.stop()
+})
+
+test('a site is shown, follows its folder, and keeps its old versions', { skip }, async () => {
+  const site = path.join(folder, 'public')
+  mkdirSync(path.join(site, 'sub'), { recursive: true })
+  writeFileSync(path.join(site, 'index.html'), '<html><head></head>first</html>')
+  writeFileSync(path.join(site, 'sub', 'a.txt'), 'text')
+  const node = spawn(codio, ['--repo', path.join(folder, 'site'), '--json', '--no-dht', '--no-gateway', 'serve', '--site', '--inject', site, '--http', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const roots = []
+  let port = 0
+  createInterface({ input: node.stdout }).on('line', (line) => {
+    const event = JSON.parse(line)
+    if (event.event === 'listening') port = new URL(event.http).port
+    if (event.event === 'root') roots.push(event.cid)
+  })
+  await until(() => roots.length === 1)
+  const get = async (target, headers) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${target}`, { headers })
+    return { status: answer.status, headers: answer.headers, text: await answer.text() }
+  }
+  const first = await get('/')
+  assert.match(first.text, /<head><script type="module">.*<\/head>first/)
+  assert.equal(first.headers.get('x-codio-cid'), null)
+  assert.equal((await get('/', { 'if-none-match': first.headers.get('etag') })).status, 304)
+  const text = await get('/sub/a.txt')
+  assert.equal(text.text, 'text')
+  assert.equal(text.headers.get('x-codio-cid'), new Dag().raw('text').toString())
+  assert.equal(text.headers.get('cache-control'), 'no-cache')
+  assert.equal((await get('/nothing')).status, 404)
+  writeFileSync(path.join(site, 'index.html'), '<html><head></head>second</html>')
+  await until(() => roots.length === 2)
+  assert.match((await get('/')).text, /second/)
+  assert.match((await get(`/ipfs/${roots[0]}/index.html`)).text, /first/)
+  const ended = once(node, 'close')
+  node.kill('SIGINT')
+  await ended
+})
+
+test('what is not here is pulled from the upstream gateway, once for all who wait', { skip }, async () => {
+  const dag = new Dag()
+  const file = dag.file(Array.from({ length: 8 }, (_, i) => String.fromCharCode(65 + i).repeat(500_000)))
+  const root = dag.directory({ file: file.cid })
+  const asked = new Map()
+  const release = []
+  const upstream = http.createServer((request, response) => {
+    const [, cid] = /^\/ipfs\/(\w+)\?format=raw/.exec(request.url) ?? []
+    const block = dag.blocks.get(cid)
+    if (!block) return response.writeHead(404).end()
+    asked.set(cid, (asked.get(cid) ?? 0) + 1)
+    const answer = () => response.writeHead(200, { 'content-type': 'application/vnd.ipld.raw' }).end(block.bytes)
+    cid === root.toString() ? release.push(answer) : answer()
+  })
+  await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve))
+  const gateway = await startGateway({ options: ['--upstream', `http://127.0.0.1:${upstream.address().port}/ipfs/`] })
+  assert.equal((await gateway.request(`/ipfs/${root}/file`, { headers: { 'cache-control': 'only-if-cached' } })).status, 412)
+  const all = Promise.all(Array.from({ length: 20 }, () => gateway.request(`/ipfs/${root}/file`)))
+  await until(() => release.length > 0)
+  release.forEach((answer) => answer())
+  const expected = Buffer.concat(file.leaves.map((cid) => Buffer.from(dag.blocks.get(cid.toString()).bytes)))
+  for (const answer of await all) {
+    assert.equal(answer.status, 200)
+    assert.ok(answer.whole)
+    assert.ok(answer.body.equals(expected))
+  }
+  for (const [cid, times] of asked) assert.equal(times, 1, cid)
+  const range = await gateway.request(`/ipfs/${root}/file`, { headers: { range: 'bytes=10-19', 'cache-control': 'only-if-cached' } })
+  assert.equal(range.status, 206)
+  upstream.close()
+  upstream.closeAllConnections()
+  await gateway.stop()
+})
+
+test('an upstream that lies or has nothing ends in a clear answer', { skip }, async () => {
+  const dag = new Dag()
+  const lie = dag.raw('true')
+  const upstream = http.createServer((request, response) => {
+    if (request.url.includes(lie.toString())) response.end('false')
+    else response.writeHead(404).end()
+  })
+  await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve))
+  const gateway = await startGateway({ options: ['--upstream', `http://127.0.0.1:${upstream.address().port}/ipfs/`] })
+  for (const cid of [lie, new Dag().raw('nobody has this')]) {
+    const answer = await gateway.request(`/ipfs/${cid}`)
+    assert.ok([404, 502, 504].includes(answer.status), `${answer.status}`)
+    assert.ok(answer.body.length > 20)
+  }
+  upstream.close()
+  upstream.closeAllConnections()
+  await gateway.stop()
+})

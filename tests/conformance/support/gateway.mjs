@@ -1,0 +1,66 @@
+// A node that serves given CARs, and requests to it as they are written: no URL is normalised, no header is added.
+import { execFile, spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const repository = fileURLToPath(new URL('../../../', import.meta.url))
+export const codio = process.env.CODIO ?? path.join(repository, 'build/release/codio')
+export const fixtures = path.join(repository, '../shared/fixtures')
+
+/** `folders`: what is added besides, as `codio add` does; their roots are in `added`, in that order. */
+export async function startGateway ({ cars = [], folders = [], options = [] } = {}) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'codio-conformance-'))
+  const repo = path.join(folder, 'repo')
+  const run = async (...args) => (await promisify(execFile)(codio, ['--repo', repo, ...args])).stdout
+  for (const [i, car] of cars.entries()) {
+    const file = path.join(folder, `${i}.car`)
+    await writeFile(file, car)
+    await run('car', 'import', file)
+  }
+  const added = []
+  for (const one of folders) added.push((await run('add', '-Q', one)).trim())
+  const node = spawn(codio, [
+    '--repo', repo, '--json', '--no-dht', '--no-gateway', 'serve', '--http', '127.0.0.1:0', ...options
+  ], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let log = ''
+  node.stderr.on('data', (data) => { log += data })
+  const url = await new Promise((resolve, reject) => {
+    node.on('close', () => reject(new Error(`codio serve ended: ${log}`)))
+    createInterface({ input: node.stdout }).on('line', (line) => {
+      const event = JSON.parse(line)
+      if (event.event === 'listening') resolve(new URL(event.http))
+    })
+  })
+  return {
+    added,
+    port: Number(url.port),
+    pid: node.pid,
+    /** {status, headers, body, whole}; `whole` is false if the connection ended before the answer did. */
+    request (target, { method = 'GET', headers = {} } = {}) {
+      return new Promise((resolve, reject) => {
+        const request = http.request({ host: url.hostname, port: url.port, path: target, method, agent: false, headers })
+        request.on('error', reject)
+        request.on('response', (response) => {
+          const pieces = []
+          const end = (whole) => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(pieces), whole })
+          response.on('data', (piece) => pieces.push(piece))
+          response.on('end', () => end(true))
+          response.on('error', () => end(false))
+        })
+        request.end()
+      })
+    },
+    async stop () {
+      node.removeAllListeners('close')
+      const ended = new Promise((resolve) => node.on('close', resolve))
+      node.kill('SIGKILL')
+      await ended
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+}
