@@ -133,6 +133,7 @@ class Node {
     const wire: Wire = { onmessage: undefined, post: (message, transfer) => port.postMessage(message, transfer) };
     port.onmessage = ({ data }: MessageEvent<unknown>) => wire.onmessage?.(data);
     life.onDisconnect.addListener(() => port.close());
+    life.postMessage('met');
     void this.#join(wire, life, siteOfLife(life));
   }
 

@@ -1,7 +1,7 @@
 /** The page that shows any content: `view.html?u=ADDRESS`, and `original`, the URL that it stands in for. */
 import { CodioCDN, type Progress } from 'codio-cdn';
 import { anyAddress, cidOf } from './addresses';
-import { connectNode } from './connect';
+import { connectNode, type Connection } from './connect';
 import { extensionOf, kindOf, typeOf, type Kind } from './content-type';
 import { byId, element, setText } from './element';
 import { formatBytes, formatRate, formatTime } from './format';
@@ -15,6 +15,7 @@ const probeBytes = 65_536;
 const maxText = 1_048_576;
 const maxPage = 16_777_216;
 const redraw = 250;
+const maxTries = 5;
 
 interface SavePicker {
   showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
@@ -36,14 +37,26 @@ function readOriginal(text: string | null): string | undefined {
   return text !== null && /^https?:/.test(text) && URL.canParse(text) ? text : undefined;
 }
 
+/** The background may be starting or ending just now. */
+async function connectPatiently(): Promise<Connection> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await connectNode();
+    } catch (error) {
+      if (tries === maxTries) throw error;
+      await new Promise((resolve) => setTimeout(resolve, redraw));
+    }
+  }
+}
+
 async function join(): Promise<CodioCDN> {
-  const first = await connectNode();
+  const first = await connectPatiently();
   const joined = CodioCDN.connect(first.port);
   void (async () => {
     for (let { lost } = first; ; ) {
       await lost;
       setText(byId('state'), 'The node has to start anew…');
-      const next = await connectNode();
+      const next = await connectPatiently();
       joined.reconnect(next.port);
       ({ lost } = next);
     }
