@@ -32,7 +32,8 @@ class ScriptedWorker {
 
 const RealArray = Uint8Array;
 const RealSocket = globalThis.WebSocket;
-Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url), document: new EventTarget() });
+const document = Object.assign(new EventTarget(), { documentElement: { dataset: {} } });
+Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url), document });
 Object.defineProperty(globalThis, 'navigator', { value: {} });
 await init(new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])));
 const { start } = ScriptedWorker;
