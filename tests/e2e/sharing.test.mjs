@@ -25,7 +25,7 @@ after(async () => {
 });
 
 /** A page of the node's origin that has no node of its own, as the demo does. */
-const blank = () => `${node.http}/nothing-here`;
+const blank = () => `${node.http}/healthz`;
 
 for (const browser of ['chromium', 'firefox']) {
   describe(browser, { skip: skipWithout(browser) }, () => {
