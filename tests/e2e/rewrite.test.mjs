@@ -258,13 +258,12 @@ for (const browser of ['chromium', 'firefox']) {
     });
 
     test('Without a server or worker, links and frames go to the fallback, and without one the console tells once', async () => {
-      const body = `<a id="link" href="codio://${directory}/page.html">There</a><iframe src="codio://${directory}/page.html"></iframe>
-        <object data="codio://${cids[0]}"></object>`;
+      const body = `<a id="link" href="codio://${directory}/page.html">There</a><iframe src="codio://${directory}/page.html"></iframe>`;
       const helped = await open(page(body, `data-node="${node.http}"`), { served: false });
       await helped.tab.waitForFunction(() => document.getElementById('link').protocol === 'http:');
       assert.equal(await helped.tab.getAttribute('#link', 'href'), `${node.http}/codio/${directory}/page.html`);
       await helped.tab.frameLocator('iframe').locator('h1#there').waitFor();
-      const { tab } = await open(page(body), { served: false });
+      const { tab } = await open(page(`${body}<object data="codio://${cids[0]}"></object>`), { served: false });
       await eventually(() => assert.equal(tab.warnings.length, 1));
       assert.match(tab.warnings[0], /links and frames need a service worker.*site-owners/);
       assert.equal(await tab.getAttribute('#link', 'href'), `codio://${directory}/page.html`);
