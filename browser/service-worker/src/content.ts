@@ -1,6 +1,6 @@
 import { CodioError, messageOf, type ErrorCode } from '../../lib/src/error';
 import type { Timing } from '../../lib/src/service-worker-messages';
-import { sniff, sniffedBytes, typeOf } from './content-type';
+import { sniff, sniffedBytes, typeOf } from '../../lib/src/content-type';
 import { Delivery } from './delivery';
 import type { Own } from './own';
 import type { Pages } from './pages';

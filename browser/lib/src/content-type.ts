@@ -1,4 +1,5 @@
-/** The same as of a node: src/node/web_files.cc. */
+/** What a file is, by its name, else by its first bytes: the same as a node says (src/web/content_type.cc). */
+
 const byExtension: Record<string, string> = {
   aac: 'audio/aac',
   avif: 'image/avif',
@@ -80,6 +81,11 @@ export function typeOf(name: string): string | undefined {
   const dot = name.lastIndexOf('.');
   const extension = name.slice(dot + 1).toLowerCase();
   return dot >= 0 && Object.hasOwn(byExtension, extension) ? byExtension[extension] : undefined;
+}
+
+/** Of files of that type, without the dot; nothing for a type that is not known. `type`: without parameters. */
+export function extensionOf(type: string): string | undefined {
+  return Object.entries(byExtension).find(([, known]) => known.split(';')[0] === type)?.[0];
 }
 
 /** Of a file without one, from its first bytes, as far as there are `sniffedBytes`. Never a script. */
