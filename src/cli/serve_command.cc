@@ -121,10 +121,8 @@ std::string fingerprint_of(const fs::path& folder) {
   return std::to_string(sum);
 }
 
-/// Joins the network, so that what the visitor has got others get from them.
-constexpr auto kInjected =
-    "<script type=\"module\">import init,{CodioCDN}from\"/pkg/codio_wasm.js\";await init();"
-    "globalThis.codio=await CodioCDN.new();</script>";
+/// The drop-in (docs/site-owners.md): it joins the network and brings the service worker.
+constexpr auto kInjected = "<script type=\"module\" src=\"/pkg/codio.js\"></script>";
 
 /// Everything happens on the thread that runs `io_`, but importing, which has its own.
 class Serving {

@@ -1,6 +1,7 @@
 #include "node/content_server.h"
 
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -45,6 +46,18 @@ Refusal refusal_of(const Error& error) {
     case ErrorCode::kUnavailable: return {502, error.message};
     default: return {500, "this node cannot read that"};
   }
+}
+
+/// Where a script can be put into a page: in its head, and never before its doctype, without which browsers show it
+/// otherwise.
+std::size_t place_of_script(std::string_view page) {
+  constexpr std::string_view kHead = "<head>";
+  constexpr std::string_view kDoctype = "<!doctype";
+  if (const std::size_t head = page.find(kHead); head != page.npos) return head + kHead.size();
+  const auto equals = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  const bool has_doctype =
+      page.size() > kDoctype.size() && std::ranges::equal(page.substr(0, kDoctype.size()), kDoctype, equals);
+  return has_doctype ? page.find('>') + 1 : 0;  // 0 as well if the doctype has no end.
 }
 
 }  // namespace
@@ -290,8 +303,7 @@ class ContentServer::Answer {
     const auto page = co_await reader_.bytes(entity.cid, kMaxInjected);
     if (!page) co_return refusal_of(page.error());
     std::string text(as_text(*page));
-    const std::size_t head = text.find("<head>");
-    text.insert(head == text.npos ? 0 : head + std::string_view("<head>").size(), server_.options_.injected);
+    text.insert(place_of_script(text), server_.options_.injected);
     file.etag.insert(file.etag.size() - 1, "-i");
     file.size = text.size();
     web::Request request = call_.request();

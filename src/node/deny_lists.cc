@@ -1,5 +1,7 @@
 #include "node/deny_lists.h"
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -35,7 +37,8 @@ Result<bool> DenyLists::reload() {
   web::DenyList all;
   for (const auto& file : files_) {
     std::ifstream stream(file, std::ios::binary);
-    if (!stream) return fail(ErrorCode::kIo, "cannot read the deny list " + file.string());
+    if (!stream)
+      return fail(ErrorCode::kIo, "cannot read the deny list " + file.string() + ": " + std::strerror(errno));
     const std::string text{std::istreambuf_iterator<char>(stream), {}};
     auto list = web::DenyList::parse(text);
     if (!list) return fail(list.error().code, "the deny list " + file.string() + ", " + list.error().message);

@@ -181,6 +181,7 @@ test('a site is shown, follows its folder, and keeps its old versions', { skip }
   const site = path.join(folder, 'public')
   mkdirSync(path.join(site, 'sub'), { recursive: true })
   writeFileSync(path.join(site, 'index.html'), '<html><head></head>first</html>')
+  writeFileSync(path.join(site, 'plain.html'), '<!DOCTYPE html><p>No head</p>')
   writeFileSync(path.join(site, 'sub', 'a.txt'), 'text')
   const node = spawn(codio, ['--repo', path.join(folder, 'site'), '--json', '--no-dht', '--no-gateway', 'serve', '--site', '--inject', site, '--http', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const roots = []
@@ -196,7 +197,10 @@ test('a site is shown, follows its folder, and keeps its old versions', { skip }
     return { status: answer.status, headers: answer.headers, text: await answer.text() }
   }
   const first = await get('/')
-  assert.match(first.text, /<head><script type="module">.*<\/head>first/)
+  const script = '<script type="module" src="/pkg/codio.js"></script>'
+  assert.equal(first.text, `<html><head>${script}</head>first</html>`)
+  assert.equal((await get('/plain.html')).text, `<!DOCTYPE html>${script}<p>No head</p>`)
+  assert.equal((await get('/pkg/codio.js')).status, 200)
   assert.equal(first.headers.get('x-codio-cid'), null)
   assert.equal((await get('/', { 'if-none-match': first.headers.get('etag') })).status, 304)
   const text = await get('/sub/a.txt')
