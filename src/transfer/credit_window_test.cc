@@ -218,6 +218,21 @@ TEST(CreditWindow, AGrantWaitsUntilItIsWorthAFrame) {
   EXPECT_FALSE(window.poll_grant());
 }
 
+TEST(CreditWindow, GrantsAreFewAndLargeWhereTheProcessorsAreTheLimit) {
+  const auto grants_of = [](double rate, Duration round_trip) {
+    Path path{.rate = rate, .round_trip = round_trip};
+    path.run(seconds(2));
+    path.grants.clear();
+    const std::uint64_t before = path.window.limit();
+    path.run(seconds(2));
+    const auto windows = static_cast<double>(path.window.limit() - before) / static_cast<double>(path.window.size());
+    return static_cast<double>(path.grants.size()) / windows;
+  };
+  EXPECT_LE(grants_of(20e6, milliseconds(1)), 4.5);
+  EXPECT_GE(grants_of(20e6, milliseconds(50)), 7.5);
+  EXPECT_GE(grants_of(1e6, milliseconds(1)), 4.5);
+}
+
 TEST(CreditWindow, TheFirstBytesTellTheDelay) {
   CreditWindow window;
   EXPECT_FALSE(window.smallest_delay());
