@@ -233,6 +233,15 @@ TEST(CreditWindow, GrantsAreFewAndLargeWhereTheProcessorsAreTheLimit) {
   EXPECT_GE(grants_of(1e6, milliseconds(1)), 4.5);
 }
 
+TEST(CreditWindow, AFastPathIsNotProbedInItsFirstMegabytes) {
+  Path path{.rate = 20e6, .round_trip = milliseconds(2)};
+  path.run(milliseconds(200));
+  for (const std::uint64_t window : path.windows) EXPECT_GE(window, 256 * kKiB);
+  path.windows.clear();
+  path.run(seconds(1));
+  EXPECT_LT(*std::min_element(path.windows.begin(), path.windows.end()), 256 * kKiB) << "but then";
+}
+
 TEST(CreditWindow, TheFirstBytesTellTheDelay) {
   CreditWindow window;
   EXPECT_FALSE(window.smallest_delay());
