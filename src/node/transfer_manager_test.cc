@@ -8,6 +8,8 @@
 #include <iterator>
 #include <thread>
 #include <utility>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 
 #include "content_id/car.h"
 #include "content_id/unixfs/builder.h"
@@ -228,6 +230,73 @@ TEST_F(TransferManagerTest, ConnectingToNobodySaysSo) {
   const auto connected = peer.transfers->connect_to_peer("nobody").get();
   ASSERT_FALSE(connected);
   EXPECT_EQ(connected.error().code, ErrorCode::kUnavailable);
+}
+
+/// Knows one provider of everything.
+class Rumour : public ProviderFinder {
+ public:
+  Rumour(boost::asio::any_io_executor executor, Provider provider)
+      : executor_(std::move(executor)), provider_(std::move(provider)) {}
+
+  FindId find(const ContentId& /*root*/, Duration /*deadline*/, OnFound on_found, OnEnd on_end) override {
+    boost::asio::post(executor_, [on_found, on_end, provider = provider_] {
+      on_found(provider);
+      on_end({.candidates = 1});
+    });
+    return FindId{++last_id_};
+  }
+  void cancel(FindId /*find*/) override {}
+
+ private:
+  boost::asio::any_io_executor executor_;
+  Provider provider_;
+  std::uint64_t last_id_ = 0;
+};
+
+TEST_F(TransferManagerTest, NobodyOnTheInternetSendsUsToThisMachine) {
+  const Bytes content = random_bytes(7, 100'000);
+  const ContentId cid = put_file(*node_store_, content);
+  // A name: where it leads shows only when it is looked up.
+  const std::string host = "localhost:" + std::to_string(server_->endpoint().port);
+  for (const Reach teller : {Reach::kInternet, Reach::kNetwork, Reach::kMachine}) {
+    Peer peer;
+    peer.store = *store::BlockStore::open(peer.folder.path());
+    TransferManagerOptions options;
+    options.finders = {
+        std::make_shared<Rumour>(loop_.io().get_executor(), Provider{.peer = identity::Key::generate().peer_id(),
+                                                                     .address = "8.8.8.8:80",
+                                                                     .rendezvous = {"ws://" + host + "/rendezvous"},
+                                                                     .gateways = {"http://" + host + "/ipfs/"},
+                                                                     .teller = teller})};
+    loop_.run(
+        [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
+    const auto downloaded = download(peer, cid);
+    EXPECT_EQ(downloaded.has_value(), teller == Reach::kMachine);
+    EXPECT_EQ(server_->connections() > 0, teller == Reach::kMachine);
+    loop_.run([&] { peer.transfers.reset(); });
+  }
+}
+
+TEST_F(TransferManagerTest, SaysWhyEachSourceFailed) {
+  boost::asio::ip::tcp::acceptor closed(loop_.io(), {boost::asio::ip::address_v4::loopback(), 0});
+  const std::string host = "127.0.0.1:" + std::to_string(closed.local_endpoint().port());
+  closed.close();
+  Peer peer;
+  peer.store = *store::BlockStore::open(peer.folder.path());
+  TransferManagerOptions options;
+  options.rendezvous = {{*rendezvous::ServerUrl::parse("ws://" + host + "/rendezvous")}};
+  options.gateway = gateway::GatewayConfig{.primary = "http://" + host + "/ipfs/", .fallbacks = {}};
+  loop_.run(
+      [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
+  const auto downloaded =
+      download(peer, *ContentId::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"));
+  ASSERT_FALSE(downloaded);
+  EXPECT_NE(downloaded.error().message.find("http://" + host + "/ipfs/"), std::string::npos)
+      << downloaded.error().message;
+  EXPECT_NE(downloaded.error().message.find("rendezvous ws://" + host + "/rendezvous: connect: Connection refused"),
+            std::string::npos)
+      << downloaded.error().message;
+  loop_.run([&] { peer.transfers.reset(); });
 }
 
 TEST_F(TransferManagerTest, AnUnknownCidFailsAndSaysSo) {
