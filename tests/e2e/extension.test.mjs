@@ -188,7 +188,7 @@ for (const browser of ['chromium', 'firefox']) {
       }));
 
     test('A transfer to disk survives its background, and goes on after its node', () =>
-      withExtension({ settings: { maxDownload: 6e6 } }, async (extension) => {
+      withExtension({ settings: { maxDownload: 4e6 } }, async (extension) => {
         const viewer = await view(extension, 'film.bin');
         await saveToSpool(viewer);
         await viewer.waitForFunction(() => document.querySelector('#progress').getAttribute('aria-valuenow') > 15);
@@ -199,6 +199,14 @@ for (const browser of ['chromium', 'firefox']) {
         assert.ok((await progressOf(viewer)) >= 40);
         await viewer.waitForFunction(() => document.querySelector('#state').textContent === 'Saved', undefined, { timeout: 30_000 });
         assert.equal(await savedHash(viewer), sha256(film));
+        // Nor does what has ended need one.
+        await viewer.evaluate(() => {
+          const state = document.querySelector('#state');
+          window.seen = [];
+          new MutationObserver(() => window.seen.push(state.textContent)).observe(state, { childList: true });
+        });
+        await setSettings(extension, { storeBytes: 600e6 });
+        await viewer.waitForFunction(() => window.seen?.includes('The node has to start anew…') && document.querySelector('#state').textContent === 'Saved');
       }));
 
     test('A transfer to disk goes on in a new tab where the closed one was', () =>

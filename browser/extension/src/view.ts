@@ -16,6 +16,7 @@ const maxText = 1_048_576;
 const maxPage = 16_777_216;
 const redraw = 250;
 const maxTries = 5;
+const anew = 'The node has to start anew…';
 
 interface SavePicker {
   showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
@@ -55,9 +56,13 @@ async function join(): Promise<CodioCDN> {
   void (async () => {
     for (let { lost } = first; ; ) {
       await lost;
-      setText(byId('state'), 'The node has to start anew…');
+      const state = byId('state');
+      const before = state.textContent;
+      setText(state, anew);
       const next = await connectPatiently();
       joined.reconnect(next.port);
+      // What is under way says how far it is; what had ended has.
+      if (state.textContent === anew) setText(state, before);
       ({ lost } = next);
     }
   })().catch(fail);
