@@ -3,6 +3,7 @@ import { digest, Output } from './core';
 import { CoreHost, type TransferReport } from './core-host';
 import { CodioError, failureOf, type Failure } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
+import { free } from './free';
 import { GatewayClient } from './gateway';
 import { isProven, type Introduction } from './identity';
 import type { Limits } from './limits';
@@ -242,8 +243,10 @@ class PeersHost extends CoreHost {
       if (!message) return;
       clearTimeout(peer.silence);
       peer.lastUse = performance.now();
+      const { byteLength } = message;
       const at = this.core.write(new Uint8Array(message));
-      this.core.abi.exchange_message(this.exchange, peer.lastUse, peer.number, at, message.byteLength);
+      free(message);
+      this.core.abi.exchange_message(this.exchange, peer.lastUse, peer.number, at, byteLength);
       if (!peer.proven) this.drain();
     }
   }
