@@ -229,6 +229,31 @@ TEST(DhtNode, JoinsWhenTheNodeToJoinAtComesLater) {
   EXPECT_TRUE(network.run_until([&] { return node.status().nodes > 0; }));
 }
 
+TEST(DhtNode, JoinsAtANodeWithAName) {
+  TestNetwork network;
+  int announced = 0;
+  DhtNode& first = network.add(announcing(8080, announced));
+  DhtOptions options;
+  options.network = Network::kOwn;
+  options.addresses = {"127.0.0.1"};
+  options.bootstrap = {{"localhost", first.status().port}};
+  DhtNode& second = network.add_as_it_is(options);
+  ASSERT_TRUE(network.run_until([&] { return second.status().nodes > 0; }));
+}
+
+TEST(DhtNode, SaysSoonThatItsNamesLeadNowhere) {
+  TestNetwork network;
+  DhtOptions options;
+  options.addresses = {"127.0.0.1"};
+  options.bootstrap = {{"nowhere.invalid", 6881}};
+  std::string log;
+  options.on_log = [&](const std::string& line) { log += line; };
+  DhtNode& node = network.add_as_it_is(options);
+  EXPECT_EQ(find(network, node, content(1), std::chrono::hours(1)).end, SearchEnd::kUnreachable);
+  ASSERT_TRUE(network.run_until([&] { return !log.empty(); })) << "when the name server has answered";
+  EXPECT_THAT(log, HasSubstr("nowhere.invalid"));
+}
+
 TEST(DhtNode, SaysWhenItsPortIsTaken) {
   TestNetwork network;
   DhtOptions options;
