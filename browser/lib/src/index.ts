@@ -16,6 +16,7 @@ import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
 import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
 import { Node } from './node';
+import type { ServiceWorkerOptions } from './service-worker-host';
 
 export type { CacheStats } from './block-store';
 export type { CodioOptions, Configuration, Policy } from './configuration';
@@ -24,7 +25,7 @@ export type { CodioEvents, Details, PeerInfo, Progress, Source, Stats } from './
 export type { CitizenOptions, Verdict } from './good-citizen';
 export type { Limits } from './limits';
 export { linkVersion, type Ask, type Tell } from './link';
-export { serveServiceWorker, type ServiceWorkerOptions } from './service-worker-host';
+export type { ServiceWorkerOptions } from './service-worker-host';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
@@ -522,6 +523,21 @@ export class CodioCDN {
   #emit<Name extends keyof CodioEvents>(name: Name, event: CodioEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) call(listener as Listener<Name>, event);
   }
+}
+
+/**
+ * Registers the service worker at `script` (a copy of `codio-sw.js`, or one that imports it) and answers it from now on.
+ * Resolves once the worker runs and knows this page, so that what is requested next reaches it. The function returned
+ * ends the serving, and leaves the worker registered. Rejects with `unsupported` where there are no service workers,
+ * else with `io` and the browser's reason.
+ */
+export async function serveServiceWorker(
+  cdn: CodioCDN,
+  script: string | URL = '/codio-sw.js',
+  options: ServiceWorkerOptions = {},
+): Promise<() => void> {
+  const { serve } = await import('./service-worker-host');
+  return serve(cdn, script, options);
 }
 
 /** What the page's own functions throw must not stop the transfer. */
