@@ -1,7 +1,7 @@
 /** Keeps the one page of the node: an offscreen document where the background has no WebRTC, else a frame of the background's page. */
 
 const page = 'node.html';
-let opening: Promise<void> | undefined;
+let last: Promise<unknown> = Promise.resolve();
 let frame: HTMLIFrameElement | undefined;
 
 export async function isNodeOpen(): Promise<boolean> {
@@ -9,22 +9,20 @@ export async function isNodeOpen(): Promise<boolean> {
   return (await chrome.runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT' as chrome.runtime.ContextType] })).length > 0;
 }
 
-/** Settles once the page listens. */
-export function openNode(): Promise<void> {
-  opening ??= open().finally(() => (opening = undefined));
-  return opening;
+/** One after the other: a page that is being closed is no page that is open. */
+function inTurn<Result>(job: () => Promise<Result>): Promise<Result> {
+  const result = last.then(job);
+  last = result.catch(() => {});
+  return result;
 }
 
-export async function closeNode(): Promise<void> {
-  await opening?.catch(() => {});
-  if (!(await isNodeOpen())) return;
-  if (FIREFOX) {
-    frame?.remove();
-    frame = undefined;
-  } else {
-    await chrome.offscreen.closeDocument();
-  }
-  await chrome.storage.session.set({ running: 0 });
+/** Settles once the page listens. */
+export function openNode(): Promise<void> {
+  return inTurn(open);
+}
+
+export function closeNode(): Promise<void> {
+  return inTurn(close);
 }
 
 /** Gives the node the other end of a page's channel. */
@@ -61,4 +59,15 @@ async function open(): Promise<void> {
     });
   }
   await chrome.storage.session.set({ running: Date.now() });
+}
+
+async function close(): Promise<void> {
+  if (!(await isNodeOpen())) return;
+  if (FIREFOX) {
+    frame?.remove();
+    frame = undefined;
+  } else {
+    await chrome.offscreen.closeDocument();
+  }
+  await chrome.storage.session.set({ running: 0 });
 }

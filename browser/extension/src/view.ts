@@ -1,10 +1,11 @@
 /** The page that shows any content: `view.html?u=ADDRESS`, and `original`, the URL that it stands in for. */
 import { CodioCDN, type Progress } from 'codio-cdn';
 import { anyAddress, cidOf } from './addresses';
-import { connectNode, type Connection } from './connect';
+import { connectNode } from './connect';
 import { extensionOf, kindOf, typeOf, type Kind } from './content-type';
 import { byId, element, setText } from './element';
 import { formatBytes, formatRate, formatTime } from './format';
+import type { Connection } from './handshake';
 import type { Request } from './messages';
 import { changeSettings, loadSettings } from './settings';
 import { Spool } from './spool';

@@ -132,6 +132,8 @@ async function openFirefox(folder) {
       browser.evaluate((one) => {
         Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', one === 'dark' ? 0 : 1);
       }, scheme),
+    /** In the browser's own window. */
+    chromeEvaluate: (fn, argument) => browser.evaluate(fn, argument),
     uninstall: () => firefox.send('webExtension.uninstall', { extension: id }),
     clickMenu: (menuItemId, srcUrl, pageUrl) =>
       browser.evaluate(
