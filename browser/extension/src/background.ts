@@ -5,8 +5,9 @@ import { connectNode } from './connect';
 import { answerPlayers } from './content';
 import { closeNode, giveToNode, isNodeOpen, openNode } from './host';
 import { add, noTotals, type Hashed, type Month, type Order, type Orders, type Request, type Share, type Shared, type Totals, type Woken } from './messages';
+import { permittedSettings, requestPermissions } from './permissions';
 import { isFromUs, siteOf } from './sender';
-import { check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
+import { changeSettings, check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
 import { patternOf, registerScripts } from './site-scripts';
 
 /** Changes of these need a node that starts anew. */
@@ -164,6 +165,7 @@ chrome.permissions.onAdded.addListener(() => {
   listenToHeaders();
   void loadSettings().then(registerScripts);
 });
+chrome.permissions.onRemoved.addListener(() => void loadSettings().then(permittedSettings).then(changeSettings));
 
 chrome.omnibox.setDefaultSuggestion({ description: 'Open a CID, CID/path or codio:// address' });
 chrome.omnibox.onInputEntered.addListener((text, disposition) => {
@@ -179,6 +181,7 @@ chrome.runtime.onInstalled.addListener(() => {
     chrome.contextMenus.create({ id: 'copy', title: 'Copy CID', contexts: files });
   });
   void loadSettings().then(registerScripts);
+  offerShares();
 });
 
 chrome.contextMenus.onClicked.addListener(({ menuItemId, srcUrl, linkUrl, pageUrl }, tab) => {
@@ -192,7 +195,7 @@ chrome.contextMenus.onClicked.addListener(({ menuItemId, srcUrl, linkUrl, pageUr
   const run = (mayRead: boolean) => (menuItemId === 'copy' ? copyCid : share)(url, mayRead, tab);
   if (!/^https?:/.test(url) || isReadable(url, pageUrl)) void run(true);
   // Asked for here, as the browser wants it within the click.
-  else void chrome.permissions.request({ origins: [patternOf(new URL(url).origin)] }).then(run, () => run(false));
+  else void requestPermissions({ origins: [patternOf(new URL(url).origin)] }).then(run);
 });
 
 /** Whether the click is permission enough: in Chromium it is for the page's own files. */
@@ -266,9 +269,10 @@ chrome.storage.onChanged.addListener(({ settings, shares: kept }, area) => {
   if (was && is && is.length < was.length) void isNodeOpen().then(async (open) => open && (await closeNode(), await openNode()));
 });
 
-chrome.runtime.onStartup.addListener(() => {
+chrome.runtime.onStartup.addListener(offerShares);
+function offerShares(): void {
   void shares().then((kept) => (kept.length > 0 ? wake() : undefined));
-});
+}
 
 if (FIREFOX) {
   Object.assign(globalThis, { giveToNode });

@@ -1,8 +1,10 @@
+import { decoded } from './addresses';
+
 /** What is read of a file to share it or to tell its CID. */
 const maxFile = 1_073_741_824;
 
-/** The file's bytes as they come, fetched without credentials. Fails, then or while it is read, with a reason to show. */
-export async function fetchFile(url: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+/** Up to `most` bytes as they come, fetched without credentials. Fails, then or while it is read, with a reason to show. */
+export async function fetchFile(url: string, most = maxFile): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const response = await fetch(url, { credentials: 'omit' }).catch((cause: unknown) => {
     throw new Error(`${url} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`);
   });
@@ -11,7 +13,7 @@ export async function fetchFile(url: string): Promise<ReadableStream<Uint8Array<
   const bound = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
     transform(part, controller) {
       size += part.length;
-      if (size > maxFile) controller.error(new Error(`${url} has more than ${maxFile} bytes`));
+      if (size > most) controller.error(new Error(`${url} has more than ${most} bytes`));
       else controller.enqueue(part);
     },
   });
@@ -20,10 +22,5 @@ export async function fetchFile(url: string): Promise<ReadableStream<Uint8Array<
 
 export function nameOf(url: string): string {
   const { pathname, hostname } = new URL(url);
-  const last = pathname.slice(pathname.lastIndexOf('/') + 1);
-  try {
-    return decodeURIComponent(last) || hostname;
-  } catch {
-    return last; // A percent sign that means itself.
-  }
+  return decoded(pathname.slice(pathname.lastIndexOf('/') + 1)) || hostname;
 }
