@@ -474,6 +474,29 @@ describe('packages', () => {
     assert.deepEqual(hashes(), before);
   });
 
+  for (const browser of ['chrome', 'firefox']) {
+    const folder = joinPath(built, browser);
+    const manifest = JSON.parse(readFileSync(joinPath(folder, 'manifest.json')));
+
+    test(`No code of ${browser}’s comes from elsewhere`, () => {
+      assert.deepEqual(manifest.content_security_policy, { extension_pages: "script-src 'self' 'wasm-unsafe-eval'; object-src 'self'" });
+      const all = readdirSync(folder, { recursive: true });
+      for (const name of all.filter((one) => /\.(js|html)$/.test(one))) {
+        const source = readFileSync(joinPath(folder, name), 'utf8');
+        assert.doesNotMatch(source, /\beval\(|new Function\b|importScripts|(?:import\(|from|src=) *["'`](?:https?:)?\/\//, name);
+        for (const [, script] of source.matchAll(/<script[^>]* src="([^"]+)"/g)) assert.ok(all.includes(script), `${name} loads ${script}`);
+      }
+    });
+
+    test(`The documentation explains each permission of ${browser}’s`, () => {
+      const docs = readFileSync(new URL('../../docs/extension.md', import.meta.url), 'utf8');
+      const explained = new Set([...docs.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name));
+      for (const name of [...manifest.permissions, ...manifest.optional_permissions]) assert.ok(explained.has(name), name);
+      assert.deepEqual(manifest.optional_host_permissions, ['https://*/*', 'http://*/*']);
+      assert.equal(manifest.host_permissions, undefined);
+    });
+  }
+
   test('Firefox’s is without fault for its linter', async () => {
     const linter = createRequire(import.meta.url).resolve('addons-linter/bin/addons-linter');
     const file = readdirSync(built).find((name) => /firefox.*zip$/.test(name));
