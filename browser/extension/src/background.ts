@@ -9,19 +9,15 @@ import { permittedSettings, requestPermissions } from './permissions';
 import { isFromUs, siteOf } from './sender';
 import { changeSettings, check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
 import { patternOf, registerScripts } from './site-scripts';
+import { takeTurns } from './turns';
 
 /** Changes of these need a node that starts anew. */
 const founding = ['node', 'rendezvous', 'gateways', 'iceServers', 'privacy', 'share', 'storeBytes'] as const;
 /** Originals that the user asked for, oldest first. */
 const maxLeft = 100;
 
-let last: Promise<unknown> = Promise.resolve();
-/** What reads and then writes storage, one after the other. */
-function inTurn<Result>(job: () => Promise<Result>): Promise<Result> {
-  const result = last.then(job);
-  last = result.catch(() => {});
-  return result;
-}
+/** For what reads and then writes storage. */
+const inTurn = takeTurns();
 
 async function totalsOf(area: chrome.storage.StorageArea): Promise<Totals> {
   const { totals } = await area.get('totals');

@@ -1,19 +1,14 @@
 /** Keeps the one page of the node: an offscreen document where the background has no WebRTC, else a frame of the background's page. */
+import { takeTurns } from './turns';
 
 const page = 'node.html';
-let last: Promise<unknown> = Promise.resolve();
+/** A page that is being closed is no page that is open. */
+const inTurn = takeTurns();
 let frame: HTMLIFrameElement | undefined;
 
 export async function isNodeOpen(): Promise<boolean> {
   if (FIREFOX) return frame !== undefined;
   return (await chrome.runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT' as chrome.runtime.ContextType] })).length > 0;
-}
-
-/** One after the other: a page that is being closed is no page that is open. */
-function inTurn<Result>(job: () => Promise<Result>): Promise<Result> {
-  const result = last.then(job);
-  last = result.catch(() => {});
-  return result;
 }
 
 /** Settles once the page listens. */

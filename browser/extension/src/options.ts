@@ -116,7 +116,7 @@ for (const name of switches) {
     }
     setText(byId('namedPages-problem'), '');
     await keep(name, control.checked);
-    if (name === 'namedPages' && !control.checked) await chrome.permissions.remove({ permissions: ['webRequest'] }).catch(() => {});
+    if (name === 'namedPages' && !control.checked) await chrome.permissions.remove(namedPermissions).catch(() => {});
   };
 }
 
