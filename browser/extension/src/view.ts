@@ -1,10 +1,11 @@
 /** The page that shows any content: `view.html?u=ADDRESS`, and `original`, the URL that it stands in for. */
 import { CodioCDN, type Progress } from 'codio-cdn';
-import { anyAddress, cidOf } from './addresses';
-import { connectNode, type Connection } from './connect';
+import { anyAddress, cidOf, decoded } from './addresses';
+import { connectNode } from './connect';
 import { extensionOf, kindOf, typeOf, type Kind } from './content-type';
 import { byId, element, setText } from './element';
 import { formatBytes, formatRate, formatTime } from './format';
+import type { Connection } from './handshake';
 import type { Request } from './messages';
 import { changeSettings, loadSettings } from './settings';
 import { Spool } from './spool';
@@ -70,7 +71,7 @@ async function join(): Promise<CodioCDN> {
 }
 
 async function show(wanted: string): Promise<void> {
-  name = decodeURIComponent(wanted.slice('codio://'.length).split('/').slice(1).pop() ?? '');
+  name = decoded(wanted.slice('codio://'.length).split('/').slice(1).pop() ?? '');
   setText(byId('name'), name || cidOf(wanted));
   setText(byId('address'), wanted);
   document.title = `${name || cidOf(wanted)} – Codio`;
@@ -124,10 +125,17 @@ const lonely =
 
 async function play(tag: 'video' | 'audio', wanted: string): Promise<void> {
   // Where our service worker answers for pages of ours, the player asks for what it needs.
-  const src = FIREFOX ? URL.createObjectURL(new Blob([await onDisk(wanted)], { type })) : `content/?${new URLSearchParams({ u: wanted, type })}`;
+  const src = FIREFOX ? await wholeUrl(wanted) : `content/?${new URLSearchParams({ u: wanted, type })}`;
   const player = element(tag, { src, controls: true });
   player.onerror = () => note(`This browser cannot play it: ${player.error?.message || type}`);
   byId('content').replaceChildren(player);
+}
+
+async function wholeUrl(wanted: string): Promise<string> {
+  note('Firefox plays it once all of it is here.');
+  const whole = await onDisk(wanted);
+  byId('note').hidden = true;
+  return URL.createObjectURL(new Blob([whole], { type }));
 }
 
 function onDisk(wanted: string): Promise<File> {

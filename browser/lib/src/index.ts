@@ -8,6 +8,8 @@
  */
 import type { CacheStats } from './block-store';
 import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
+import { Core } from './core';
+import { buildDag } from './dag';
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
 import { joinExtension } from './extension';
@@ -191,6 +193,13 @@ export class CodioCDN {
   /** As connect(), with another node from now on: what the one before left open goes on there. */
   reconnect(port: MessagePort): void {
     this.#attach(portLink(port));
+  }
+
+  /** What upload() would tell of these bytes, which are neither kept nor offered, and of a stream never all in memory. */
+  static async cidOf(file: ArrayBufferView | ArrayBuffer | Blob | ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+    await init();
+    const { body } = new Response(file as BodyInit);
+    return buildDag(new Core((await compiled) as WebAssembly.Module), body as ReadableStream<Uint8Array<ArrayBuffer>>, async () => {});
   }
 
   private constructor() {}
