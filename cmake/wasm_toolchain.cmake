@@ -8,6 +8,7 @@ set(CMAKE_AR llvm-ar-19)
 set(CMAKE_RANLIB llvm-ranlib-19)
 set(CMAKE_C_COMPILER_TARGET wasm32-wasi)
 set(CMAKE_CXX_COMPILER_TARGET wasm32-wasi)
-set(CMAKE_CXX_FLAGS_INIT "-fno-exceptions -fno-rtti -stdlib=libc++ -ffunction-sections -fdata-sections -flto")
+set(CMAKE_CXX_FLAGS_INIT "-fno-exceptions -fno-rtti -stdlib=libc++ -ffunction-sections -fdata-sections -flto \
+-mbulk-memory -msign-ext -mnontrapping-fptoint")
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-mexec-model=reactor -flto -Wl,--gc-sections -Wl,--strip-all")
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)

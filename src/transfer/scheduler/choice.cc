@@ -27,6 +27,9 @@ constexpr Duration kNodePatience = milliseconds(100);
 constexpr double kIdleLateness = 1.25;
 /// … and while duplicates are below this share of what has come.
 constexpr double kDuplicateShare = 0.02;
+/// What is on its way and late is asked again while they are below this share, or below so many blocks.
+constexpr double kLateDuplicateShare = 0.03;
+constexpr double kLateDuplicateBlocks = 3;
 /// Blocks at the head of the queue that are matched with sources at a time.
 constexpr std::size_t kLookAhead = 128;
 /// Among others who download the same, a file that is read in order is fetched so in pieces of this many blocks.
@@ -121,9 +124,14 @@ bool Scheduler::is_worth_asking(Time now, const Block& block, const Source& sour
   if (!idle) return is_urgent(now, block) && due_in > kLateness * finish_time + kLeastGain;
   const bool may_have_gone =
       std::all_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return request.suspect; });
-  if ((may_have_gone && !source.suspect) || due_in > kLateness * finish_time + kLeastGainOnItsWay) return true;
-  const double allowed = kDuplicateShare * static_cast<double>(arrived_bytes_);
-  return is_end_game(block) && gains_in_idleness && duplicates_ + risked_ + block_size_ <= allowed;
+  if (may_have_gone && !source.suspect) return true;
+  const auto arrived = static_cast<double>(arrived_bytes_);
+  const double duplicates = duplicates_ + risked_ + block_size_;
+  if (due_in > kLateness * finish_time + kLeastGainOnItsWay &&
+      duplicates <= std::max(kLateDuplicateShare * arrived, kLateDuplicateBlocks * block_size_)) {
+    return true;
+  }
+  return is_end_game(block) && gains_in_idleness && duplicates <= kDuplicateShare * arrived;
 }
 
 bool Scheduler::is_urgent(Time now, const Block& block) const {
@@ -337,20 +345,19 @@ std::optional<Time> Scheduler::next_check() const {
   return check_at_;
 }
 
-std::vector<Scheduler::Cid> Scheduler::hopeless() const {
-  std::vector<Cid> result;
+std::vector<Scheduler::Missing> Scheduler::missing() const {
+  std::vector<Missing> result;
   for (const auto& [rank, cid] : queue_) {
-    if (is_hopeless(blocks_.at(cid))) result.push_back(cid);
+    const Block& block = blocks_.at(cid);
+    if (is_missing(block)) result.push_back({cid, awaits_providers(block)});
   }
   return result;
 }
 
-bool Scheduler::is_hopeless(const Block& block) const {
+bool Scheduler::is_missing(const Block& block) const {
   if (!block.requests.empty() || gateway_may_have(block)) return false;
-  if (options_.policy == Policy::kGatewayOnly) return true;
-  return !awaits_providers(block) && std::none_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
-    return is_candidate(block, entry.first, entry.second);
-  });
+  return std::none_of(sources_.begin(), sources_.end(),
+                      [&](const auto& entry) { return is_candidate(block, entry.first, entry.second); });
 }
 
 }  // namespace codio::transfer
