@@ -46,6 +46,10 @@ double CreditWindow::queue_room(double rate) const {
   return std::min(rate * to_double(options_.queue_target) + kQueueShare, static_cast<double>(queue_limit_));
 }
 
+bool CreditWindow::is_fast() const {
+  return rate_ * to_double(kBusyTime) > static_cast<double>(options_.queue_limit) && *smallest_delay_ < kShortPath;
+}
+
 double CreditWindow::largest_step(double room) const {
   const auto window = static_cast<double>(window_);
   return std::min(std::max(growth_ * window, room), window);
@@ -147,6 +151,10 @@ void CreditWindow::finish_round(Time now) {
   begin_round();
 
   if (probe_) return finish_probe(now, delay);
+  if (!probed_ && is_fast() && rounds_before_probe_ > 0) {
+    --rounds_before_probe_;
+    return;
+  }
   if (!probed_ || now - smallest_delay_at_ > kSmallestDelayAge) return begin_probe(delay);
 
   if (now - stalled_at_ > kGentle) {
@@ -222,7 +230,7 @@ void CreditWindow::finish_probe(Time now, Duration delay) {
 }
 
 std::uint64_t CreditWindow::grant_size() const {
-  const std::uint64_t size = std::min(window_ / 8, kLargestGrant);
+  const std::uint64_t size = std::min(window_ / (is_fast() ? 4 : 8), kLargestGrant);
   const auto soon = static_cast<std::uint64_t>(rate_ * to_double(kLongestGrant));
   return std::max(rate_ > 0 ? std::min(size, soon) : size, options_.minimum / 4);
 }
