@@ -351,8 +351,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::LoadBlock& output) {
     in_background(
-        [store = store_, cid = output.cid, is_denied = options_.is_denied]() -> Result<std::optional<SharedBytes>> {
+        [store = store_, cid = output.cid, is_denied = options_.is_denied,
+         storing = being_stored(output.cid)]() -> Result<std::optional<SharedBytes>> {
           if (is_denied && is_denied(cid)) return std::nullopt;
+          if (storing) return storing;
           return store->get(cid);
         },
         [this, request = output.request](Result<std::optional<SharedBytes>> block) {
@@ -365,8 +367,14 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         });
   }
 
+  SharedBytes being_stored(const ContentId& cid) const {
+    const auto found = storing_.find(cid);
+    return found == storing_.end() ? nullptr : found->second;
+  }
+
   void carry_out(transfer::StoreBlock& output) {
     storing_bytes_ += output.block->size();
+    storing_.emplace(output.cid, output.block);
     // Until it is stored its download's hold is needed, also if that ends first.
     in_background(
         [store = store_, cid = output.cid, block = output.block, holds = holds(),
@@ -377,6 +385,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         },
         [this, cid = output.cid, size = output.block->size()](const Result<void>& put) {
           storing_bytes_ -= size;
+          storing_.erase(storing_.find(cid));
           if (!put) log(put.error().message);
           if (put && options_.on_stored) options_.on_stored(cid);
           while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
@@ -967,6 +976,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   std::map<TransferId, Download> downloads_;
   std::map<RequestId, gateway::FetchId> fetches_;
   std::map<Banned, Time> banned_;  ///< Until when.
+  std::multimap<ContentId, SharedBytes> storing_;
   std::uint64_t storing_bytes_ = 0;
   std::deque<transfer::HashBytes> unhashed_;
   bool drain_posted_ = false;

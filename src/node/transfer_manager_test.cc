@@ -14,8 +14,7 @@
 #include "content_id/car.h"
 #include "content_id/unixfs/builder.h"
 #include "node/hash.h"
-#include "node/http_server.h"
-#include "node/testing.h"
+#include "node/transfer_testing.h"
 
 namespace codio::node {
 namespace {
@@ -24,74 +23,7 @@ using content_id::ContentId;
 
 constexpr std::size_t kMiB = 1024 * 1024;
 
-class TransferManagerTest : public testing::Test {
- protected:
-  struct Peer {
-    TemporaryFolder folder;
-    std::shared_ptr<store::BlockStore> store;
-    std::unique_ptr<TransferManager> transfers;
-  };
-
-  TransferManagerTest() {
-    node_store_ = *store::BlockStore::open(node_folder_.path());
-    loop_.run([this] {
-      rendezvous_ = std::make_unique<rendezvous::Server>(loop_.io().get_executor(), rendezvous::Server::Options());
-      server_ = *HttpServer::listen(loop_.io(), node_store_, *rendezvous_,
-                                    {.endpoint = {"127.0.0.1", 0}, .web_files = WebFiles()});
-    });
-  }
-
-  ~TransferManagerTest() override {
-    loop_.run([this] {
-      peers_.clear();
-      server_.reset();
-      rendezvous_.reset();
-    });
-  }
-
-  /// A peer that is at the rendezvous.
-  Peer& add_peer(std::optional<gateway::GatewayConfig> gateway = {}) {
-    peers_.push_back(std::make_unique<Peer>());
-    Peer& peer = *peers_.back();
-    peer.store = *store::BlockStore::open(peer.folder.path());
-    TransferManagerOptions options;
-    options.rendezvous = {{*rendezvous::ServerUrl::parse("ws" + server_->endpoint().url().substr(4) + "/rendezvous")}};
-    options.use_loopback = true;
-    options.gateway = std::move(gateway);
-    loop_.run(
-        [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
-    while (!loop_.run([&] { return peer.transfers->is_connected(); })) std::this_thread::yield();
-    return peer;
-  }
-
-  std::string id(const Peer& peer) {
-    return loop_.run([&] { return peer.transfers->id(); });
-  }
-
-  /// Searches for providers, as a browser does.
-  Result<Bytes> download(Peer& peer, const ContentId& cid) {
-    std::promise<Result<Bytes>> promise;
-    Bytes bytes;
-    loop_.run([&] {
-      peer.transfers->download(cid, {},
-                               {.on_data = [&](const auto& segment) { append(bytes, segment.view()); },
-                                .on_end =
-                                    [&](Result<void> end) {
-                                      promise.set_value(end ? Result<Bytes>(bytes) : std::unexpected(end.error()));
-                                    }});
-    });
-    return promise.get_future().get();
-  }
-
-  gateway::GatewayConfig gateway_config() { return {.primary = server_->endpoint().url() + "/ipfs/", .fallbacks = {}}; }
-
-  TemporaryFolder node_folder_;
-  std::shared_ptr<store::BlockStore> node_store_;
-  Loop loop_;
-  std::unique_ptr<rendezvous::Server> rendezvous_;
-  std::unique_ptr<HttpServer> server_;
-  std::vector<std::unique_ptr<Peer>> peers_;
-};
+class TransferManagerTest : public PeersAtARendezvous {};
 
 TEST_F(TransferManagerTest, TwoPeersConnectAndTransfer) {
   Peer& seeder = add_peer();
@@ -138,7 +70,7 @@ TEST_F(TransferManagerTest, TheGatewayGivesWhatNoPeerHas) {
   for (auto block = reader.poll_block(); block && *block; block = reader.poll_block()) {
     ASSERT_TRUE(node_store_->put((*block)->cid, *(*block)->bytes));
   }
-  Peer& downloader = add_peer(gateway_config());
+  Peer& downloader = add_peer({.gateway = gateway_config()});
   std::promise<Result<void>> end;
   Bytes bytes;
   loop_.run([&] {

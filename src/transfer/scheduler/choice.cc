@@ -27,9 +27,6 @@ constexpr Duration kNodePatience = milliseconds(100);
 constexpr double kIdleLateness = 1.25;
 /// … and while duplicates are below this share of what has come.
 constexpr double kDuplicateShare = 0.02;
-/// What is on its way and late is asked again while they are below this share, or below so many blocks.
-constexpr double kLateDuplicateShare = 0.03;
-constexpr double kLateDuplicateBlocks = 3;
 /// Blocks at the head of the queue that are matched with sources at a time.
 constexpr std::size_t kLookAhead = 128;
 /// Among others who download the same, a file that is read in order is fetched so in pieces of this many blocks.
@@ -124,14 +121,9 @@ bool Scheduler::is_worth_asking(Time now, const Block& block, const Source& sour
   if (!idle) return is_urgent(now, block) && due_in > kLateness * finish_time + kLeastGain;
   const bool may_have_gone =
       std::all_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return request.suspect; });
-  if (may_have_gone && !source.suspect) return true;
-  const auto arrived = static_cast<double>(arrived_bytes_);
-  const double duplicates = duplicates_ + risked_ + block_size_;
-  if (due_in > kLateness * finish_time + kLeastGainOnItsWay &&
-      duplicates <= std::max(kLateDuplicateShare * arrived, kLateDuplicateBlocks * block_size_)) {
-    return true;
-  }
-  return is_end_game(block) && gains_in_idleness && duplicates <= kDuplicateShare * arrived;
+  if ((may_have_gone && !source.suspect) || due_in > kLateness * finish_time + kLeastGainOnItsWay) return true;
+  const double allowed = kDuplicateShare * static_cast<double>(arrived_bytes_);
+  return is_end_game(block) && gains_in_idleness && duplicates_ + risked_ + block_size_ <= allowed;
 }
 
 bool Scheduler::is_urgent(Time now, const Block& block) const {
