@@ -17,14 +17,15 @@ const ticksPerSecond = 100;
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The processes of that one and all that it started: pid, command line, and the processor's time in seconds. */
+/** The processes of that one and all that it started: pid, name and command line, and the processor's time in seconds. */
 function family(root) {
   const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      return [{ pid: Number(pid), parent: Number(fields[1]), time: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, command }];
+      const name = stat.slice(stat.indexOf('('), stat.lastIndexOf(')') + 1);
+      return [{ pid: Number(pid), parent: Number(fields[1]), time: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, command: `${name} ${command}` }];
     } catch {
       return []; // It has ended.
     }
@@ -60,7 +61,7 @@ async function processorDuring(main, run) {
 
 /** In MB, what is shared counted by its share. */
 function memoryOf(main) {
-  const [process_] = family(main).filter(({ command }) => /--extension-process| extension *$/.test(command));
+  const [process_] = family(main).filter(({ command }) => /--extension-process|^\(WebExtensions\)/.test(command));
   if (!process_) return 'none runs';
   const [, kib] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${process_.pid}/smaps_rollup`, 'utf8')) ?? [];
   return `${Math.round(Number(kib) / 1024)} MiB`;

@@ -15,7 +15,7 @@ export class Meeting {
     this.#met = met;
   }
 
-  await(token: string, life: chrome.runtime.Port): void {
+  expect(token: string, life: chrome.runtime.Port): void {
     this.#lives.set(token, life);
     this.#look(token);
   }

@@ -95,7 +95,7 @@ class Node {
       life.onMessage.addListener((message: unknown) => wire.onmessage?.(message));
       void this.#join(wire, life);
     } else {
-      this.#meeting.await(token, life);
+      this.#meeting.expect(token, life);
     }
   }
 

@@ -24,7 +24,7 @@ function openNode() {
     const life = opened.get(token);
     if (!life) throw new Error(`no life of ${token}`);
     life.onDisconnect.addListener(() => meeting.forget(life));
-    if (life.isOpen) meeting.await(token, life);
+    if (life.isOpen) meeting.expect(token, life);
   };
   return { meeting, met, opened, admit };
 }

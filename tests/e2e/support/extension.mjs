@@ -1,5 +1,6 @@
 // The built extension in a browser with a profile of its own, and its pages.
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -64,14 +65,16 @@ export async function setSettings(extension, changes) {
   await page.close();
 }
 
-async function openChromium(folder, profile = mkdtempSync(join(tmpdir(), 'codio-profile-'))) {
+async function openChromium(folder, former) {
+  const profile = former ?? mkdtempSync(join(tmpdir(), 'codio-profile-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: pathOf('chromium'),
     chromiumSandbox: false,
     args: [...chromiumArguments, `--disable-extensions-except=${folder}`, `--load-extension=${folder}`],
   });
-  const worker = context.serviceWorkers()[0] ?? (await context.waitForEvent('serviceworker'));
-  const url = `chrome-extension://${new URL(worker.url()).host}/`;
+  // When it was there before, nothing needs to start it.
+  if (!former && context.serviceWorkers().length === 0) await context.waitForEvent('serviceworker');
+  const url = `chrome-extension://${idOf(folder)}/`;
   return {
     url,
     context,
@@ -206,6 +209,12 @@ async function openFirefox(folder, profile, install) {
         [id, menuItemId, srcUrl, pageUrl],
       ),
   };
+}
+
+/** As Chromium makes it for an unpacked extension: of its path's hash, in letters from a to p. */
+function idOf(folder) {
+  const hash = createHash('sha256').update(realpathSync(folder)).digest('hex').slice(0, 32);
+  return [...hash].map((digit) => String.fromCharCode(97 + parseInt(digit, 16))).join('');
 }
 
 /** Packed, as Firefox wants what it is to keep. */
