@@ -63,8 +63,8 @@ void print_rows(const std::vector<Row>& rows) {
   }
 }
 
-StatusLine::~StatusLine() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
+void StatusLine::hide() {
+  if (std::exchange(drawn_, false)) std::fputs("\r\033[K", stderr);
 }
 
 void StatusLine::update(const std::string& text) {

@@ -16,6 +16,7 @@
 #include "gateway/gateway_url.h"
 #include "node/hash.h"
 #include "node/http_peer.h"
+#include "node/reach.h"
 #include "webrtc/fingerprint.h"
 
 namespace codio::node {
@@ -35,6 +36,8 @@ constexpr std::uint64_t kMaxStoring = 32 << 20;
 constexpr Duration kDistrust = std::chrono::minutes(10);
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
+/// Reasons that the error of a download names, besides the gateways'.
+constexpr std::size_t kMaxTroubles = 8;
 /// A rendezvous elsewhere is left when it was not used for so long: longer than a connection takes.
 constexpr Duration kUnusedElsewhere = std::chrono::seconds(30);
 
@@ -227,6 +230,9 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     std::size_t providers = 0;
     /// Searches of finders under way.
     std::vector<std::pair<ProviderFinder*, FindId>> searches = {};
+    /// Why sources were no help, for the error if it fails.
+    std::vector<std::string> troubles = {};
+    bool has_block = false;
   };
 
   void log(const std::string& message) const {
@@ -345,8 +351,10 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void carry_out(transfer::LoadBlock& output) {
     in_background(
-        [store = store_, cid = output.cid, is_denied = options_.is_denied]() -> Result<std::optional<SharedBytes>> {
+        [store = store_, cid = output.cid, is_denied = options_.is_denied,
+         storing = being_stored(output.cid)]() -> Result<std::optional<SharedBytes>> {
           if (is_denied && is_denied(cid)) return std::nullopt;
+          if (storing) return storing;
           return store->get(cid);
         },
         [this, request = output.request](Result<std::optional<SharedBytes>> block) {
@@ -359,8 +367,14 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         });
   }
 
+  SharedBytes being_stored(const ContentId& cid) const {
+    const auto found = storing_.find(cid);
+    return found == storing_.end() ? nullptr : found->second;
+  }
+
   void carry_out(transfer::StoreBlock& output) {
     storing_bytes_ += output.block->size();
+    storing_.emplace(output.cid, output.block);
     // Until it is stored its download's hold is needed, also if that ends first.
     in_background(
         [store = store_, cid = output.cid, block = output.block, holds = holds(),
@@ -371,6 +385,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
         },
         [this, cid = output.cid, size = output.block->size()](const Result<void>& put) {
           storing_bytes_ -= size;
+          storing_.erase(storing_.find(cid));
           if (!put) log(put.error().message);
           if (put && options_.on_stored) options_.on_stored(cid);
           while (!unhashed_.empty() && storing_bytes_ <= kMaxStoring) {
@@ -456,6 +471,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   void carry_out(transfer::BlockReceived& output) {
     Download* download = find_download(output.transfer);
     if (download == nullptr) return;
+    download->has_block = true;
     std::string peer;
     if (output.source == transfer::SourceKind::kPeer) {
       const auto connection = connections_.find(output.peer);
@@ -493,7 +509,22 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
 
   void end(TransferId transfer, Result<void> result) {
     const auto download = forget(transfer);
-    if (download && download->events.on_end) download->events.on_end(std::move(result));
+    if (!download || !download->events.on_end) return;
+    if (!result && is_lack(result.error().code, *download)) {
+      for (const std::string& trouble : download->troubles) result.error().message += "; " + trouble;
+    }
+    download->events.on_end(std::move(result));
+  }
+
+  /// Nobody gave it. With a block here, what is not found may be a path.
+  static bool is_lack(ErrorCode code, const Download& download) {
+    return code == ErrorCode::kUnavailable || code == ErrorCode::kTimeout ||
+           (code == ErrorCode::kNotFound && !download.has_block);
+  }
+
+  static void note_trouble(Download& download, const std::string& trouble) {
+    const bool is_known = std::ranges::find(download.troubles, trouble) != download.troubles.end();
+    if (!trouble.empty() && !is_known && download.troubles.size() < kMaxTroubles) download.troubles.push_back(trouble);
   }
 
   std::optional<Download> forget(TransferId transfer) {
@@ -522,9 +553,12 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       for (const std::string& peer : download->peers) try_provider(output.transfer, 0, peer);
     } else {
       for (std::size_t client = 0; client < homes(); ++client) search(output.transfer, client);
-      download->pending -= static_cast<std::uint32_t>(download->searches.size());
-      stop_searches(*download);
-      for (const auto& finder : options_.finders) search(output.transfer, *finder);
+      for (const auto& finder : options_.finders) {
+        // One that still searches would begin anew, and never come to its end.
+        const bool is_searching =
+            std::ranges::any_of(download->searches, [&](const auto& search) { return search.first == finder.get(); });
+        if (!is_searching) search(output.transfer, *finder);
+      }
     }
     report_pending(output.transfer);
   }
@@ -544,6 +578,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
           if (!summary.trouble.empty()) log("searching for providers: " + summary.trouble);
           Download* searching = find_download(transfer);
           if (searching == nullptr) return;
+          note_trouble(*searching, summary.trouble);
           std::erase_if(searching->searches, [&](const auto& search) { return search.first == &finder; });
           --searching->pending;
           report_pending(transfer);
@@ -559,13 +594,15 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     for (const std::string& text : provider.gateways) {
       const auto url = gateway::parse_gateway_url(text);
       if (!url) continue;
-      ask_over_http(transfer, *url, provider.public_only);
+      ask_over_http(transfer, *url, provider.teller);
       break;
     }
-    if (!provider.rendezvous.empty()) try_elsewhere(transfer, {provider.peer, provider.rendezvous.front()});
+    if (!provider.rendezvous.empty()) {
+      try_elsewhere(transfer, {provider.peer, provider.rendezvous.front()}, provider.teller);
+    }
   }
 
-  void ask_over_http(TransferId transfer, const std::string& url, bool public_only) {
+  void ask_over_http(TransferId transfer, const std::string& url, Reach teller) {
     Download& download = downloads_.at(transfer);
     for (const auto& [id, peer] : http_peers_) {
       if (peer->gateway() == url) return exchange_.handle_peer_provides(now(), id, transfer);
@@ -578,7 +615,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     http_owners_.emplace(id, transfer);
     http_peers_.emplace(id,
                         std::make_unique<HttpPeer>(
-                            executor_, *http_, url, public_only,
+                            executor_, *http_, url, teller,
                             HttpPeerEvents{.on_message =
                                                [this, id](Bytes message) {
                                                  exchange_.handle_message(now(), id, message);
@@ -610,10 +647,14 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
       Download* download = find_download(transfer);
       if (download == nullptr) return;
       if (!found || !found->more) --download->pending;
-      if (!found) log(found.error().message);
-      if (found) {
+      if (!found) {
+        log(found.error().message);
+        note_trouble(*download, found.error().message);
+      } else {
         for (const std::string& peer : found->peers) try_provider(transfer, client, peer);
-        for (const rendezvous::Elsewhere& provider : found->elsewhere) try_elsewhere(transfer, provider);
+        for (const rendezvous::Elsewhere& provider : found->elsewhere) {
+          try_elsewhere(transfer, provider, teller_of(client, provider.rendezvous));
+        }
       }
       report_pending(transfer);
       drain();
@@ -626,9 +667,11 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     ++download.providers;
     ++download.pending;
     connect(client, peer, transfer, [this, transfer, peer](const Result<void>& connected) {
-      if (!connected) log("cannot connect to peer " + peer + ": " + connected.error().message);
+      const std::string trouble = connected ? "" : "cannot connect to peer " + peer + ": " + connected.error().message;
+      if (!connected) log(trouble);
       Download* waiting = find_download(transfer);
       if (waiting == nullptr) return;
+      note_trouble(*waiting, trouble);
       --waiting->pending;
       if (!connected && waiting->providers > 0) --waiting->providers;
       report_pending(transfer);
@@ -636,8 +679,15 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     });
   }
 
+  /// A rendezvous passes on what strangers said. An address it may have judged by where it stands; a name that it did
+  /// not look up leads to the internet or nowhere.
+  Reach teller_of(std::size_t client, const std::string& url) const {
+    const bool is_name = reach_of_url(url) == Reach::kInternet;
+    return is_name ? Reach::kInternet : reach_of_url(clients_.at(client)->url().text);
+  }
+
   /// Joins the provider's rendezvous first, if need be and allowed.
-  void try_elsewhere(TransferId transfer, const rendezvous::Elsewhere& provider) {
+  void try_elsewhere(TransferId transfer, const rendezvous::Elsewhere& provider, Reach teller) {
     for (std::size_t client = 0; client < homes(); ++client) {
       if (clients_.at(client)->url().text == provider.rendezvous) return try_provider(transfer, client, provider.peer);
     }
@@ -645,11 +695,13 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
     if (joined == elsewhere_.end()) {
       auto url = rendezvous::ServerUrl::parse(provider.rendezvous);
       if (!url || elsewhere_.size() >= options_.max_elsewhere) return;
+      auto options = client_options();
+      options.may_connect = [teller](const boost::asio::ip::address& address) { return may_name(teller, address); };
       const std::size_t client = last_client_++;
       joined = elsewhere_.emplace(provider.rendezvous, Elsewhere{.client = client, .last_used = now()}).first;
       clients_.emplace(
           client, std::make_unique<rendezvous::Client>(
-                      executor_, *std::move(url), elsewhere_events(client, provider.rendezvous), client_options()));
+                      executor_, *std::move(url), elsewhere_events(client, provider.rendezvous), std::move(options)));
       leave_unused_in_time();
     }
     joined->second.last_used = now();
@@ -924,6 +976,7 @@ class TransferManager::Impl : public std::enable_shared_from_this<Impl> {
   std::map<TransferId, Download> downloads_;
   std::map<RequestId, gateway::FetchId> fetches_;
   std::map<Banned, Time> banned_;  ///< Until when.
+  std::multimap<ContentId, SharedBytes> storing_;
   std::uint64_t storing_bytes_ = 0;
   std::deque<transfer::HashBytes> unhashed_;
   bool drain_posted_ = false;

@@ -69,6 +69,41 @@ test('nothing outside is reached by paths', { skip }, async () => {
   await gateway.stop()
 })
 
+test('nothing that a request says is HTML in an answer, or a header', { skip }, async () => {
+  const dag = new Dag()
+  const root = dag.directory({ a: dag.raw('a') })
+  const gateway = await startGateway({ cars: [await dag.car(root)], options: ['--subdomains', 'example.com'] })
+  const script = '<script>alert(1)</script>'
+  const hostile = [
+    [`/ipfs/${script}`], [`/ipfs/${root}/${script}`], [`/ipfs/${root}/${encodeURIComponent(script)}`], [`/${script}`], [`/ipns/${script}`],
+    [`/ipfs/${root}?format=${script}`], [`/ipfs/${root}?format=car&dag-scope=${script}`], [`/ipfs/?uri=ipfs://${script}`],
+    [`/routing/v1/providers/${script}`], [`/.well-known/codio?challenge=${script}`],
+    ['/api/roots', { host: script }], [`/ipfs/${root}`, { host: `${script}.ipfs.example.com` }],
+    [`/ipfs/${root}`, { host: 'example.com', 'x-forwarded-host': script }], ['/', { accept: `text/html,${script}` }]
+  ]
+  for (const [target, headers] of hostile) {
+    const answer = await gateway.request(target, { headers: { accept: 'text/html', ...headers } })
+    assert.ok(!answer.body.toString().includes(script), `${target} ${JSON.stringify(headers)}`)
+  }
+  for (const target of [`/ipfs/${root}/a?filename=x%0d%0aX-Evil:%201&download=true`, `/ipfs/${root}%0d%0aX-Evil:%201`, '/ipfs/?uri=ipfs://x%0d%0aX-Evil:%201']) {
+    assert.equal((await gateway.request(target)).headers['x-evil'], undefined, target)
+  }
+  await gateway.stop()
+})
+
+test('a tar of directories that are too deep ends', { skip }, async () => {
+  const dag = new Dag()
+  let root = dag.directory({ file: dag.raw('x') })
+  for (let level = 0; level < 100; ++level) root = dag.directory({ below: root })
+  const gateway = await startGateway({ cars: [await dag.car(root)] })
+  const answer = await gateway.request(`/ipfs/${root}?format=tar`)
+  assert.ok(answer.status === 400 || !answer.whole)
+  const path = `/ipfs/${root}${'/below'.repeat(100)}/file`
+  assert.equal((await gateway.request(path)).body.toString(), 'x')
+  assert.equal((await gateway.request(`/ipfs/${root}${'/below'.repeat(2000)}`)).status, 414)
+  await gateway.stop()
+})
+
 test('a page of another name learns nothing of the node', { skip }, async () => {
   const gateway = await startGateway()
   for (const target of ['/api/roots', '/metrics']) {

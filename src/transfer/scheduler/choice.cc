@@ -337,20 +337,19 @@ std::optional<Time> Scheduler::next_check() const {
   return check_at_;
 }
 
-std::vector<Scheduler::Cid> Scheduler::hopeless() const {
-  std::vector<Cid> result;
+std::vector<Scheduler::Missing> Scheduler::missing() const {
+  std::vector<Missing> result;
   for (const auto& [rank, cid] : queue_) {
-    if (is_hopeless(blocks_.at(cid))) result.push_back(cid);
+    const Block& block = blocks_.at(cid);
+    if (is_missing(block)) result.push_back({cid, awaits_providers(block)});
   }
   return result;
 }
 
-bool Scheduler::is_hopeless(const Block& block) const {
+bool Scheduler::is_missing(const Block& block) const {
   if (!block.requests.empty() || gateway_may_have(block)) return false;
-  if (options_.policy == Policy::kGatewayOnly) return true;
-  return !awaits_providers(block) && std::none_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
-    return is_candidate(block, entry.first, entry.second);
-  });
+  return std::none_of(sources_.begin(), sources_.end(),
+                      [&](const auto& entry) { return is_candidate(block, entry.first, entry.second); });
 }
 
 }  // namespace codio::transfer

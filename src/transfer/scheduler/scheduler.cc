@@ -115,8 +115,10 @@ void Scheduler::remove_peer(PeerId peer) {
 
 void Scheduler::set_provides(PeerId peer, TransferId transfer) {
   const auto found = sources_.find(peer);
-  if (found == sources_.end() || !transfers_.contains(transfer)) return;
+  const auto provided = transfers_.find(transfer);
+  if (found == sources_.end() || provided == transfers_.end()) return;
   found->second.provides.insert(transfer);
+  provided->second.had_provider = true;
   changed_ = true;
 }
 
