@@ -9,6 +9,7 @@ export interface BlockStore {
    * whether this call pinned it: not if it was before.
    */
   put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean>;
+  isPinned(cid: string): boolean;
   /** Lets a pinned block go in its turn, as others do. */
   unpin(cid: string): Promise<void>;
   stats(): Promise<CacheStats>;
@@ -127,6 +128,10 @@ export class CachedBlocks implements BlockStore {
       this.#waitingBytes -= size;
       this.#waiting.delete(cid);
     });
+  }
+
+  isPinned(cid: string): boolean {
+    return this.#blocks.get(cid)?.pinned ?? false;
   }
 
   async unpin(cid: string): Promise<void> {
