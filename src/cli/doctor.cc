@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -21,6 +21,7 @@
 #include "cli/check.h"
 #include "cli/dht.h"
 #include "cli/ice_checks.h"
+#include "cli/open_files.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "content_id/cid.h"
@@ -51,8 +52,6 @@ constexpr const char* kProbe = "bafkqaaa";
 constexpr std::chrono::seconds kClockTolerance{60};
 constexpr std::uint64_t kLittleSpace = 100 << 20;
 constexpr std::uint64_t kScarceSpace = 1 << 30;
-/// A peer takes a few, and the store some hundreds.
-constexpr rlim_t kFewFiles = 1024;
 
 class DiskCheck : public Check {
  public:
@@ -107,13 +106,12 @@ class OpenFilesCheck : public Check {
   explicit OpenFilesCheck(Ward& ward) : Check(ward, "files") {}
 
   void start() override {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return end(Health::kWarning, std::strerror(errno), "see `ulimit -n`");
-    const std::string seen = limit.rlim_cur == RLIM_INFINITY
+    const std::uint64_t most = most_open_files();
+    const std::string seen = most == std::numeric_limits<std::uint64_t>::max()
                                  ? "any number of files and sockets may be open"
-                                 : std::to_string(limit.rlim_cur) + " files and sockets may be open at a time";
-    if (limit.rlim_cur >= kFewFiles) return end(Health::kOk, seen);
-    end(Health::kWarning, seen, "raise it before `codio serve`: ulimit -n 4096; each peer takes a few");
+                                 : std::to_string(most) + " files and sockets may be open at a time";
+    if (most >= kFewOpenFiles) return end(Health::kOk, seen);
+    end(Health::kWarning, seen, kRaiseOpenFiles);
   }
 };
 

@@ -80,6 +80,7 @@ struct Fill {
   }
   void operator()(const transfer::LoadBlock& output) const {
     set(OutputKind::kLoad, output.request.value);
+    the_record.code = output.for_peer ? 1 : 0;
     set_text(output.cid.to_v1().to_string());
   }
   void operator()(const transfer::StoreBlock& output) const {
@@ -279,6 +280,10 @@ void exchange_loaded(Exchange* exchange, double now, std::uint32_t request, cons
 
 void exchange_missing(Exchange* exchange, double now, std::uint32_t request) {
   exchange->engine.handle_loaded(to_time(now), RequestId{request}, nullptr);
+}
+
+void exchange_refused(Exchange* exchange, double now, std::uint32_t request) {
+  exchange->engine.handle_refused(to_time(now), RequestId{request});
 }
 
 void exchange_hashed(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* digest,

@@ -10,6 +10,7 @@ export interface BlockStore {
    * Others go, oldest use first. Tells whether this call pinned it: not if it was before.
    */
   put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean>;
+  isPinned(cid: string): boolean;
   /** Lets a pinned block go in its turn, as others do. */
   unpin(cid: string): Promise<void>;
   stats(): Promise<CacheStats>;
@@ -134,6 +135,10 @@ export class CachedBlocks implements BlockStore {
       this.#waiting.delete(cid);
       if (!inUse) free(bytes.buffer);
     });
+  }
+
+  isPinned(cid: string): boolean {
+    return this.#blocks.get(cid)?.pinned ?? false;
   }
 
   async unpin(cid: string): Promise<void> {

@@ -47,6 +47,7 @@ interface Peer {
 class PeersHost extends CoreHost {
   readonly #scope: Scope;
   readonly #maxPeers: number;
+  readonly #seed: boolean;
   readonly #peers = new Map<number, Peer>();
   /** Channels that are closing; unreferenced, Firefox would collect them before they have sent everything. */
   readonly #closing = new Set<Channel>();
@@ -64,6 +65,7 @@ class PeersHost extends CoreHost {
     this.#scope = scope;
     this.#setLimits(start.limits);
     this.#maxPeers = start.maxPeers;
+    this.#seed = start.seed;
     this.#report({ type: 'ready' });
     this.#flush();
   }
@@ -311,6 +313,10 @@ class PeersHost extends CoreHost {
       this.#flush();
     }, totalsInterval);
     this.#flush();
+  }
+
+  protected override gives(cid: string): boolean {
+    return this.#seed || this.store.isPinned(cid);
   }
 
   protected override carryOut(kind: Output): void {

@@ -93,10 +93,11 @@ export class Node {
           fail(messageOf(cause), { cause });
         }
       };
-      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
+      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers, seed } = configuration;
       const limits = { ...configuration.limits, maxUpload: 0 }; // Until a client has said that it may.
       const policy = policies.indexOf(configuration.policy);
-      const start: Command = { type: 'start', module, policy, gateways, gatewayTimeout, persist, storeBytes, maxPeers, limits };
+      const held = { persist, storeBytes, maxPeers, seed };
+      const start: Command = { type: 'start', module, policy, gateways, gatewayTimeout, ...held, limits };
       try {
         worker.postMessage(start);
       } catch (cause) {
