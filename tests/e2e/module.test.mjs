@@ -53,10 +53,13 @@ test('The core\'s heap gives memory to one at a time, and joins what it gets bac
   assert.equal(exports.memory.buffer.byteLength, most, 'all of it is one piece again');
 });
 
-test('A page loads less than 84 KiB before its first download', () => {
+/** What it came to when somebody last looked, and 2 %: who adds more says why, here. */
+const firstLoad = 71_500 * 1.02;
+
+test('A page loads less than 73 KB before its first download', () => {
   const names = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
   const sizes = names.map(gzipped);
-  assert.ok(sizes.reduce((sum, size) => sum + size) < 84 * 1024, `${names} gzipped: ${sizes}`);
+  assert.ok(sizes.reduce((sum, size) => sum + size) < firstLoad, `${names} gzipped: ${sizes}`);
 });
 
 test('The service worker adds less than 20 KiB to the core', () => {
