@@ -1,7 +1,7 @@
 // The engine: downloads DAGs from peers and gateways, and serves blocks to peers. Without I/O: the host moves bytes.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -347,7 +347,7 @@ class Exchange {
   TokenBucket downloads_;
   PeerId last_served_{};
   PeerId last_granted_{};
-  std::deque<Output> outputs_;
+  std::list<Output> outputs_;  ///< A queue, as others below are: a page downloads less than with std::deque.
   std::map<PeerId, Peer> peers_;
   std::map<TransferId, Transfer> transfers_;
   std::map<RequestId, Request> requests_;

@@ -214,9 +214,10 @@ void Exchange::drive_transfer(Time now, TransferId id) {
 
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
+    const auto seconds = static_cast<std::uint32_t>(options_.stall_timeout.count() / 1'000'000);
     return fail_transfer(now, id,
-                         {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
-                                                   std::to_string(options_.stall_timeout.count() / 1'000'000) + " s"});
+                         {ErrorCode::kTimeout,
+                          "no byte of " + transfer.root.to_string() + " came for " + std::to_string(seconds) + " s"});
   }
   if (transfer.searched && now - transfer.searched_at > kSearchInterval && !scheduler_.has_provider(id)) {
     search_again(now, id);

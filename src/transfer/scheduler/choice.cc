@@ -186,15 +186,14 @@ std::vector<const Scheduler::Cid*> Scheduler::queued() const {
   };
   // A sort by insertion: the one of the library is more to download.
   std::vector<Key> keys;
+  std::vector<const Cid*> sorted;
   for (std::size_t i = 0; i < result.size(); ++i) {
     const Key own = key_of(i);
     const auto place = std::upper_bound(keys.begin(), keys.end(), own);
-    const auto at = place - keys.begin();
-    std::rotate(result.begin() + at, result.begin() + static_cast<std::ptrdiff_t>(i),
-                result.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    sorted.insert(sorted.begin() + (place - keys.begin()), result[i]);
     keys.insert(place, own);
   }
-  return result;
+  return sorted;
 }
 
 bool Scheduler::is_asked(const Block& block, PeerId source) const {

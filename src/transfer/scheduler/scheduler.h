@@ -29,7 +29,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -278,9 +278,9 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicates_ = 0;          ///< Bytes that came …
-  double risked_ = 0;              ///< … and that may come of blocks asked twice, …
-  std::deque<Settling> settling_;  ///< … of which these have come once.
+  double duplicates_ = 0;         ///< Bytes that came …
+  double risked_ = 0;             ///< … and that may come of blocks asked twice, …
+  std::list<Settling> settling_;  ///< … of which these have come once.
   Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;
