@@ -9,7 +9,8 @@ import { buildFile } from './support/dag.mjs';
 import { at, click, navigate, openExtension, progressOf, savedHash, saveToSpool, setSettings, shown, text } from './support/extension.mjs';
 import { startNode } from './support/node.mjs';
 
-const test = (name, run) => testNode(name, { timeout: 120_000 }, run);
+/** A browser that starts twice takes a minute on a busy machine. */
+const test = (name, run) => testNode(name, { timeout: 240_000 }, run);
 const film = randomBytes(24_000_000);
 const picture = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 4"><rect width="8" height="4" fill="#7c3aed"/></svg>');
 const files = { 'film.bin': film, 'picture.svg': picture };
@@ -79,7 +80,7 @@ for (const browser of ['chromium', 'firefox']) {
         await eventually(async () => {
           const got = await download(taker, buildFile(letter).cid);
           assert.equal(got.hash, sha256(letter), got.error);
-        }, 30_000);
+        }, 60_000);
         await taker.context().close();
         const anew = await view(second, 'film.bin');
         assert.ok((await lifetime(anew)) >= before);
