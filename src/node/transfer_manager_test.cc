@@ -194,6 +194,7 @@ TEST_F(TransferManagerTest, NobodyOnTheInternetSendsUsToThisMachine) {
     Peer peer;
     peer.store = *store::BlockStore::open(peer.folder.path());
     TransferManagerOptions options;
+    options.exchange.missing_timeout = std::chrono::milliseconds(100);
     options.finders = {
         std::make_shared<Rumour>(loop_.io().get_executor(), Provider{.peer = identity::Key::generate().peer_id(),
                                                                      .address = "8.8.8.8:80",
