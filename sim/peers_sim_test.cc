@@ -121,7 +121,7 @@ TEST(Peers, MayLeaveAndComeAsTheyLike) {
 }
 
 /// One of two is killed: its machine says nothing, and its connection is known to be dead only half a minute later.
-TEST(Peers, OneThatIsKilledHoldsTheOtherUpForASecond) {
+TEST(Peers, OneThatIsKilledIsNotWaitedFor) {
   const File& file = file_of(96);
   on_every_seed([&](std::uint64_t seed) {
     Trial trial(seed);
@@ -147,7 +147,7 @@ TEST(Peers, OneThatIsKilledHoldsTheOtherUpForASecond) {
     }
     figure("held up, s", held_up);
     figure("longest pause of the reader, s", pause);
-    EXPECT_LE(held_up, 4);
+    EXPECT_LE(held_up, 3 + 0.2 * best);
     trial.expect_few_duplicates(outcome);
   });
 }
