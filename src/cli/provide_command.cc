@@ -50,7 +50,6 @@ class Announcement {
 
   Result<void> run(dht::DhtOptions options, const std::vector<ContentId>& cids) {
     const std::uint16_t http_port = options.http_port;
-    options.read_only = true;  // As in dht_options(): others would wait for who is gone.
     options.on_announced = [this, http_port](const dht::Key& key) {
       const auto cid = waiting_.find(key);
       if (cid != waiting_.end()) look(cid->second, http_port);

@@ -144,20 +144,6 @@ TEST(DhtNode, AsksWithoutAnsweringOthers) {
   EXPECT_THAT(found, ElementsAre(loopback(8080)));
 }
 
-TEST(DhtNode, IsNobodysToWaitForOnceItAnnouncedReadOnly) {
-  TestNetwork network;
-  for (int i = 0; i < 3; ++i) network.add();
-  ASSERT_TRUE(network.join());
-  int announced = 0;
-  DhtOptions options = announcing(8080, announced);
-  options.read_only = true;
-  network.add(options).announce(content(1));
-  ASSERT_TRUE(network.run_until([&] { return announced == 1; }));
-  network.nodes().pop_back();
-  EXPECT_THAT(find(network, *network.nodes().back(), content(1)).found, ElementsAre(loopback(8080)));
-  for (const auto& node : network.nodes()) EXPECT_LE(node->status().nodes, 2U) << "the one that is gone is in no table";
-}
-
 TEST(DhtNode, StartsFromTheNodesThatItKnewBefore) {
   const TemporaryFolder folder;
   TestNetwork network;
