@@ -1,5 +1,6 @@
 #include "node/node_answers.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -21,6 +22,9 @@ namespace {
 /// For an answer of main's thread, which does nothing that takes long.
 constexpr std::chrono::seconds kMainAnswers{30};
 
+/// For other providers of what is on this node: who asks need not wait for them.
+constexpr std::chrono::milliseconds kOthers{500};
+
 std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 /// Whose pages may read an answer.
@@ -30,7 +34,7 @@ asio::awaitable<void> respond_json(HttpCall& call, std::string text, Readers rea
   web::Head head;
   head.add("Content-Type", "application/json");
   head.add("Cache-Control", "no-cache");
-  if (readers == Readers::kAllOrigins) web::allow_other_origins(head);
+  if (readers == Readers::kAllOrigins) head.is_for_all_origins = true;
   co_await call.respond(std::move(head), text);
 }
 
@@ -120,7 +124,8 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
   }
   const auto found = std::make_shared<Found>();
   const auto has = store_->has(*cid);
-  if (options_.key && has && *has) {
+  const bool is_denied = options_.deny_lists && options_.deny_lists->denied_block(*cid);
+  if (options_.key && has && *has && !is_denied) {
     const auto local = call.connection().local();
     std::string own = Endpoint{local.address().to_string(), local.port()}.url() + "/ipfs/";
     if (call.connection().is_encrypted()) own.insert(std::string_view("http").size(), "s");
@@ -135,7 +140,8 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
     };
     finder->find(cid, self->options_.routing_deadline, on_found, [notify](const FindSummary&) { notify(); });
   });
-  co_await done.wait(options_.routing_deadline);
+  const bool is_found = !found->so_far().empty();
+  co_await done.wait(is_found ? std::min<Duration>(options_.routing_deadline, kOthers) : options_.routing_deadline);
   auto records = found->so_far();
   records = filter_records(std::move(records), target.parameter("filter-addrs").value_or(""),
                            target.parameter("filter-protocols").value_or(""));
@@ -144,7 +150,7 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
   head.add("Content-Type", as_lines ? "application/x-ndjson" : "application/json");
   head.add("Cache-Control", records.empty() ? "public, max-age=15" : "public, max-age=300");
   head.add("Vary", "Accept");
-  web::allow_other_origins(head);
+  head.is_for_all_origins = true;
   co_await call.respond(std::move(head), write_routing_answer(records, as_lines));
 }
 

@@ -12,6 +12,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "identity/identity.h"
+#include "node/deny_lists.h"
 #include "node/http_connection.h"
 #include "node/provider.h"
 #include "node/signal.h"
@@ -28,6 +29,8 @@ struct NodeAnswersOptions {
   ProviderFinder* finder = nullptr;
   Duration routing_deadline{};
   std::size_t max_routing = 0;
+  /// Content that this node does not offer. Nothing: all is offered.
+  std::shared_ptr<DenyLists> deny_lists;
 };
 
 /// Answers on any thread; what changes while it runs belongs to `main`'s thread, where it is asked.

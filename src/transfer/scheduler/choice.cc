@@ -10,8 +10,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-/// HTTP/2 gateways serve these at once over one connection; HTTP/1.1 ones over six.
-constexpr std::size_t kGatewayPipeline = 8;
+/// As many as the native client asks a gateway for at a time; a tab queues what is over six.
+constexpr std::size_t kGatewayPipeline = 16;
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
 /// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
