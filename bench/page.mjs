@@ -1,5 +1,5 @@
 // What a visitor's page pays: how long its thread is kept from other work while a file comes, in the tab that leads and in one
-// that uses the leader's node; and the gap when the leader closes.
+// that uses the leader's node; and the gap when the leader closes or is killed.
 //
 // usage: node bench/page.mjs [--mib 100] [--browsers chromium,firefox]
 import { closeBrowsers, openProfile } from '../tests/e2e/support/browsers.mjs';
@@ -11,7 +11,7 @@ import { close, freshBytes } from './support/transfer.mjs';
 const { mib, browsers } = settings({ mib: 100, browsers: ['chromium', 'firefox'] });
 const size = mib * MiB;
 /** What the node has: each measurement takes another file. */
-const uses = ['leader', 'follower', 'takeover'];
+const uses = ['leader', 'follower', 'takeover', 'killed'];
 
 /** Reads the file to its end; what else would run in the page is a timer that tells how late it is. */
 const read = (page, cid) =>
@@ -69,6 +69,15 @@ for (const browser of browsers) {
   await new Promise((resolve) => setTimeout(resolve, 1000));
   await leader.close();
   add(browser, 'a tab that follows; its leader closes', await reading);
+  // Tabs of a site share a process in Firefox.
+  if (browser === 'chromium') {
+    const last = await sibling();
+    await join(last, { gateways: [] });
+    const goingOn = read(last, cids.killed);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    follower.goto('chrome://crash').catch(() => {});
+    add(browser, "a tab that follows; its leader's process is killed", await goingOn);
+  }
   await close(follower);
   await node.stop();
 }

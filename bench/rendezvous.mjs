@@ -1,17 +1,20 @@
 // What a rendezvous costs and how soon it answers, beside the WebSocket tracker bittorrent-tracker: memory of a connection that is
-// idle, requests a second of the server's CPU, and the time that an answer takes. Then what a bus adds to a signal's way.
+// idle, requests a second of the server's CPU, and the time that an answer takes. Then what a bus adds to a signal's way, and how long
+// it takes until all is well again after kill -9 of a part.
 //
-// usage: node bench/rendezvous.mjs [--idle 10000] [--active 1000] [--seconds 5] [--rate 5000]
+// usage: node bench/rendezvous.mjs [--idle 10000] [--active 1000] [--seconds 5] [--rate 5000] [--deaths 5]
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as pause } from 'node:timers/promises';
 import { startNode } from '../tests/e2e/support/node.mjs';
+import { connect } from '../tests/e2e/support/rendezvous-client.mjs';
 import { startNats } from '../tests/e2e/support/services.mjs';
-import { note, settings, table } from './support/report.mjs';
+import { median, note, settings, table } from './support/report.mjs';
 
-const { idle, active, seconds, rate } = settings({ idle: 10_000, active: 1000, seconds: 5, rate: 5000 });
+const { idle, active, seconds, rate, deaths } = settings({ idle: 10_000, active: 1000, seconds: 5, rate: 5000, deaths: 5 });
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const load = process.env.RENDEZVOUS_LOAD ?? here('../build/bench/rendezvous_load');
 const tracker = here('node_modules/bittorrent-tracker/server.js');
@@ -91,6 +94,43 @@ async function passed(count) {
   }
 }
 
+/** Milliseconds until who serves the content is found, asking again and again. */
+async function untilFound(asker, root) {
+  const begin = performance.now();
+  for (;;) {
+    const id = ++asker.lastFind;
+    asker.say({ type: 'find', id, cid: root });
+    for (;;) {
+      const answer = await asker.hear((message) => message.type === 'providers' && message.id === id);
+      if (answer.peers.length > 0) return performance.now() - begin;
+      if (!answer.more) break;
+    }
+    await pause(10);
+  }
+}
+
+/** A seeder at one node, an asker at another: how long the asker finds nobody after the seeder's node, or NATS, was killed. */
+async function survive() {
+  let nats = await startNats();
+  const nodes = await Promise.all([0, 1, 2].map(() => startNode({}, [], ['--bus', nats.url])));
+  const urls = `${nodes[1].rendezvous},${nodes[2].rendezvous}`;
+  const seeder = await startNode({ 'film.bin': Buffer.from(String(Math.random())) }, [], ['--rendezvous', urls]);
+  const asker = await connect(nodes[0].rendezvous);
+  try {
+    const [{ cid }] = seeder.roots;
+    await untilFound(asker, cid);
+    await nats.stop();
+    nats = await startNats(nats.port);
+    const bus = await untilFound(asker, cid);
+    await nodes[1].stop('SIGKILL');
+    return { bus, node: await untilFound(asker, cid) };
+  } finally {
+    asker.close();
+    await Promise.all([seeder, nodes[0], nodes[2]].map((node) => node.stop()));
+    await nats.stop();
+  }
+}
+
 const names = existsSync(tracker) ? ['codio', 'tracker'] : ['codio'];
 if (names.length === 1) note('bittorrent-tracker is not installed: npm ci --prefix bench --ignore-scripts');
 const number = (value, digits = 0) => value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits });
@@ -124,3 +164,17 @@ for (const [nodes, what] of [[1, 'one node'], [2, 'two nodes on a bus'], [3, 'th
   signals.push([what, number(p50, 2), number(p99, 2)]);
 }
 table(['a signal between clients of', 'p50, ms', 'p99, ms'], signals);
+note('kill -9');
+const survived = [];
+for (let i = 0; i < deaths; i++) survived.push(await survive());
+const until = (part) => {
+  const times = survived.map((one) => one[part]);
+  return `${number(median(times))} (at most ${number(Math.max(...times))})`;
+};
+table(
+  ['kill -9 of', 'who notices', 'all is found again after, ms'],
+  [
+    ['NATS, which is started again', 'nobody but who asks for peers at another node', until('bus')],
+    ['a node', 'its clients, which go to the next of their rendezvous', until('node')],
+  ],
+);

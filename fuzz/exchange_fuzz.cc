@@ -342,8 +342,10 @@ class Host {
 
   void answer_load() {
     const auto load = take(loads_);
-    const bool is_here = program_.byte() % 4 == 0;
-    if (load) exchange_.handle_loaded(now_, load->request, is_here ? find_block(load->cid).bytes : nullptr);
+    const std::uint8_t answer = program_.byte() % 4;
+    if (!load) return;
+    if (load->for_peer && answer == 3) return exchange_.handle_refused(now_, load->request);
+    exchange_.handle_loaded(now_, load->request, answer == 0 ? find_block(load->cid).bytes : nullptr);
   }
 
   void answer_hash() {

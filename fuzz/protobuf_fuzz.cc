@@ -17,10 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   ProtobufReader reader(input);
   std::size_t payload = 0;
-  while (true) {
-    const auto field = reader.next();
-    if (!field || !*field) return 0;
-    payload += (*field)->bytes.size() + 1;
+  for (ProtobufField field; reader.next(field);) {
+    payload += field.bytes.size() + 1;
     check(payload <= size);
   }
+  return 0;
 }

@@ -1,4 +1,5 @@
 // Downloads from honest peers over links of every kind: how much of what the peers can give does the engine get?
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "sim/scenario.h"
@@ -63,7 +64,8 @@ TEST(Peers, LossCostsTimeOnly) {
     }
     const Outcome& outcome = trial.download(file);
     if (!trial.expect_whole(file, outcome)) return;
-    trial.expect_efficiency(outcome, 0.55);
+    // Flow control takes the pause for a lost packet for a queue, and asks for less at a time.
+    trial.expect_efficiency(outcome, 0.45);
     trial.expect_few_duplicates(outcome);
   });
 }
@@ -89,7 +91,8 @@ TEST(Peers, ALinkThatCollapsesForSecondsHoldsNothingUp) {
     trial.swarm.clock.after(trial.dice.time(milliseconds(200), seconds(2)), next);
     if (!trial.expect_whole(file, outcome)) return;
     trial.expect_efficiency(outcome, 0.65);
-    trial.expect_few_duplicates(outcome);
+    // One that brings nothing for seconds cannot be told from one that is gone: what it had begun comes twice.
+    trial.expect_few_duplicates(outcome, 8);
   });
 }
 
@@ -114,6 +117,90 @@ TEST(Peers, MayLeaveAndComeAsTheyLike) {
     if (!trial.expect_whole(file, outcome)) return;
     trial.expect_efficiency(outcome, 0.7);
     trial.expect_few_duplicates(outcome);
+  });
+}
+
+/// One of two is killed: its machine says nothing, and its connection is known to be dead only half a minute later.
+TEST(Peers, OneThatIsKilledHoldsTheOtherUpForASecond) {
+  const File& file = file_of(96);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    const LinkOptions link = some_link(trial.dice);
+    const std::uint32_t killed = trial.add_provider(file, link);
+    trial.add_provider(file, link);
+    const Outcome& outcome = trial.download(file);
+    const double whole = static_cast<double>(file.bytes.size());
+    const double share = trial.dice.real(0.1, 0.9);
+    Time killed_at{};
+    trial.swarm.clock.after(milliseconds(static_cast<int>(whole * share / (2 * link.rate) * 1e3)), [&] {
+      killed_at = trial.swarm.clock.now();
+      trial.swarm.disconnect(killed, seconds(30));
+    });
+    if (!trial.expect_whole(file, outcome)) return;
+    // What the killed one had sent by then and nobody got, the other has to bring.
+    const double left = whole - 2 * link.rate * to_seconds(killed_at - *outcome.connected);
+    const double best = to_seconds(killed_at - *outcome.connected) + left / link.rate;
+    const double held_up = to_seconds(*outcome.finished - *outcome.connected) - best;
+    double pause = 0;
+    for (std::size_t i = 1; i < outcome.arrivals.size(); ++i) {
+      pause = std::max(pause, to_seconds(outcome.arrivals[i].first - outcome.arrivals[i - 1].first));
+    }
+    figure("held up, s", held_up);
+    figure("longest pause of the reader, s", pause);
+    EXPECT_LE(held_up, 4);
+    trial.expect_few_duplicates(outcome);
+  });
+}
+
+/// The only provider lacks blocks when the download asks for them, and another one comes after a while, or the only one
+/// is gone and comes back.
+TEST(Peers, WhatNobodyHasForSecondsIsWaitedFor) {
+  const File& file = file_of(48);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    const LinkOptions link = some_link(trial.dice);
+    const bool leaves = trial.dice.chance(0.5);
+    Blocks some = file.blocks;
+    if (!leaves) {
+      std::erase_if(some, [&](const auto& entry) { return entry.first != file.root && trial.dice.chance(0.25); });
+    }
+    const std::uint32_t first = trial.add_peer({}, some);
+    trial.swarm.set_provider(first, file.root, link);
+    const Outcome& outcome = trial.download(file);
+    const double whole = static_cast<double>(file.bytes.size()) / link.rate;
+    const double gone = trial.dice.real(0.1, 0.9) * whole;
+    const auto after = [](double seconds) { return Duration(static_cast<Duration::rep>(seconds * 1e6)); };
+    if (leaves) trial.swarm.clock.after(after(gone), [&, first] { trial.swarm.disconnect(first, milliseconds(100)); });
+    // Nobody tells of the other: it is found by whoever searches.
+    const Duration comes = after((leaves ? gone : 0.7 * whole) + trial.dice.real(0.1, 6));
+    trial.swarm.clock.after(comes, [&] { trial.add_provider(file, link); });
+    if (!trial.expect_whole(file, outcome)) return;
+    const double waited = to_seconds(*outcome.finished - *outcome.connected) - to_seconds(comes);
+    figure("until it has what was missing, s", waited);
+    EXPECT_LE(waited, 3 + 1 + whole);
+  });
+}
+
+TEST(Peers, WhatNobodyBringsFailsTheDownloadInTime) {
+  const File& file = file_of(16);
+  on_every_seed([&](std::uint64_t seed) {
+    Trial trial(seed);
+    Blocks some = file.blocks;
+    const auto missing =
+        std::find_if(some.begin(), some.end(), [&](const auto& entry) { return entry.first != file.root; });
+    const std::string name = missing->first.to_string();
+    some.erase(missing);
+    for (int i = 0; i < 3; ++i) {
+      const std::uint32_t peer = trial.add_peer({}, some);
+      trial.swarm.set_provider(peer, file.root, some_link(trial.dice));
+    }
+    const Outcome& outcome = trial.download(file);
+    ASSERT_TRUE(trial.swarm.clock.run_until([&] { return outcome.over(); }, seconds(60)));
+    ASSERT_TRUE(outcome.error);
+    EXPECT_EQ(outcome.error->code, ErrorCode::kNotFound);
+    EXPECT_NE(outcome.error->message.find(name), std::string::npos) << outcome.error->message;
+    const double rest = static_cast<double>(file.bytes.size()) / 150e3;
+    EXPECT_LE(to_seconds(trial.swarm.clock.now() - *outcome.connected), rest + 11);
   });
 }
 

@@ -56,15 +56,13 @@ void Trial::expect_efficiency(const Outcome& outcome, double bar) {
   EXPECT_GE(efficiency, bar) << "in " << to_seconds(*outcome.finished - *outcome.connected) << " s";
 }
 
-void Trial::expect_few_duplicates(const Outcome& outcome) {
+void Trial::expect_few_duplicates(const Outcome& outcome, double blocks) {
   swarm.clock.run_until([] { return false; }, kSettling);
   const double in_all = share_of(swarm.exchange(0).totals().duplicates, outcome.bytes.size());
   const double before_end = share_of(outcome.duplicates_before_end.value_or(0), outcome.bytes.size());
   figure("duplicates", in_all);
   const double block = kChunk / static_cast<double>(outcome.bytes.size());
-  const auto whole_blocks = [&](double share) {
-    return std::max(std::ceil(share / block), kDuplicateBlocks) * block + 1e-9;
-  };
+  const auto whole_blocks = [&](double share) { return std::max(std::ceil(share / block), blocks) * block + 1e-9; };
   EXPECT_LE(before_end, whole_blocks(kDuplicatesBeforeEnd));
   EXPECT_LE(in_all, whole_blocks(kDuplicates));
 }

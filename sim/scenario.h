@@ -38,7 +38,7 @@ inline LinkOptions some_link(Dice& dice, double slowest = 150e3, double fastest 
 inline transfer::ExchangeOptions no_gateways() { return {.has_gateways = false}; }
 
 /// What duplicates may cost, of the file's size, up to the next whole block: in all, and before the last fifth of the
-/// file. As many blocks as below are allowed whatever the size: these files have few.
+/// file. So many blocks are allowed whatever the size: these files have few.
 inline constexpr double kDuplicates = 0.05;
 inline constexpr double kDuplicatesBeforeEnd = 0.03;
 inline constexpr double kDuplicateBlocks = 3;
@@ -100,8 +100,9 @@ class Trial {
   bool expect_whole(const File& file, const Outcome& outcome, Duration limit = seconds(600));
   /// Of what the honest providers could have sent to peer 0 until now. To be called when the download has just ended.
   void expect_efficiency(const Outcome& outcome, double bar);
-  /// Waits for what is still on its way, then counts what came to peer 0 and was not needed.
-  void expect_few_duplicates(const Outcome& outcome);
+  /// Waits for what is still on its way, then counts what came to peer 0 and was not needed. As many `blocks` are
+  /// allowed whatever the size of the file.
+  void expect_few_duplicates(const Outcome& outcome, double blocks = kDuplicateBlocks);
   /// The same from the host's view, and of what honest peers sent only: lies are no fault of the scheduler. One block
   /// of a small download is allowed.
   void expect_little_waste(const Outcome& outcome);

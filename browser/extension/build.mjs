@@ -19,7 +19,7 @@ if (process.argv.includes('--test')) {
     platform: 'node',
     packages: 'external',
     target: 'node20',
-    entryPoints: readdirSync(here('test')).filter((name) => name.endsWith('.ts')).map((name) => here(`test/${name}`)),
+    entryPoints: readdirSync(here('test')).filter((name) => name.endsWith('.test.ts')).map((name) => here(`test/${name}`)),
     outdir: `${out}test`,
     outExtension: { '.js': '.mjs' },
   });

@@ -7,6 +7,13 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const out = here('../../build/browser/pkg/');
 const shared = { bundle: true, format: 'esm', target: ['chrome110', 'firefox115', 'safari16.4'], legalComments: 'none' };
 
+/** Modules that are files of their own: by what they are imported as, what they are called in the package. */
+const beside = (files) => ({
+  name: 'files beside it',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\// }, ({ path }) => (files[path] ? { path: files[path], external: true } : undefined)),
+});
+
 if (process.argv.includes('--test')) {
   const test = here('../../build/browser/test/');
   rmSync(test, { recursive: true, force: true });
@@ -30,6 +37,7 @@ await build({
   sourcemap: 'linked',
   entryPoints: { codio_wasm: here('src/index.ts'), codio_worker: here('src/core-worker.ts') },
   outdir: out,
+  plugins: [beside({ './service-worker-host': './codio-serve.js' })],
 });
 // Beside the library, which they share with the page.
 await build({
@@ -39,15 +47,11 @@ await build({
   entryPoints: {
     codio: here('src/drop-in.ts'),
     'codio-rewrite': here('src/rewrite.ts'),
+    'codio-serve': here('src/service-worker-host.ts'),
     'codio-status': here('src/status.ts'),
   },
   outdir: out,
-  plugins: [
-    {
-      name: 'the library as a page imports it',
-      setup: ({ onResolve }) => onResolve({ filter: /^\.\/index$/ }, () => ({ path: './codio_wasm.js', external: true })),
-    },
-  ],
+  plugins: [beside({ './index': './codio_wasm.js' })],
 });
 writeFileSync(`${out}codio_wasm.d.ts`, "export * from './types/index.js';\nexport { default } from './types/index.js';\n");
 const wasm = here('../../build/wasm/src/wasm/codio_wasm.wasm');

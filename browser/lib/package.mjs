@@ -47,13 +47,12 @@ for (const file of readdirSync(`${out}types`)) {
   writeFileSync(path, text.replace(/((?:from|import)\s*\(?['"])(\.\/[\w-]+)(['"])/g, '$1$2.js$3'));
 }
 
-const rows = readdirSync(out)
-  .filter((file) => /\.(js|wasm)$/.test(file))
-  .map((file) => [file, readFileSync(out + file)])
-  .map(([file, bytes]) => [file, bytes.length, gzipSync(bytes, { level: 9 }).length]);
 const firstLoad = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
-const sum = (column) => rows.filter(([file]) => firstLoad.includes(file)).reduce((total, row) => total + row[column], 0);
-const lines = [['file', 'bytes', 'gzipped'], ...rows, ['library and core', sum(1), sum(2)]];
-const report = lines.map(([file, ...sizes]) => file.padEnd(24) + sizes.map((size) => String(size).padStart(10)).join('')).join('\n');
+const rowOf = (file) => [`  ${file}`, readFileSync(out + file).length, gzipSync(readFileSync(out + file), { level: 9 }).length];
+const others = readdirSync(out).filter((file) => file.endsWith('.js') && !firstLoad.includes(file));
+const first = firstLoad.map(rowOf);
+const total = first.reduce(([, bytes, gzipped], row) => ['  together', bytes + row[1], gzipped + row[2]], [, 0, 0]);
+const table = [['', 'bytes', 'gzipped'], ['to download a file:'], ...first, total, ['only where it is used:'], ...others.map(rowOf)];
+const report = table.map(([name, ...sizes]) => name.padEnd(24) + sizes.map((size) => String(size).padStart(10)).join('')).join('\n');
 writeFileSync(here('../../build/browser/report.txt'), `${report}\n`);
 console.log(report);

@@ -259,6 +259,17 @@ TEST_F(CliCar, DoesNotExportOverAFile) {
   EXPECT_EQ(read_file(folder_ / "site.car"), archive_);
 }
 
+TEST(DhtOptions, OfACommandThatSoonEndsLeaveNoNodeBehind) {
+  CommonOptions common;
+  for (const char* bootstrap : {"", "127.0.0.1:6881", "192.0.2.1:6881"}) {
+    common.dht_bootstrap.clear();
+    if (*bootstrap != 0) common.dht_bootstrap.emplace_back(bootstrap);
+    const auto options = dht_options(common);
+    ASSERT_TRUE(options);
+    EXPECT_TRUE(options->read_only) << bootstrap;
+  }
+}
+
 TEST(NewPath, RemovesWhatAKilledCommandLeft) {
   const fs::path folder = fs::temp_directory_path() / ("codio_new_path." + std::to_string(::getpid()));
   fs::create_directories(folder / ".x.codio-part" / "old");

@@ -50,7 +50,8 @@ Result<std::optional<dht::BootstrapNode>> parse_bootstrap(const std::string& tex
 std::optional<dht::DhtOptions> dht_options(const CommonOptions& common) {
   if (common.no_dht) return std::nullopt;
   dht::DhtOptions options = base_options(common);
-  options.read_only = options.network == dht::Network::kMainline;
+  // Who answered and is gone makes lookups of others wait for 15 seconds.
+  options.read_only = true;
   if (options.network == dht::Network::kOwn && joins_loopback_only(options)) options.addresses = {"127.0.0.1", "::1"};
   return options;
 }

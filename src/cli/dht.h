@@ -18,7 +18,7 @@ Result<std::optional<dht::BootstrapNode>> parse_bootstrap(const std::string& tex
 /// Whether a name or address is of this machine's loopback interface.
 bool is_loopback(const std::string& host);
 
-/// Of a program that only asks; nothing with --no-dht.
+/// Of a program that soon ends; nothing with --no-dht.
 std::optional<dht::DhtOptions> dht_options(const CommonOptions& common);
 /// Of one that serves there over HTTP; nothing also if nobody could reach it: in the public DHT on the loopback
 /// interface.

@@ -7,12 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <map>
+#include <limits>
 #include <memory>
 #include <optional>
-#include <set>
-#include <sstream>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -21,7 +18,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "cli/check.h"
 #include "cli/dht.h"
+#include "cli/ice_checks.h"
+#include "cli/open_files.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "content_id/cid.h"
@@ -41,14 +41,9 @@ using std::chrono::steady_clock;
 
 namespace {
 
-/// For each check.
-constexpr std::chrono::seconds kDeadline{5};
-constexpr const char* kTooLate = "did not answer within 5 seconds";
 /// Joining takes several round trips to nodes of which many are gone.
 constexpr std::chrono::seconds kDhtDeadline{8};
 constexpr std::chrono::milliseconds kDhtCheck{50};
-/// Between the last answer of an ICE server and the verdict on the NAT.
-constexpr std::chrono::milliseconds kNatGrace{500};
 /// How long an interrupt may go unseen while nothing happens.
 constexpr std::chrono::milliseconds kInterruptCheck{100};
 /// A block that every gateway has, being empty: what the trustless gateway specification has clients ask.
@@ -57,63 +52,6 @@ constexpr const char* kProbe = "bafkqaaa";
 constexpr std::chrono::seconds kClockTolerance{60};
 constexpr std::uint64_t kLittleSpace = 100 << 20;
 constexpr std::uint64_t kScarceSpace = 1 << 30;
-/// A peer takes a few, and the store some hundreds.
-constexpr rlim_t kFewFiles = 1024;
-
-std::string milliseconds_since(steady_clock::time_point start) {
-  char text[32];
-  const double time = std::chrono::duration<double, std::milli>(steady_clock::now() - start).count();
-  std::snprintf(text, sizeof text, time < 10 ? "%.1f ms" : "%.0f ms", time);
-  return text;
-}
-
-/// What the checks share. Everything happens on the thread that runs `io`.
-struct Ward {
-  asio::io_context& io;
-  const CommonOptions& common;
-  const node::TransferManagerOptions& options;
-  const json& node;  ///< What the running one tells; null if there is none.
-  const std::function<void(const Finding&)>& report;
-  std::size_t running = 0;
-};
-
-/// One check, under way until it ends, which it does once.
-class Check {
- public:
-  Check(Ward& ward, std::string name) : ward_(ward), name_(std::move(name)), deadline_(ward.io) { ++ward_.running; }
-  virtual ~Check() = default;
-  Check(const Check&) = delete;
-  Check& operator=(const Check&) = delete;
-
-  virtual void start() = 0;
-  bool has_ended() const { return has_ended_; }
-
- protected:
-  Ward& ward() { return ward_; }
-
-  /// handle_deadline() comes after this, and then it must end.
-  void expect_end(steady_clock::duration time = kDeadline) {
-    deadline_.expires_after(time);
-    deadline_.async_wait([this](const boost::system::error_code& error) {
-      if (!error && !has_ended_) handle_deadline();
-    });
-  }
-
-  void end(Health health, std::string seen, std::string advice = "") {
-    if (std::exchange(has_ended_, true)) return;
-    deadline_.cancel();
-    ward_.report({name_, health, std::move(seen), std::move(advice)});
-    --ward_.running;
-  }
-
- private:
-  virtual void handle_deadline() {}
-
-  Ward& ward_;
-  const std::string name_;
-  asio::steady_timer deadline_;
-  bool has_ended_ = false;
-};
 
 class DiskCheck : public Check {
  public:
@@ -168,13 +106,12 @@ class OpenFilesCheck : public Check {
   explicit OpenFilesCheck(Ward& ward) : Check(ward, "files") {}
 
   void start() override {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return end(Health::kWarning, std::strerror(errno), "see `ulimit -n`");
-    const std::string seen = limit.rlim_cur == RLIM_INFINITY
+    const std::uint64_t most = most_open_files();
+    const std::string seen = most == std::numeric_limits<std::uint64_t>::max()
                                  ? "any number of files and sockets may be open"
-                                 : std::to_string(limit.rlim_cur) + " files and sockets may be open at a time";
-    if (limit.rlim_cur >= kFewFiles) return end(Health::kOk, seen);
-    end(Health::kWarning, seen, "raise it before `codio serve`: ulimit -n 4096; each peer takes a few");
+                                 : std::to_string(most) + " files and sockets may be open at a time";
+    if (most >= kFewOpenFiles) return end(Health::kOk, seen);
+    end(Health::kWarning, seen, kRaiseOpenFiles);
   }
 };
 
@@ -184,7 +121,7 @@ class ClockCheck : public Check {
   explicit ClockCheck(Ward& ward) : Check(ward, "clock") {}
 
   void start() override {
-    if (expected_ > 0) return expect_end(2 * kDeadline);
+    if (expected_ > 0) return expect_end(2 * kCheckDeadline);
     end(Health::kWarning, "the clock was not compared, as no gateway or rendezvous is named",
         "name one with --gateway or --rendezvous");
   }
@@ -233,7 +170,7 @@ class ClockCheck : public Check {
 void ask(Ward& ward, gateway::HttpClient& http, const std::string& url,
          std::function<void(const Result<gateway::HttpAnswer>&)> on_answer) {
   gateway::HttpRequest request{.url = url, .accept = "application/vnd.ipld.raw"};
-  request.timeout = request.connect_timeout = kDeadline;
+  request.timeout = request.connect_timeout = kCheckDeadline;
   request.max_redirects = gateway::GatewayConfig().max_redirects;
   http.get(std::move(request), [&io = ward.io, on_answer = std::move(on_answer)](Result<gateway::HttpAnswer> answer) {
     asio::post(io, [on_answer, answer = std::move(answer)] { on_answer(answer); });
@@ -249,7 +186,7 @@ class GatewayCheck : public Check {
 
   void start() override {
     started_at_ = steady_clock::now();
-    expect_end(2 * kDeadline);
+    expect_end(2 * kCheckDeadline);
     ask(ward(), http_, url_ + kProbe + "?format=raw", [this](const auto& answer) {
       clock_.handle_answer(url_, answer);
       handle_answer(answer);
@@ -305,7 +242,7 @@ class RendezvousCheck : public Check {
     events.on_connected = [this](const rendezvous::Welcome&) { handle_welcome(); };
     events.on_disconnected = [this](const Error& error) { refuse(error.message); };
     rendezvous::Client::Options options;
-    options.connect_timeout = options.find_timeout = 2 * kDeadline;
+    options.connect_timeout = options.find_timeout = 2 * kCheckDeadline;
     client_ = std::make_unique<rendezvous::Client>(ward().io.get_executor(), url_, std::move(events), options);
   }
 
@@ -408,216 +345,6 @@ class DhtCheck : public Check {
   dht::DhtStatus status_;
 };
 
-/// An address of ours as ICE describes it: RFC 8839, 5.1.
-struct Candidate {
-  std::string type;     ///< host, srflx (as a server sees us), relay.
-  std::string address;  ///< ADDRESS:PORT
-  std::string base;     ///< Where it was seen from, for srflx: ADDRESS:PORT of this machine.
-
-  static std::optional<Candidate> parse(const std::string& text) {
-    std::istringstream words(text);
-    std::string foundation, component, transport, priority, host, port, name, value;
-    Candidate candidate;
-    if (!(words >> foundation >> component >> transport >> priority >> host >> port)) return std::nullopt;
-    candidate.address = join(host, port);
-    std::string base_host;
-    while (words >> name >> value) {
-      if (name == "typ") candidate.type = value;
-      if (name == "raddr") base_host = value;
-      if (name == "rport") candidate.base = join(base_host, value);
-    }
-    return candidate;
-  }
-
- private:
-  static std::string join(const std::string& host, const std::string& port) {
-    return (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + port;
-  }
-};
-
-/// Asks libwebrtc for all the addresses that some ICE servers give.
-class Gathering {
- public:
-  Gathering(webrtc::PeerConnectionFactory& factory, std::vector<webrtc::IceServer> servers,
-            std::function<void()> on_change) {
-    webrtc::PeerConnectionEvents events;
-    events.on_local_candidate = [this, on_change](const webrtc::IceCandidate& found) {
-      if (found.candidate.empty()) {
-        is_complete_ = true;
-      } else if (auto candidate = Candidate::parse(found.candidate)) {
-        candidates_.push_back(*std::move(candidate));
-      }
-      on_change();
-    };
-    events.on_server_failure = [this, on_change](webrtc::IceServerFailure failure) {
-      failures_.push_back(std::move(failure));
-      on_change();
-    };
-    events.on_closed = [this, on_change](const Error& error) {
-      failures_.push_back({"", 0, error.message});
-      is_complete_ = true;
-      on_change();
-    };
-    factory.set_ice_servers(std::move(servers));
-    connection_ = factory.create(std::move(events));
-    connection_->offer();
-  }
-
-  bool is_complete() const { return is_complete_; }
-  const std::vector<webrtc::IceServerFailure>& failures() const { return failures_; }
-  const std::vector<Candidate>& candidates() const { return candidates_; }
-  std::size_t count(std::string_view type) const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(candidates_, [type](const Candidate& one) { return one.type == type; }));
-  }
-  const Candidate* find(std::string_view type) const {
-    const auto found = std::ranges::find(candidates_, type, &Candidate::type);
-    return found == candidates_.end() ? nullptr : &*found;
-  }
-
- private:
-  bool is_complete_ = false;
-  std::vector<Candidate> candidates_;
-  std::vector<webrtc::IceServerFailure> failures_;
-  std::unique_ptr<webrtc::PeerConnection> connection_;
-};
-
-/// One STUN or TURN server.
-class IceServerCheck : public Check {
- public:
-  IceServerCheck(Ward& ward, webrtc::PeerConnectionFactory& factory, webrtc::IceServer server,
-                 std::function<void()> on_ended)
-      : Check(ward, is_relay(server) ? "turn" : "stun"),
-        factory_(factory),
-        server_(std::move(server)),
-        on_ended_(std::move(on_ended)) {}
-
-  void start() override {
-    started_at_ = steady_clock::now();
-    expect_end();
-    gathering_ = std::make_unique<Gathering>(factory_, std::vector{server_}, [this] { look(); });
-  }
-
-  bool has_answered() const { return has_answered_; }
-
- private:
-  static bool is_relay(const webrtc::IceServer& server) { return !server.urls.front().starts_with("stun:"); }
-  const std::string& url() const { return server_.urls.front(); }
-
-  void look() {
-    if (has_ended()) return;
-    const bool is_turn = is_relay(server_);
-    if (const Candidate* found = gathering_->find(is_turn ? "relay" : "srflx")) {
-      return accept(is_turn ? "relays at " + found->address : "sees this machine as " + found->address);
-    }
-    const bool is_refused = std::ranges::any_of(
-        gathering_->failures(), [](const auto& failure) { return failure.code >= 400 && failure.code < 700; });
-    if (!gathering_->is_complete() && !is_refused) return;
-    // An address that the server sees as it is makes no candidate; one that it does not see makes a failure.
-    if (!is_turn && gathering_->failures().size() < gathering_->count("host")) {
-      return accept("sees this machine under an address of its own");
-    }
-    refuse(gathering_->failures().empty() ? "no network interface is up" : describe(gathering_->failures().back()));
-  }
-
-  static std::string describe(const webrtc::IceServerFailure& failure) {
-    return failure.text + (failure.code == 0 ? "" : " (" + std::to_string(failure.code) + ")");
-  }
-
-  void accept(const std::string& what) {
-    has_answered_ = true;
-    end(Health::kOk, url() + " " + what + "; took " + milliseconds_since(started_at_));
-    on_ended_();
-  }
-  void refuse(const std::string& why) {
-    end(Health::kProblem, url() + ": " + why,
-        is_relay(server_)
-            ? "check its address, and the user and credential in --ice-server "
-              "turn:HOST:PORT,USER,CREDENTIAL; where UDP is blocked, turn:HOST:PORT?transport=tcp or turns:"
-            : "check its address in --ice-server, and whether a firewall lets UDP out and its answers in");
-    on_ended_();
-  }
-  void handle_deadline() override { refuse(kTooLate); }
-
-  webrtc::PeerConnectionFactory& factory_;
-  const webrtc::IceServer server_;
-  const std::function<void()> on_ended_;
-  std::unique_ptr<Gathering> gathering_;
-  steady_clock::time_point started_at_;
-  bool has_answered_ = false;
-};
-
-/// What kind of NAT there is: the same socket asks all servers, and a NAT that gives it an address for each is one that
-/// peers cannot be told a way through.
-class NatCheck : public Check {
- public:
-  NatCheck(Ward& ward, webrtc::PeerConnectionFactory& factory)
-      : Check(ward, "nat"), factory_(factory), grace_(ward.io) {}
-
-  void start() override {
-    if (ward().options.ice_servers.empty()) {
-      return end(
-          Health::kWarning,
-          "no ICE server is named, so peers behind other NATs are reached only if they find a way by themselves",
-          "name a STUN server of yours or of someone you trust: --ice-server stun:HOST:PORT, here and for `codio "
-          "serve`; two show what kind of NAT there is");
-    }
-    expect_end(kDeadline + kNatGrace);
-    gathering_ = std::make_unique<Gathering>(factory_, ward().options.ice_servers, [] {});
-  }
-
-  void watch(const IceServerCheck& server) { servers_.push_back(&server); }
-
-  /// One of the servers has answered or will not.
-  void handle_server_ended() {
-    if (has_ended() || !std::ranges::all_of(servers_, [](const auto* server) { return server->has_ended(); })) return;
-    grace_.expires_after(kNatGrace);
-    grace_.async_wait([this](const boost::system::error_code& error) {
-      if (!error) conclude();
-    });
-  }
-
- private:
-  void handle_deadline() override { conclude(); }
-
-  void conclude() {
-    const auto answered = std::ranges::count_if(servers_, [](const auto* server) { return server->has_answered(); });
-    if (answered == 0 || gathering_->find("host") == nullptr) {
-      return end(Health::kWarning,
-                 "what kind of NAT there is cannot be told, as the STUN and TURN servers do not answer",
-                 "see to the servers first");
-    }
-    std::map<std::string, std::set<std::string>> seen;  // By our socket's address.
-    for (const Candidate& candidate : gathering_->candidates()) {
-      if (candidate.type == "srflx") seen[candidate.base].insert(candidate.address);
-    }
-    if (seen.empty()) return end(Health::kOk, "no NAT between this machine and the servers");
-    const auto most =
-        std::ranges::max_element(seen, {}, [](const auto& addresses_of_one) { return addresses_of_one.second.size(); });
-    std::string addresses;
-    for (const std::string& address : most->second) addresses += (addresses.empty() ? "" : ", ") + address;
-    if (most->second.size() > 1) {
-      const bool has_relay = gathering_->find("relay") != nullptr;
-      return end(Health::kWarning, "a symmetric NAT, which shows another address to each server: " + addresses,
-                 has_relay
-                     ? "peers behind such NATs are reached through the TURN server only, which costs it bandwidth; "
-                       "a port forwarded to `codio serve` avoids that"
-                     : "name a TURN server with --ice-server turn:HOST:PORT,USER,CREDENTIAL: other ways to peers "
-                       "behind NATs will often fail");
-    }
-    if (answered == 1) {
-      return end(Health::kWarning, "a NAT, behind which this machine is seen as " + addresses,
-                 "name a second STUN server, at another host: two show whether it is symmetric, and peers need TURN");
-    }
-    end(Health::kOk, "a NAT that shows the same address to all servers, " + addresses + ": peers find a way through");
-  }
-
-  webrtc::PeerConnectionFactory& factory_;
-  asio::steady_timer grace_;
-  std::unique_ptr<Gathering> gathering_;
-  std::vector<const IceServerCheck*> servers_;
-};
-
 /// `scheme:HOST[:PORT][?…]`
 std::string host_of(const webrtc::IceServer& server) {
   const std::string& url = server.urls.front();
@@ -682,14 +409,7 @@ Result<void> examine(const CommonOptions& common, const json& node, const std::f
 
   checks.push_back(std::make_unique<DiskCheck>(ward));
   checks.push_back(std::make_unique<OpenFilesCheck>(ward));
-  auto nat = std::make_unique<NatCheck>(ward, factory);
-  for (const webrtc::IceServer& server : options->ice_servers) {
-    auto check =
-        std::make_unique<IceServerCheck>(ward, factory, server, [raw = nat.get()] { raw->handle_server_ended(); });
-    nat->watch(*check);
-    checks.push_back(std::move(check));
-  }
-  checks.push_back(std::move(nat));
+  add_ice_checks(ward, factory, checks);
   auto clock = std::make_unique<ClockCheck>(ward);
   for (const std::string& url : *gateways) checks.push_back(std::make_unique<GatewayCheck>(ward, http, *clock, url));
   const auto servers = all_rendezvous(ward);

@@ -7,13 +7,12 @@
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 #include <string>
 #include <string_view>
 
 #include "cli/content.h"
 #include "cli/dht.h"
+#include "cli/log.h"
 #include "cli/options.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
@@ -469,13 +468,6 @@ int fail_usage(int count, char** arguments, const std::string& message) {
   print_error(json, {ErrorCode::kMalformed, message});
   if (!json) std::fputs("Try `codio --help`, or --help after a command.\n", stderr);
   return kUsage;
-}
-
-void begin_log(bool verbose) {
-  auto log = spdlog::stderr_color_mt("codio");
-  log->set_pattern("codio: %^%l%$: %v");
-  log->set_level(verbose ? spdlog::level::info : spdlog::level::warn);
-  spdlog::set_default_logger(std::move(log));
 }
 
 int run(const CommandLine& line) {

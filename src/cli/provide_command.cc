@@ -22,6 +22,8 @@ namespace {
 constexpr std::chrono::milliseconds kInterruptCheck{100};
 /// Mainline answers within seconds; a lookup waits for nodes that do not.
 constexpr Duration kDeadline = std::chrono::seconds(60);
+/// Whoever waits longer is told what for.
+constexpr Duration kQuiet = std::chrono::seconds(1);
 
 /// The content must be here, whole: who comes for it is to get it.
 Result<std::vector<ContentId>> read_whole(const CommonOptions& common, const std::vector<std::string>& texts) {
@@ -44,10 +46,11 @@ Result<std::vector<ContentId>> read_whole(const CommonOptions& common, const std
 
 class Announcement {
  public:
-  explicit Announcement(const CommonOptions& common) : common_(common) {}
+  explicit Announcement(const CommonOptions& common) : common_(common), line_(!common.json) {}
 
   Result<void> run(dht::DhtOptions options, const std::vector<ContentId>& cids) {
     const std::uint16_t http_port = options.http_port;
+    options.read_only = true;  // As in dht_options(): others would wait for who is gone.
     options.on_announced = [this, http_port](const dht::Key& key) {
       const auto cid = waiting_.find(key);
       if (cid != waiting_.end()) look(cid->second, http_port);
@@ -60,9 +63,11 @@ class Announcement {
       dht_->announce(cid);
     }
     const auto work = boost::asio::make_work_guard(io_);
-    const auto end = std::chrono::steady_clock::now() + kDeadline;
-    while (!waiting_.empty() && !interrupted() && std::chrono::steady_clock::now() < end) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (auto passed = begin - begin; !waiting_.empty() && !interrupted() && passed < kDeadline;
+         passed = std::chrono::steady_clock::now() - begin) {
       io_.run_one_for(kInterruptCheck);
+      if (passed > kQuiet) line_.update(progress(cids.size(), passed));
     }
     const bool is_reachable = dht_->status().is_reachable;
     dht_.reset();
@@ -76,6 +81,15 @@ class Announcement {
   }
 
  private:
+  std::string progress(std::size_t all, std::chrono::steady_clock::duration passed) const {
+    const auto status = dht_->status();
+    const std::string what = status.is_reachable
+                                 ? "announcing in the DHT, " + std::to_string(status.nodes) + " nodes known"
+                                 : "looking for a node of the DHT";
+    return what + ": " + std::to_string(all - waiting_.size()) + " of " + std::to_string(all) + " done, " +
+           std::to_string(std::chrono::duration_cast<std::chrono::seconds>(passed).count()) + " s";
+  }
+
   /// Whether others find it now.
   void look(const ContentId& cid, std::uint16_t http_port) {
     dht_->find_providers(cid, kDeadline,
@@ -87,6 +101,7 @@ class Announcement {
                            if (common_.json) {
                              print_json({{"event", "announced"}, {"cid", cid.to_string()}, {"http", address}});
                            } else {
+                             line_.hide();
                              print_line("announced " + cid.to_string() + "; others are told to ask " + address);
                            }
                          },
@@ -94,6 +109,7 @@ class Announcement {
   }
 
   const CommonOptions& common_;
+  StatusLine line_;
   boost::asio::io_context io_;
   std::unique_ptr<dht::DhtNode> dht_;
   std::map<dht::Key, ContentId> waiting_;

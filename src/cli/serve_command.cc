@@ -27,6 +27,7 @@
 #include "cli/access_log.h"
 #include "cli/content.h"
 #include "cli/dht.h"
+#include "cli/open_files.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -635,6 +636,9 @@ Result<void> serve(const CommonOptions& common, const ServeOptions& options) {
     auto read = rendezvous::TurnSecret::read(options.turn_secret_file, std::chrono::seconds(options.turn_lifetime));
     if (!read) return std::unexpected(read.error());
     turn_secret = *std::move(read);
+  }
+  if (const std::uint64_t most = raise_open_files(); most < kFewOpenFiles) {
+    spdlog::warn("only {} files and sockets may be open at a time; {}", most, kRaiseOpenFiles);
   }
   const auto store = open_own_store(common);
   if (!store) return std::unexpected(store.error());

@@ -254,7 +254,10 @@ Result<void> Session::run(const node::ContentPath& path, unixfs::TraversalOption
   const auto work = boost::asio::make_work_guard(io_);
   const auto transfer = transfers_->download(path.root, std::move(options), std::move(events));
   while (!end && !stop && !interrupted()) io_.run_one_for(kInterruptCheck);
-  if (end && !*end && dht_ && dht_->summary()) (*end).error().message += "; " + describe(*dht_->summary());
+  // What troubled the search is in the message already.
+  if (end && !*end && dht_ && dht_->summary() && dht_->summary()->trouble.empty()) {
+    (*end).error().message += "; " + describe(*dht_->summary());
+  }
   if (end && !*end && not_loaded_) {
     return fail(end->error().code, end->error().message + "; and here, " + not_loaded_->message);
   }

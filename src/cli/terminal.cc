@@ -28,8 +28,16 @@ void print_json(const nlohmann::json& value) {
 }
 
 std::string printable(std::string_view name) {
-  std::string text(name);
-  std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  std::string text;
+  text.reserve(name.size());
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(name[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < name.size() ? name[i + 1] : 0);
+    // U+0080 to U+009F are control characters, too.
+    const bool is_c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+    text += byte < 0x20 || byte == 0x7f || is_c1 ? '?' : name[i];
+    if (is_c1) ++i;
+  }
   return text;
 }
 
@@ -63,8 +71,8 @@ void print_rows(const std::vector<Row>& rows) {
   }
 }
 
-StatusLine::~StatusLine() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
+void StatusLine::hide() {
+  if (std::exchange(drawn_, false)) std::fputs("\r\033[K", stderr);
 }
 
 void StatusLine::update(const std::string& text) {

@@ -44,11 +44,13 @@ void print_rows(const std::vector<Row>& rows);
 class StatusLine {
  public:
   explicit StatusLine(bool wanted) : shown_(wanted && is_watched()) {}
-  ~StatusLine();
+  ~StatusLine() { hide(); }
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
 
   void update(const std::string& text);
+  /// Makes room for a line of output, until the next update().
+  void hide();
 
  private:
   bool shown_;

@@ -3,56 +3,61 @@
 #include "common/varint.h"
 
 namespace codio {
-namespace {
+
+bool ProtobufReader::next(ProtobufField& field) {
+  if (rest_.empty() || !read_key(field)) return false;
+  field.integer = 0;
+  field.bytes = {};
+  switch (field.type) {
+    case WireType::kVarint: return take_varint(field.integer);
+    case WireType::kFixed64: return take_fixed(8, field.integer);
+    case WireType::kFixed32: return take_fixed(4, field.integer);
+    case WireType::kBytes: break;
+    default: return fail("protobuf: unknown wire type");
+  }
+  std::uint64_t size = 0;
+  if (!take_varint(size)) return false;
+  if (size > rest_.size()) return fail("protobuf: input ends within a field");
+  field.bytes = rest_.first(static_cast<std::size_t>(size));
+  rest_ = rest_.subspan(field.bytes.size());
+  return true;
+}
+
+bool ProtobufReader::read_key(ProtobufField& field) {
+  constexpr std::uint64_t kMaxFieldNumber = (1U << 29) - 1;
+  std::uint64_t key = 0;
+  if (!take_varint(key)) return false;
+  if (key >> 3 == 0 || key >> 3 > kMaxFieldNumber) return fail("protobuf: bad field number");
+  field.number = static_cast<std::uint32_t>(key >> 3);
+  field.type = static_cast<WireType>(key & 7);
+  return true;
+}
 
 /// Protobuf's own varint: 64 bits, and unlike multiformats' not necessarily the shortest form.
-Result<std::uint64_t> take_varint(BytesView& in) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < in.size() && i < 10; ++i) {
-    value |= static_cast<std::uint64_t>(in[i] & 0x7f) << (7 * i);
-    if (in[i] & 0x80) continue;
-    if (i == 9 && in[i] > 1) break;
-    in = in.subspan(i + 1);
-    return value;
+bool ProtobufReader::take_varint(std::uint64_t& value) {
+  value = 0;
+  for (std::size_t i = 0; i < rest_.size() && i < 10; ++i) {
+    value |= static_cast<std::uint64_t>(rest_[i] & 0x7f) << (7 * i);
+    if (rest_[i] & 0x80) continue;
+    if (i == 9 && rest_[i] > 1) break;
+    rest_ = rest_.subspan(i + 1);
+    return true;
   }
-  return fail(ErrorCode::kMalformed, "protobuf: bad varint");
+  return fail("protobuf: bad varint");
 }
 
-Result<std::uint64_t> take_fixed(BytesView& in, std::size_t size) {
-  if (in.size() < size) return fail(ErrorCode::kMalformed, "protobuf: input ends within a field");
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < size; ++i) value |= static_cast<std::uint64_t>(in[i]) << (8 * i);
-  in = in.subspan(size);
-  return value;
+bool ProtobufReader::take_fixed(std::size_t size, std::uint64_t& value) {
+  if (rest_.size() < size) return fail("protobuf: input ends within a field");
+  value = 0;
+  for (std::size_t i = 0; i < size; ++i) value |= static_cast<std::uint64_t>(rest_[i]) << (8 * i);
+  rest_ = rest_.subspan(size);
+  return true;
 }
 
-}  // namespace
-
-Result<std::optional<ProtobufField>> ProtobufReader::next() {
-  if (rest_.empty()) return std::nullopt;
-  const auto key = take_varint(rest_);
-  if (!key) return std::unexpected(key.error());
-  constexpr std::uint64_t kMaxFieldNumber = (1U << 29) - 1;
-  if (*key >> 3 == 0 || *key >> 3 > kMaxFieldNumber) return fail(ErrorCode::kMalformed, "protobuf: bad field number");
-
-  ProtobufField field{.number = static_cast<std::uint32_t>(*key >> 3), .type = static_cast<WireType>(*key & 7)};
-  Result<std::uint64_t> integer;
-  switch (field.type) {
-    case WireType::kVarint:
-    case WireType::kBytes: integer = take_varint(rest_); break;
-    case WireType::kFixed64: integer = take_fixed(rest_, 8); break;
-    case WireType::kFixed32: integer = take_fixed(rest_, 4); break;
-    default: return fail(ErrorCode::kMalformed, "protobuf: unknown wire type");
-  }
-  if (!integer) return std::unexpected(integer.error());
-  if (field.type != WireType::kBytes) {
-    field.integer = *integer;
-    return field;
-  }
-  if (*integer > rest_.size()) return fail(ErrorCode::kMalformed, "protobuf: input ends within a field");
-  field.bytes = rest_.first(static_cast<std::size_t>(*integer));
-  rest_ = rest_.subspan(static_cast<std::size_t>(*integer));
-  return field;
+bool ProtobufReader::fail(std::string_view problem) {
+  problem_ = problem;
+  rest_ = {};
+  return false;
 }
 
 void ProtobufWriter::write_varint(std::uint32_t number, std::uint64_t value) {

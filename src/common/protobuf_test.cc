@@ -5,6 +5,15 @@
 namespace codio {
 namespace {
 
+/// What is malformed about the first field.
+std::string_view problem_of(BytesView message) {
+  ProtobufReader reader(message);
+  ProtobufField field;
+  if (reader.next(field)) return "";
+  EXPECT_FALSE(reader.next(field)) << "nothing is read from there on";
+  return reader.problem();
+}
+
 TEST(Protobuf, ReadsBackWhatItWrites) {
   Bytes out;
   ProtobufWriter writer(out);
@@ -14,35 +23,36 @@ TEST(Protobuf, ReadsBackWhatItWrites) {
   EXPECT_EQ(out, (Bytes{0x08, 0xac, 0x02, 0x12, 0x05, 'h', 'e', 'l', 'l', 'o', 0x45, 0xef, 0xbe, 0xad, 0xde}));
 
   ProtobufReader reader(out);
-  const auto integer = *reader.next();
-  EXPECT_EQ(integer->number, 1U);
-  EXPECT_EQ(integer->integer, 300U);
-  const auto bytes = *reader.next();
-  EXPECT_EQ(as_text(bytes->bytes), "hello");
-  const auto fixed = *reader.next();
-  EXPECT_EQ(fixed->type, WireType::kFixed32);
-  EXPECT_EQ(fixed->integer, 0xdeadbeefU);
-  EXPECT_FALSE(reader.next()->has_value());
+  ProtobufField field;
+  ASSERT_TRUE(reader.next(field));
+  EXPECT_EQ(field.number, 1U);
+  EXPECT_EQ(field.integer, 300U);
+  ASSERT_TRUE(reader.next(field));
+  EXPECT_EQ(as_text(field.bytes), "hello");
+  ASSERT_TRUE(reader.next(field));
+  EXPECT_EQ(field.type, WireType::kFixed32);
+  EXPECT_EQ(field.integer, 0xdeadbeefU);
+  EXPECT_FALSE(reader.next(field));
+  EXPECT_EQ(reader.problem(), "");
 }
 
 TEST(Protobuf, RefusesInputThatEndsWithinAField) {
   const Bytes whole{0x12, 0x05, 'h', 'e', 'l', 'l', 'o'};
   for (std::size_t size = 1; size < whole.size(); ++size) {
-    ProtobufReader reader(BytesView(whole).first(size));
-    EXPECT_FALSE(reader.next()) << size;
+    EXPECT_NE(problem_of(BytesView(whole).first(size)), "") << size;
   }
 }
 
 TEST(Protobuf, RefusesGroupsAndFieldZero) {
-  EXPECT_FALSE(ProtobufReader(Bytes{0x0b}).next());
-  EXPECT_FALSE(ProtobufReader(Bytes{0x02, 0x00}).next());
+  EXPECT_EQ(problem_of(Bytes{0x0b}), "protobuf: unknown wire type");
+  EXPECT_EQ(problem_of(Bytes{0x02, 0x00}), "protobuf: bad field number");
 }
 
 TEST(Protobuf, RefusesAVarintOver64Bits) {
   Bytes in{0x08};
   in.resize(10, 0xff);
   in.push_back(0x02);
-  EXPECT_FALSE(ProtobufReader(in).next());
+  EXPECT_EQ(problem_of(in), "protobuf: bad varint");
 }
 
 }  // namespace

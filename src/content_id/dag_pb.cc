@@ -20,11 +20,7 @@ Result<DagPbLink> decode_link(BytesView bytes) {
   std::optional<DagPbLink> link;
   std::uint32_t last = 0;
   ProtobufReader reader(bytes);
-  while (true) {
-    const auto next = reader.next();
-    if (!next) return malformed(next.error().message);
-    if (!*next) break;
-    const ProtobufField& field = **next;
+  for (ProtobufField field; reader.next(field);) {
     if (field.number > kTsize) return malformed("unknown field in a link");
     if (field.number <= last) return malformed("repeated or out-of-order field in a link");
     if (field.type != (field.number == kTsize ? WireType::kVarint : WireType::kBytes)) {
@@ -40,6 +36,7 @@ Result<DagPbLink> decode_link(BytesView bytes) {
     if (field.number == kName) link->name = as_text(field.bytes);
     if (field.number == kTsize) link->size = field.integer;
   }
+  if (!reader.problem().empty()) return malformed(reader.problem());
   if (!link) return malformed("a link has no CID");
   return *std::move(link);
 }
@@ -60,11 +57,7 @@ Result<DagPbNode> decode_dag_pb(BytesView block) {
   DagPbNode node;
   bool links_ended = false;
   ProtobufReader reader(block);
-  while (true) {
-    const auto next = reader.next();
-    if (!next) return malformed(next.error().message);
-    if (!*next) return node;
-    const ProtobufField& field = **next;
+  for (ProtobufField field; reader.next(field);) {
     if (field.number > kLinks) return malformed("unknown field");
     if (field.type != WireType::kBytes) return malformed("wrong wire type");
     if (field.number == kData) {
@@ -78,14 +71,18 @@ Result<DagPbNode> decode_dag_pb(BytesView block) {
     if (!link) return std::unexpected(std::move(link.error()));
     node.links.push_back(*std::move(link));
   }
+  if (!reader.problem().empty()) return malformed(reader.problem());
+  return node;
 }
 
 Bytes encode_dag_pb(std::span<const DagPbLink> links, std::optional<BytesView> data) {
   std::vector<const DagPbLink*> sorted;
   sorted.reserve(links.size());
   for (const DagPbLink& link : links) sorted.push_back(&link);
-  // By place where names are equal: stable, without the memory that std::stable_sort takes.
-  std::ranges::sort(sorted, {}, [](const DagPbLink* link) { return std::pair(link->name, link); });
+  // By place where names are equal, so that it is stable. With a heap: a page downloads less than with std::sort.
+  const auto key = [](const DagPbLink* link) { return std::pair(link->name, link); };
+  std::ranges::make_heap(sorted, {}, key);
+  std::ranges::sort_heap(sorted, {}, key);
 
   Bytes out;
   ProtobufWriter writer(out);

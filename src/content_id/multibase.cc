@@ -158,8 +158,7 @@ std::string multibase_encode(Multibase base, BytesView bytes) {
 Result<Bytes> multibase_decode(std::string_view text) {
   if (text.empty()) return bad_text("the text is empty");
   if (text.size() > kMaxMultibaseText) {
-    return fail(ErrorCode::kTooLarge,
-                "multibase: the text is over " + std::to_string(kMaxMultibaseText) + " characters");
+    return fail(ErrorCode::kTooLarge, "multibase: the text is over 1,024 characters");
   }
   const Encoding* encoding = find_encoding(text[0]);
   if (encoding == nullptr) return bad_text("the prefix is unknown");

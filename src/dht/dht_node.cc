@@ -1,6 +1,7 @@
 #include "dht/dht_node.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <fstream>
@@ -12,10 +13,13 @@
 #include <libtorrent/session_stats.hpp>
 #include <libtorrent/settings_pack.hpp>
 #include <map>
+#include <mutex>
+#include <netdb.h>
 #include <optional>
 #include <random>
 #include <set>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -42,6 +46,8 @@ const std::vector<BootstrapNode>& mainline_nodes() {
   return nodes;
 }
 
+/// Names to join at are waited for so long; they count when they come later, too.
+constexpr std::chrono::seconds kNamesTimeout{5};
 /// How often it is asked which lookups run, while one of ours does …
 constexpr milliseconds kLookupCheck{50};
 /// … while it is not known yet whether anybody answers …
@@ -76,6 +82,60 @@ const std::vector<BootstrapNode>& nodes_to_join(const DhtOptions& options) {
   return options.network == Network::kMainline && options.bootstrap.empty() ? mainline_nodes() : options.bootstrap;
 }
 
+std::vector<std::string> addresses_of(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* list = nullptr;
+  std::vector<std::string> addresses;
+  if (::getaddrinfo(host.c_str(), nullptr, &hints, &list) != 0) return addresses;
+  for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
+    std::array<char, NI_MAXHOST> text{};
+    const bool is_text =
+        ::getnameinfo(one->ai_addr, one->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0;
+    if (is_text) addresses.emplace_back(text.data());
+  }
+  ::freeaddrinfo(list);
+  return addresses;
+}
+
+/// Looks names up, each on a thread that nobody waits for: a name server that is silent keeps it for many seconds, and
+/// libtorrent's own lookups have to end before its session does.
+class NameLookups {
+ public:
+  using OnLookedUp = std::function<void(const BootstrapNode& node, std::vector<std::string> addresses)>;
+
+  NameLookups(boost::asio::any_io_executor executor, OnLookedUp on_looked_up)
+      : state_(std::make_shared<State>(std::move(executor), std::move(on_looked_up))) {}
+  ~NameLookups() {
+    const std::lock_guard lock(state_->mutex);
+    state_->executor.reset();
+  }
+  NameLookups(const NameLookups&) = delete;
+  NameLookups& operator=(const NameLookups&) = delete;
+
+  void start(const BootstrapNode& node) {
+    std::thread([state = state_, node] {
+      auto addresses = addresses_of(node.host);
+      const std::lock_guard lock(state->mutex);
+      if (!state->executor) return;
+      boost::asio::post(*state->executor, [state, node, addresses = std::move(addresses)]() mutable {
+        if (state->executor) state->on_looked_up(node, std::move(addresses));
+      });
+    }).detach();
+  }
+
+ private:
+  struct State {
+    State(boost::asio::any_io_executor where, OnLookedUp then)
+        : executor(std::move(where)), on_looked_up(std::move(then)) {}
+
+    std::mutex mutex;
+    std::optional<boost::asio::any_io_executor> executor;  ///< Nothing: nobody wants to know any more.
+    const OnLookedUp on_looked_up;
+  };
+  std::shared_ptr<State> state_;
+};
+
 settings_pack settings_of(const DhtOptions& options) {
   settings_pack settings;
   std::string listen;
@@ -85,13 +145,7 @@ settings_pack settings_of(const DhtOptions& options) {
   settings.set_str(settings_pack::listen_interfaces, listen);
   settings.set_int(settings_pack::max_retry_port_bind, 0);
   const bool is_own = options.network == Network::kOwn;
-  // Routers, as libtorrent calls these, are asked but never counted as nodes: right for the few that all of Mainline
-  // joins at, not for a network that may have no other node yet. join() names those.
-  std::string routers;
-  if (!is_own) {
-    for (const BootstrapNode& node : nodes_to_join(options)) routers += (routers.empty() ? "" : ",") + node.to_string();
-  }
-  settings.set_str(settings_pack::dht_bootstrap_nodes, routers);
+  settings.set_str(settings_pack::dht_bootstrap_nodes, "");  // They come when they have been looked up.
 
   // A DHT node and nothing else.
   for (const auto off : {settings_pack::enable_lsd, settings_pack::enable_upnp, settings_pack::enable_natpmp,
@@ -152,12 +206,14 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         check_at_(now()),
         save_at_(now() + kSaveInterval),
         ready_at_(check_at_),
+        names_until_(check_at_ + kNamesTimeout),
         is_bootstrapped_(options_.network == Network::kOwn) {}
 
   Result<void> start() {
     if (auto free = check_port(); !free) return free;
     lt::dht::dht_state state = load_state();
-    if (!state.nodes.empty() || !state.nodes6.empty() || !options_.bootstrap.empty()) ready_at_ += kJoinTimeout;
+    const bool knows_nodes = !state.nodes.empty() || !state.nodes6.empty();
+    if (knows_nodes || !options_.bootstrap.empty()) ready_at_ += kJoinTimeout;
     lt::session_params params;
     params.settings = settings_of(options_);
     params.disk_io_constructor = lt::disabled_disk_io_constructor;
@@ -169,16 +225,15 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       session_->set_dht_storage(
           [own = own_](const lt::settings_interface& settings) { return own->make_storage(settings); });
     }
-    settings_pack on;
-    on.set_bool(settings_pack::enable_dht, true);
-    session_->apply_settings(std::move(on));
+    // One of Mainline's begins with those to join at, or it would find at once that there is nobody.
+    if (options_.network == Network::kOwn || knows_nodes) turn_on();
     if (auto listening = await_listening(); !listening) return listening;
     session_->set_alert_notify([weak = weak_from_this(), executor = executor_] {
       boost::asio::post(executor, [weak] {
         if (const auto self = weak.lock(); self && self->session_) self->take_alerts();
       });
     });
-    if (options_.network == Network::kOwn) join();
+    join();
     update();
     return {};
   }
@@ -186,6 +241,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   /// On the executor, or when it runs no more.
   void stop() {
     timer_.cancel();
+    names_.reset();
     session_->set_alert_notify({});
     save_state();
     session_.reset();
@@ -321,8 +377,49 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     return port_failure(cause);
   }
 
+  void turn_on() {
+    if (std::exchange(is_on_, true)) return;
+    settings_pack on;
+    on.set_bool(settings_pack::enable_dht, true);
+    session_->apply_settings(std::move(on));
+  }
+
   void join() {
-    for (const BootstrapNode& node : nodes_to_join(options_)) session_->add_dht_node({node.host, node.port});
+    if (names_open_ > 0) return;
+    for (const BootstrapNode& node : nodes_to_join(options_)) {
+      boost::system::error_code error;
+      boost::asio::ip::make_address(node.host, error);
+      if (!error) {
+        add_node(node);
+        continue;
+      }
+      if (!names_) {
+        names_.emplace(executor_, [this](const BootstrapNode& named, const std::vector<std::string>& addresses) {
+          handle_looked_up(named, addresses);
+        });
+      }
+      ++names_open_;
+      names_->start(node);
+    }
+    if (names_open_ == 0) turn_on();
+  }
+
+  void handle_looked_up(const BootstrapNode& node, const std::vector<std::string>& addresses) {
+    --names_open_;
+    if (addresses.empty()) log("the DHT: the name " + node.host + " to join at leads nowhere");
+    for (const std::string& address : addresses) add_node({address, node.port});
+    if (names_open_ == 0 || !addresses.empty()) turn_on();
+    update();
+  }
+
+  /// Routers, as libtorrent calls these, are asked but never counted as nodes: right for the few that all of Mainline
+  /// joins at, not for a network that may have no other node yet.
+  void add_node(const BootstrapNode& node) {
+    if (options_.network == Network::kOwn || is_ready_) return session_->add_dht_node({node.host, node.port});
+    routers_ += (routers_.empty() ? "" : ",") + node.to_string();
+    settings_pack settings;
+    settings.set_str(settings_pack::dht_bootstrap_nodes, routers_);
+    session_->apply_settings(std::move(settings));
   }
 
   void take_alerts() {
@@ -381,6 +478,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         announced_.push_back(key);
       }
     }
+    if (time >= names_until_) turn_on();
     rejoin(time);
     session_->post_dht_stats();
     session_->post_session_stats();
@@ -481,10 +579,15 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   Time check_at_;
   Time save_at_;
   Time ready_at_;  ///< When nobody has answered then, it may be that nobody will.
+  Time names_until_;
   std::optional<Time> rejoin_at_;
   Duration rejoin_delay_ = kFirstRejoin;
   std::uint16_t port_ = 0;
   std::size_t nodes_ = 0;
+  std::optional<NameLookups> names_;
+  std::size_t names_open_ = 0;
+  std::string routers_;
+  bool is_on_ = false;
   bool is_bootstrapped_;
   bool was_heard_ = false;  ///< Any message of another node came.
   bool is_ready_ = false;

@@ -72,7 +72,7 @@ struct DhtStatus {
 
 /// Threads: call everything on the executor, whose handlers must not run concurrently; all callbacks come there, never
 /// from within a call, and none after the destructor. libtorrent has a thread of its own, which the destructor waits
-/// for.
+/// for; names are looked up on others, which it does not.
 class DhtNode {
  public:
   using OnFound = std::function<void(const Endpoint&)>;

@@ -144,6 +144,20 @@ TEST(DhtNode, AsksWithoutAnsweringOthers) {
   EXPECT_THAT(found, ElementsAre(loopback(8080)));
 }
 
+TEST(DhtNode, IsNobodysToWaitForOnceItAnnouncedReadOnly) {
+  TestNetwork network;
+  for (int i = 0; i < 3; ++i) network.add();
+  ASSERT_TRUE(network.join());
+  int announced = 0;
+  DhtOptions options = announcing(8080, announced);
+  options.read_only = true;
+  network.add(options).announce(content(1));
+  ASSERT_TRUE(network.run_until([&] { return announced == 1; }));
+  network.nodes().pop_back();
+  EXPECT_THAT(find(network, *network.nodes().back(), content(1)).found, ElementsAre(loopback(8080)));
+  for (const auto& node : network.nodes()) EXPECT_LE(node->status().nodes, 2U) << "the one that is gone is in no table";
+}
+
 TEST(DhtNode, StartsFromTheNodesThatItKnewBefore) {
   const TemporaryFolder folder;
   TestNetwork network;
@@ -227,6 +241,31 @@ TEST(DhtNode, JoinsWhenTheNodeToJoinAtComesLater) {
   ASSERT_TRUE(network.run_until([&] { return node.status().is_ready; }));
   network.add_as_it_is(first);
   EXPECT_TRUE(network.run_until([&] { return node.status().nodes > 0; }));
+}
+
+TEST(DhtNode, JoinsAtANodeWithAName) {
+  TestNetwork network;
+  int announced = 0;
+  DhtNode& first = network.add(announcing(8080, announced));
+  DhtOptions options;
+  options.network = Network::kOwn;
+  options.addresses = {"127.0.0.1"};
+  options.bootstrap = {{"localhost", first.status().port}};
+  DhtNode& second = network.add_as_it_is(options);
+  ASSERT_TRUE(network.run_until([&] { return second.status().nodes > 0; }));
+}
+
+TEST(DhtNode, SaysSoonThatItsNamesLeadNowhere) {
+  TestNetwork network;
+  DhtOptions options;
+  options.addresses = {"127.0.0.1"};
+  options.bootstrap = {{"nowhere.invalid", 6881}};
+  std::string log;
+  options.on_log = [&](const std::string& line) { log += line; };
+  DhtNode& node = network.add_as_it_is(options);
+  EXPECT_EQ(find(network, node, content(1), std::chrono::hours(1)).end, SearchEnd::kUnreachable);
+  ASSERT_TRUE(network.run_until([&] { return !log.empty(); })) << "when the name server has answered";
+  EXPECT_THAT(log, HasSubstr("nowhere.invalid"));
 }
 
 TEST(DhtNode, SaysWhenItsPortIsTaken) {

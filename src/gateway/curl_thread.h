@@ -36,7 +36,8 @@ struct CurlOptions {
   Duration connect_timeout;  ///< From the name lookup to the end of the TLS handshake.
   int max_redirects = 0;
   std::string user_agent;
-  std::string ca_file;  ///< PEM certificates to trust instead of the system's.
+  std::string ca_file;           ///< PEM certificates to trust instead of the system's.
+  bool any_certificate = false;  ///< Trust whatever the server shows.
 };
 
 /// One GET. Everything of it happens on its CurlThread.
@@ -56,6 +57,8 @@ class CurlTransfer {
   /// How long the server wants to be left alone; nothing: it does not say. Not negative.
   std::optional<Duration> retry_after() const;
   const char* message(CURLcode code) const;
+  /// An address was passed over because of may_ask().
+  bool was_refused() const { return was_refused_; }
   template <class Value>
   void set(CURLoption option, Value value) {
     check(curl_easy_setopt(easy_.get(), option, value) == CURLE_OK);
@@ -70,7 +73,7 @@ class CurlTransfer {
 
   /// The body's next bytes; false ends the transfer.
   virtual bool take(BytesView bytes) = 0;
-  /// Whether the server at this address, just connected, may be asked.
+  /// Whether the server at this address may be asked, and so connected to.
   virtual bool may_ask(const char*) const { return true; }
   /// It is over, and the thread has forgotten it. May destroy it. CURLE_OPERATION_TIMEDOUT also when no byte came for
   /// the time of `timeout`.
@@ -78,12 +81,14 @@ class CurlTransfer {
 
   static std::size_t on_body(char* data, std::size_t, std::size_t size, void* transfer);
   static std::size_t on_header(char* data, std::size_t, std::size_t size, void* transfer);
+  static int on_socket(void* transfer, curlsocktype, curl_sockaddr* address);
   static int on_connected(void* transfer, char* address, char*, int, int);
   void put_off_deadline() { deadline_ = Clock::now() + timeout_; }
 
   std::unique_ptr<CURL, CurlCleanup> easy_{curl_easy_init()};
   const Duration timeout_;
   Clock::time_point deadline_;
+  bool was_refused_ = false;
   std::array<char, CURL_ERROR_SIZE> message_{};
 };
 

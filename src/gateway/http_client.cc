@@ -23,7 +23,8 @@ class Transfer : public CurlTransfer {
                       .connect_timeout = request.connect_timeout,
                       .max_redirects = request.max_redirects,
                       .user_agent = request.user_agent,
-                      .ca_file = request.ca_file},
+                      .ca_file = request.ca_file,
+                      .any_certificate = request.any_certificate},
                      headers.get()),
         headers_(std::move(headers)),
         request_(request),
@@ -54,7 +55,7 @@ class Transfer : public CurlTransfer {
     if (received_ == 0) read_head();
     if (error_) return on_end_(std::unexpected(*std::move(error_)));
     if (code == CURLE_OK) return on_end_(std::move(answer_));
-    if (code == CURLE_ABORTED_BY_CALLBACK) {
+    if (was_refused() && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK)) {
       return on_end_(fail(ErrorCode::kUnavailable, "its address is of a local network, which no stranger may name"));
     }
     const bool is_malformed = code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;

@@ -37,7 +37,9 @@ struct HttpRequest {
   int max_redirects = 0;
   std::string user_agent = "codio";
   std::string ca_file;  ///< PEM certificates to trust instead of the system's.
-  /// Whether the server at this IP address may be asked; empty: any may. The name may lead to our own network.
+  /// For an answer that proves itself: the server's certificate is not looked at.
+  bool any_certificate = false;
+  /// Whether the server at this IP address may be connected to; empty: any may. The name may lead to our own network.
   std::function<bool(std::string_view address)> may_ask = {};
   /// Told of each part of the body as it comes, instead of keeping it; not with an empty one.
   std::function<void(const HttpAnswer& head, BytesView part)> on_part = {};

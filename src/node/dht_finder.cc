@@ -7,12 +7,12 @@
 #include <set>
 #include <string>
 #include <utility>
-#include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "node/descriptor.h"
 #include "node/http_server.h"
+#include "node/reach.h"
 
 namespace codio::node {
 
@@ -26,11 +26,8 @@ std::string text_of(const dht::Endpoint& endpoint) {
   return Endpoint{endpoint.address().to_string(), endpoint.port()}.url().substr(std::string_view("http://").size());
 }
 
-bool is_public_text(std::string_view address) {
-  boost::system::error_code error;
-  const auto parsed = boost::asio::ip::make_address(std::string(address), error);
-  return !error && dht::is_public(parsed);
-}
+constexpr std::string_view kHttp = "http://";
+constexpr std::string_view kHttps = "https://";
 
 std::string trouble_of(dht::SearchEnd end) {
   if (end != dht::SearchEnd::kUnreachable) return "";
@@ -121,28 +118,39 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  void ask(const std::string& address) {
+  /// The DHT knows no scheme: what does not speak HTTP may speak HTTPS. Its certificate is of a name and not of this
+  /// address; who answers proves itself by its signature.
+  void ask(const std::string& address, std::string_view scheme = kHttp) {
     const std::string challenge = identity::random_token();
+    const std::string url = std::string(scheme) + address + "/.well-known/codio";
     gateway::HttpRequest request;
-    request.url = "http://" + address + "/.well-known/codio?challenge=" + challenge;
+    request.url = url + "?challenge=" + challenge;
+    request.any_certificate = true;
     request.accept = "application/json";
     request.max_size = kMaxDescriptor;
     request.timeout = options_.timeout;
     request.connect_timeout = options_.timeout;
-    if (options_.public_only) request.may_ask = is_public_text;
-    http_->get(std::move(request), [weak = weak_from_this(), executor = executor_, address, challenge,
+    if (options_.public_only) request.may_ask = named_by(Reach::kInternet);
+    http_->get(std::move(request), [weak = weak_from_this(), executor = executor_, address, url, challenge,
                                     asked_at = now()](Result<gateway::HttpAnswer> answer) {
-      boost::asio::post(executor, [weak, address, challenge, latency = now() - asked_at, answer = std::move(answer)] {
-        const auto self = weak.lock();
-        if (self && !self->stopped_) self->handle_answer(address, challenge, latency, answer);
-      });
+      boost::asio::post(executor,
+                        [weak, address, url, challenge, latency = now() - asked_at, answer = std::move(answer)] {
+                          const auto self = weak.lock();
+                          if (self && !self->stopped_) self->handle_answer(address, url, challenge, latency, answer);
+                        });
     });
   }
 
-  void handle_answer(const std::string& address, const std::string& challenge, Duration latency,
+  /// An HTTPS server closes the connection or answers 400 when it is spoken to in HTTP.
+  static bool may_speak_https(const Result<gateway::HttpAnswer>& answer) {
+    return answer ? answer->status == 400 : answer.error().code == ErrorCode::kUnavailable;
+  }
+
+  void handle_answer(const std::string& address, const std::string& url, const std::string& challenge, Duration latency,
                      const Result<gateway::HttpAnswer>& answer) {
+    if (url.starts_with(kHttp) && may_speak_https(answer)) return ask(address, kHttps);
     --running_;
-    EndpointBook::Entry entry = judge(address, challenge, latency, answer);
+    EndpointBook::Entry entry = judge(address, url, challenge, latency, answer);
     book_.note(now(), address, entry);
     const auto asked = asked_.extract(address);
     for (const FindId id : asked.mapped()) {
@@ -156,26 +164,29 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
     ask_queued();
   }
 
-  EndpointBook::Entry judge(const std::string& address, const std::string& challenge, Duration latency,
-                            const Result<gateway::HttpAnswer>& answer) const {
+  EndpointBook::Entry judge(const std::string& address, const std::string& url, const std::string& challenge,
+                            Duration latency, const Result<gateway::HttpAnswer>& answer) const {
     if (!answer) {
       return {answer.error().code == ErrorCode::kTooLarge ? Verdict::kLiar : Verdict::kDead, {}};
     }
     if (answer->status >= 500) return {Verdict::kDead, {}};
     if (answer->status != 200) return {Verdict::kLiar, {}};
-    const std::string url = "http://" + address + "/.well-known/codio";
-    const auto statement = verify_descriptor(
+    auto statement = verify_descriptor(
         as_text(answer->body), {.url = url,
                                 .challenge = challenge,
                                 .now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())});
     if (!statement) return {Verdict::kLiar, {}};
+    // What it says is told to others too, who cannot know where it was said.
+    const Reach teller = reach_of_url(url);
+    drop_closer(statement->rendezvous, teller);
+    drop_closer(statement->gateways, teller);
     return {Verdict::kNode,
             {.peer = statement->peer,
              .address = address,
-             .rendezvous = statement->rendezvous,
-             .gateways = statement->gateways,
+             .rendezvous = std::move(statement->rendezvous),
+             .gateways = std::move(statement->gateways),
              .latency = latency,
-             .public_only = options_.public_only}};
+             .teller = teller}};
   }
 
   void give(FindId id, const EndpointBook::Entry& entry) {

@@ -1,12 +1,15 @@
 // Providers in a DHT on the loopback interface, and downloads from them.
 #include "node/dht_finder.h"
 
+#include <atomic>
+#include <fstream>
 #include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
 #include <optional>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 
 #include "dht/testing.h"
 #include "node/http_server.h"
@@ -14,12 +17,14 @@
 #include "node/routing_records.h"
 #include "node/testing.h"
 #include "node/transfer_manager.h"
+#include "rendezvous/testing.h"
 
 namespace codio::node {
 namespace {
 
 using namespace std::chrono_literals;
 using content_id::ContentId;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -41,13 +46,15 @@ class DhtFinderTest : public testing::Test {
     seeker_ = &network_.add();
   }
 
-  ServingNode& serve(bool is_signed = true) {
+  ServingNode& serve(bool is_signed = true, std::shared_ptr<TlsFiles> tls = nullptr, Duration routing_deadline = 5s) {
     auto& node = *nodes_.emplace_back(std::make_unique<ServingNode>());
     node.rendezvous = std::make_unique<rendezvous::Server>(network_.io().get_executor(), rendezvous::Server::Options());
     HttpServerOptions options;
     options.endpoint = {"127.0.0.1", 0};
     options.web_files = WebFiles();
     if (is_signed) options.key = node.key;
+    options.tls = std::move(tls);
+    options.routing_deadline = routing_deadline;
     node.http = *HttpServer::listen(network_.io(), node.store, *node.rendezvous, std::move(options));
     return node;
   }
@@ -107,8 +114,8 @@ TEST_F(DhtFinderTest, SaysWhoProvidesAndHowToReachIt) {
   const Provider& provider = found.providers.front();
   EXPECT_EQ(provider.peer, node.key.peer_id());
   EXPECT_EQ("http://" + provider.address, node.http->endpoint().url());
-  EXPECT_THAT(provider.gateways, testing::ElementsAre(node.http->endpoint().url() + "/ipfs/"));
-  EXPECT_THAT(provider.rendezvous, testing::ElementsAre("ws" + node.http->endpoint().url().substr(4) + "/rendezvous"));
+  EXPECT_THAT(provider.gateways, ElementsAre(node.http->endpoint().url() + "/ipfs/"));
+  EXPECT_THAT(provider.rendezvous, ElementsAre("ws" + node.http->endpoint().url().substr(4) + "/rendezvous"));
   EXPECT_GT(provider.latency, Duration::zero());
   EXPECT_THAT(found.summary->trouble, IsEmpty());
 }
@@ -128,6 +135,23 @@ TEST_F(DhtFinderTest, CountsTheDeadAndTheLiars) {
     EXPECT_EQ(found.summary->dead, 1U);
     EXPECT_EQ(found.summary->liars, 1U);
   }
+}
+
+TEST_F(DhtFinderTest, KnowsANodeThatSpeaksHttpsByTheNameOfItsCertificate) {
+  const TemporaryFolder folder;
+  const rendezvous::Certificate made = rendezvous::make_certificate("node.example.net");
+  std::ofstream(folder.path() / "certificate") << made.certificate;
+  std::ofstream(folder.path() / "key") << made.key;
+  ServingNode& node = serve(true, *TlsFiles::load(folder.path() / "certificate", folder.path() / "key"));
+  const std::uint16_t port = node.http->endpoint().port;
+  announce(cid_, port);
+  const auto finder = make_finder();
+  const Found found = find(*finder, cid_);
+  ASSERT_THAT(found.providers, SizeIs(1));
+  const std::string origin = "node.example.net:" + std::to_string(port);
+  EXPECT_EQ(found.providers[0].peer, node.key.peer_id());
+  EXPECT_THAT(found.providers[0].gateways, ElementsAre("https://" + origin + "/ipfs/"));
+  EXPECT_THAT(found.providers[0].rendezvous, ElementsAre("wss://" + origin + "/rendezvous"));
 }
 
 TEST_F(DhtFinderTest, RemembersANodeForAWhile) {
@@ -277,9 +301,86 @@ TEST_F(RouterTest, ANodeNamesItselfAndWhatItsDhtNames) {
   node.http->set_finder(finder.get());
   const Found found = ask(node.http->endpoint().url(), cid);
   ASSERT_THAT(found.providers, SizeIs(2));
-  EXPECT_THAT(found.providers[0].gateways, testing::ElementsAre(node.http->endpoint().url() + "/ipfs/"));
-  EXPECT_THAT(found.providers[1].gateways, testing::ElementsAre(other.http->endpoint().url() + "/ipfs/"));
-  EXPECT_EQ(found.providers[1].peer, libp2p_id(other.key.peer_id()));
+  EXPECT_THAT(found.providers[0].gateways, ElementsAre(node.http->endpoint().url() + "/ipfs/"));
+  EXPECT_THAT(found.providers[1].gateways, ElementsAre(other.http->endpoint().url() + "/ipfs/"));
+  EXPECT_EQ(found.providers[1].peer, other.key.peer_id());
+  EXPECT_THAT(found.providers[1].rendezvous,
+              ElementsAre("ws" + other.http->endpoint().url().substr(4) + "/rendezvous"));
+  node.http.reset();
+}
+
+TEST_F(RouterTest, ANodeNamesThoseWhoAnnouncedAtItsRendezvous) {
+  ServingNode& node = serve();
+  const std::string url = "ws" + node.http->endpoint().url().substr(4) + "/rendezvous";
+  const auto key = identity::Key::generate();
+  rendezvous::Client peer(network_.io().get_executor(), *rendezvous::ServerUrl::parse(url), {}, {.key = key});
+  rendezvous::Client nameless(network_.io().get_executor(), *rendezvous::ServerUrl::parse(url), {});
+  peer.announce(cid_);
+  nameless.announce(cid_);
+  ASSERT_TRUE(network_.run_until([&] { return node.rendezvous->providers(cid_).size() == 2; }));
+  const Found found = ask(node.http->endpoint().url(), cid_);
+  ASSERT_THAT(found.providers, SizeIs(1)) << "who has no key is nobody to others";
+  EXPECT_EQ(found.providers[0].peer, key.peer_id());
+  EXPECT_THAT(found.providers[0].rendezvous, ElementsAre(url));
+  EXPECT_THAT(found.providers[0].gateways, IsEmpty());
+  const std::string target = "/routing/v1/providers/" + cid_.to_string();
+  const auto document =
+      get(node, target + "?filter-protocols=Transport-Codio-WebRTC%2Ctransport-bitswap", "application/json");
+  EXPECT_THAT(*parse_routing_answer(document.content_type, as_text(document.body)), SizeIs(1));
+  const auto filtered = get(node, target + "?filter-addrs=tcp", "application/json");
+  EXPECT_EQ(as_text(filtered.body), R"({"Providers":[]})") << "where it is is not known";
+}
+
+/// Finds one provider, and then nothing until it is told to end.
+class SlowFinder : public ProviderFinder {
+ public:
+  SlowFinder(boost::asio::any_io_executor executor, Provider provider)
+      : executor_(std::move(executor)), provider_(std::move(provider)) {}
+
+  FindId find(const ContentId& /*root*/, Duration /*deadline*/, OnFound on_found, OnEnd on_end) override {
+    boost::asio::post(executor_, [on_found, provider = provider_] { on_found(provider); });
+    on_end_ = std::move(on_end);
+    return FindId{1};
+  }
+  void cancel(FindId /*find*/) override { cancelled = true; }
+  void end() { on_end_({}); }
+
+  bool cancelled = false;
+
+ private:
+  boost::asio::any_io_executor executor_;
+  Provider provider_;
+  OnEnd on_end_;
+};
+
+TEST_F(RouterTest, TellsWhatIsFoundBeforeTheSearchIsOver) {
+  ServingNode& node = serve();
+  SlowFinder finder(
+      network_.io().get_executor(),
+      {.peer = identity::Key::generate().peer_id(), .address = {}, .gateways = {"http://1.1.1.1:80/ipfs/"}});
+  node.http->set_finder(&finder);
+  std::atomic<bool> has_line = false;
+  std::promise<Result<gateway::HttpAnswer>> promise;
+  auto answer = promise.get_future();
+  http_.get({.url = node.http->endpoint().url() + "/routing/v1/providers/" + cid_.to_string(),
+             .accept = "application/x-ndjson",
+             .on_part = [&](const gateway::HttpAnswer&, BytesView part) { has_line = as_text(part).ends_with("\n"); }},
+            [&](Result<gateway::HttpAnswer> result) { promise.set_value(std::move(result)); });
+  ASSERT_TRUE(network_.run_until([&] { return has_line.load(); }));
+  EXPECT_EQ(answer.wait_for(0s), std::future_status::timeout) << "the answer goes on";
+  finder.end();
+  ASSERT_TRUE(network_.run_until([&] { return answer.wait_for(0s) == std::future_status::ready; }));
+  EXPECT_TRUE(answer.get().has_value());
+  node.http.reset();
+}
+
+TEST_F(RouterTest, EndsASearchThatTakesTooLong) {
+  ServingNode& node = serve(true, nullptr, 100ms);
+  SlowFinder finder(network_.io().get_executor(), {.peer = identity::Key::generate().peer_id(), .address = {}});
+  node.http->set_finder(&finder);
+  const auto answer = get(node, "/routing/v1/providers/" + cid_.to_string(), "application/json");
+  EXPECT_EQ(as_text(answer.body), R"({"Providers":[]})");
+  EXPECT_TRUE(network_.run_until([&] { return finder.cancelled; }));
   node.http.reset();
 }
 

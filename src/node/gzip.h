@@ -52,8 +52,8 @@ class CompressedFiles {
   std::size_t size_ = 0;
 };
 
-/// A smaller file gains less than the header costs; a larger one is compressed by nobody: it would be held whole, and keep
-/// a thread busy for more than 50 ms.
+/// A smaller file gains less than the header costs; a larger one is compressed by nobody: it would be held whole, and
+/// keep a thread busy for more than 50 ms.
 inline constexpr std::size_t kMinCompressed = 512;
 inline constexpr std::size_t kMaxCompressed = std::size_t{2} << 20;
 

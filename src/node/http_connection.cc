@@ -218,6 +218,8 @@ asio::awaitable<void> HttpCall::write(BytesView piece) {
   pending_ += "\r\n";
 }
 
+asio::awaitable<void> HttpCall::send_now() { return flush({}); }
+
 asio::awaitable<void> HttpCall::end() {
   if (chunked_) pending_ += "0\r\n\r\n";
   co_await flush({});

@@ -83,6 +83,8 @@ class HttpCall {
   void begin(web::Head head);
   /// Small pieces are gathered; a large one is on its way when it returns.
   boost::asio::awaitable<void> write(BytesView piece);
+  /// What was gathered is on its way when it returns.
+  boost::asio::awaitable<void> send_now();
   boost::asio::awaitable<void> end();
   /// Takes an answer back of which nothing went out; false if something did.
   bool take_back();

@@ -6,12 +6,10 @@
 #include <optional>
 #include <utility>
 #include <variant>
-#include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
 #include "common/check.h"
 #include "content_id/car.h"
-#include "dht/address.h"
 #include "transfer/wire/messages.h"
 
 namespace codio::node {
@@ -26,22 +24,16 @@ constexpr std::size_t kParallel = 4;
 /// Blocks in a row that it did not give; a gateway that has none is no help.
 constexpr int kMaxFailures = 4;
 
-bool is_public_text(std::string_view address) {
-  boost::system::error_code error;
-  const auto parsed = boost::asio::ip::make_address(std::string(address), error);
-  return !error && dht::is_public(parsed);
-}
-
 }  // namespace
 
 class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(boost::asio::any_io_executor executor, gateway::HttpClient& http, std::string gateway, bool public_only,
+  Impl(boost::asio::any_io_executor executor, gateway::HttpClient& http, std::string gateway, Reach teller,
        HttpPeerEvents events)
       : executor_(std::move(executor)),
         http_(http),
         gateway_(std::move(gateway)),
-        public_only_(public_only),
+        teller_(teller),
         events_(std::move(events)) {}
 
   void start() { tell(wire::Hello{}); }
@@ -126,7 +118,7 @@ class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
     request.accept = "application/vnd.ipld.raw";
     request.max_size = content_id::kMaxBlockSize;
     request.timeout = std::chrono::seconds(15);
-    if (public_only_) request.may_ask = is_public_text;
+    request.may_ask = named_by(teller_);
     const auto later = [weak = weak_from_this(), executor = executor_](auto task) {
       boost::asio::post(executor, [weak, task = std::move(task)]() mutable {
         const auto self = weak.lock();
@@ -210,7 +202,7 @@ class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
   boost::asio::any_io_executor executor_;
   gateway::HttpClient& http_;
   const std::string gateway_;
-  const bool public_only_;
+  const Reach teller_;
   const HttpPeerEvents events_;
   std::uint32_t max_frame_ = wire::kMinFrame;
   std::uint64_t credit_ = 0;  ///< What the engine granted in all …
@@ -221,9 +213,9 @@ class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
   bool stopped_ = false;
 };
 
-HttpPeer::HttpPeer(boost::asio::any_io_executor executor, gateway::HttpClient& http, std::string gateway,
-                   bool public_only, HttpPeerEvents events)
-    : impl_(std::make_shared<Impl>(std::move(executor), http, std::move(gateway), public_only, std::move(events))) {
+HttpPeer::HttpPeer(boost::asio::any_io_executor executor, gateway::HttpClient& http, std::string gateway, Reach teller,
+                   HttpPeerEvents events)
+    : impl_(std::make_shared<Impl>(std::move(executor), http, std::move(gateway), teller, std::move(events))) {
   impl_->start();
 }
 HttpPeer::~HttpPeer() { impl_->stop(); }

@@ -10,6 +10,7 @@
 #include "common/bytes.h"
 #include "common/result.h"
 #include "gateway/http_client.h"
+#include "node/reach.h"
 
 namespace codio::node {
 
@@ -25,9 +26,9 @@ struct HttpPeerEvents {
 /// Memory: within the engine's credit for the block that is being handed over, and one block for each request.
 class HttpPeer {
  public:
-  /// Says HELLO. `gateway` as gateway::parse_gateway_url() gives it; `public_only`: its name must not lead to a local
-  /// network. `http` must outlive it.
-  HttpPeer(boost::asio::any_io_executor executor, gateway::HttpClient& http, std::string gateway, bool public_only,
+  /// Says HELLO. `gateway` as gateway::parse_gateway_url() gives it; `teller` is the reach
+  /// of who named it: may_name(). `http` must outlive it.
+  HttpPeer(boost::asio::any_io_executor executor, gateway::HttpClient& http, std::string gateway, Reach teller,
            HttpPeerEvents events);
   ~HttpPeer();
   HttpPeer(const HttpPeer&) = delete;

@@ -126,19 +126,21 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
         options_(std::move(options)),
         endpoint_(options_.endpoint),
         content_(store, options_.content),
-        node_(std::make_shared<NodeAnswers>(io, store,
+        node_(std::make_shared<NodeAnswers>(io, store, rendezvous,
                                             NodeAnswersOptions{.gateways = options_.gateways,
                                                                .ice_servers = options_.ice_servers,
                                                                .key = options_.key,
                                                                .finder = options_.finder,
                                                                .routing_deadline = options_.routing_deadline,
                                                                .max_routing = options_.max_routing,
-                                                               .deny_lists = options_.content.deny_lists})),
+                                                               .deny_lists = options_.content.deny_lists,
+                                                               .tls = options_.tls})),
         idle_(thread_count(options_.threads)),
         threads_(std::make_unique<HttpThreads>(idle_.size())) {}
 
   Result<void> listen() {
     if (auto listening = listen(acceptor_, endpoint_); !listening) return listening;
+    node_->set_port(endpoint_.port);
     asio::co_spawn(io_, accept(shared_from_this(), acceptor_, options_.tls), asio::detached);
     inside_ = endpoint_;
     if (!options_.tls) return {};

@@ -42,8 +42,8 @@ struct HttpServerOptions {
   /// Signs the descriptor; nothing: it is not signed.
   std::optional<identity::Key> key;
   std::size_t max_connections = 4096;
-  /// Asked for the providers of content, for /routing/v1; nothing: only this node's own content is told. It must
-  /// outlive the server.
+  /// Asked for the providers of content, for /routing/v1; nothing: only this node and those at its rendezvous are told.
+  /// It must outlive the server.
   ProviderFinder* finder = nullptr;
   /// Before an answer of /routing/v1 goes out with what has been found.
   Duration routing_deadline = std::chrono::seconds(5);
@@ -74,7 +74,7 @@ struct HttpServerOptions {
 /// | /.well-known/codio    | docs/protocol.md §1; signed for `?challenge=`                                    |
 /// | /ipfs/CID[/path]      | docs/gateway.md: files, listings, blocks, CARs, archives                         |
 /// | /codio/CID[/path]     | the same                                                                         |
-/// | /routing/v1/providers/CID | Delegated Routing V1: gateways that provide it, as JSON or NDJSON             |
+/// | /routing/v1/providers/CID | Delegated Routing V1: gateways and peers that provide it, as JSON or NDJSON   |
 /// | /api/roots            | the store's roots, as JSON                                                       |
 /// | /healthz, /metrics    | for who operates it                                                              |
 /// | everything else       | the site, or the browser's files                                                 |

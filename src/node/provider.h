@@ -10,6 +10,7 @@
 #include "common/strong.h"
 #include "common/time.h"
 #include "content_id/cid.h"
+#include "node/reach.h"
 
 namespace codio::node {
 
@@ -20,8 +21,8 @@ struct Provider {
   std::vector<std::string> rendezvous;  ///< `ws:` or `wss:` URLs where it answers offers.
   std::vector<std::string> gateways;    ///< `http:` or `https:` URLs, as gateway::parse_gateway_url() reads them.
   Duration latency{};                   ///< Of one question to it and its answer.
-  /// A stranger named it: its names must not lead into our own network.
-  bool public_only = true;
+  /// Of the address that told the URLs: where they lead must be reached from as far at least, as may_name() has it.
+  Reach teller = Reach::kInternet;
 };
 
 /// How a search ended.

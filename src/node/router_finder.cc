@@ -2,12 +2,12 @@
 
 #include <map>
 #include <utility>
-#include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
 #include "gateway/gateway_url.h"
 #include "gateway/http_client.h"
 #include "node/routing_records.h"
+#include "rendezvous/server_url.h"
 
 namespace codio::node {
 
@@ -16,10 +16,6 @@ using content_id::ContentId;
 namespace {
 
 constexpr std::string_view kIpfs = "/ipfs/";
-
-bool is_loopback(std::string_view url) {
-  return url.starts_with("http://127.") || url.starts_with("http://[::1]") || url.starts_with("http://localhost");
-}
 
 }  // namespace
 
@@ -43,8 +39,8 @@ class RouterFinder::Impl : public std::enable_shared_from_this<Impl> {
   FindId find(const ContentId& root, Duration deadline, OnFound on_found, OnEnd on_end) {
     const FindId id{++last_id_};
     gateway::HttpRequest request;
-    request.url =
-        url_ + "/routing/v1/providers/" + root.to_string() + "?filter-protocols=" + std::string(kGatewayProtocol);
+    request.url = url_ + "/routing/v1/providers/" + root.to_string() +
+                  "?filter-protocols=" + std::string(kGatewayProtocol) + "," + std::string(kWebRtcProtocol);
     request.accept = "application/x-ndjson, application/json;q=0.9";
     request.max_size = kMaxRoutingAnswer;
     request.timeout = deadline;
@@ -103,19 +99,27 @@ class RouterFinder::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   std::optional<Provider> provider_of(const RoutingRecord& record, Duration latency) const {
+    Provider provider{.peer = record.id, .address = {}, .latency = latency, .teller = reach_of_url(url_)};
     for (const std::string& address : record.addrs) {
       const auto url = gateway_of(address);
       if (!url) continue;
-      const std::size_t begin = url->find("//") + 2;
-      return Provider{.peer = record.id,
-                      .address = url->substr(begin, url->size() - begin - kIpfs.size()),
-                      .rendezvous = {},
-                      .gateways = {*url},
-                      .latency = latency,
-                      // A router on this machine may know others on it.
-                      .public_only = !is_loopback(url_)};
+      provider.gateways.push_back(*url);
+      provider.address = origin_of(*url);
+      break;
     }
-    return std::nullopt;
+    const std::string peer = peer_of_libp2p_id(record.id);
+    if (!peer.empty() && rendezvous::ServerUrl::parse(record.rendezvous)) {
+      provider.peer = peer;
+      provider.rendezvous.push_back(record.rendezvous);
+      if (provider.address.empty()) provider.address = origin_of(record.rendezvous);
+    }
+    return provider.address.empty() ? std::nullopt : std::optional(std::move(provider));
+  }
+
+  /// `HOST:PORT` of a URL, the port as it has it.
+  static std::string origin_of(std::string_view url) {
+    url.remove_prefix(url.find("//") + 2);
+    return std::string(url.substr(0, url.find('/')));
   }
 
   boost::asio::any_io_executor executor_;

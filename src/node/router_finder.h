@@ -14,7 +14,7 @@ namespace codio::node {
 /// `http[s]://host[:port][/path]`, without the last slash.
 Result<std::string> parse_router_url(std::string_view text);
 
-/// Asks for gateways only: what it finds are providers without a rendezvous. The router learns what is looked for.
+/// Asks for gateways, and for peers of a Codio node's rendezvous. The router learns what is looked for.
 class RouterFinder : public ProviderFinder {
  public:
   /// `url` as parse_router_url() gives it.

@@ -1,6 +1,7 @@
 #include "node/routing_records.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -25,6 +26,11 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+bool same_letters(std::string_view one, std::string_view other) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 'a' - 'A') : c; };
+  return std::ranges::equal(one, other, {}, lower, lower);
+}
+
 std::vector<std::string> read_texts(const json& object, const char* member) {
   std::vector<std::string> texts;
   const auto list = object.find(member);
@@ -40,12 +46,20 @@ std::optional<RoutingRecord> read_record(const json& object) {
   const auto schema = object.find("Schema");
   const auto id = object.find("ID");
   if (schema == object.end() || *schema != "peer" || id == object.end() || !id->is_string()) return std::nullopt;
-  return RoutingRecord{id->get<std::string>(), read_texts(object, "Addrs"), read_texts(object, "Protocols")};
+  RoutingRecord record{id->get<std::string>(), read_texts(object, "Addrs"), read_texts(object, "Protocols")};
+  const auto rendezvous = object.find(kWebRtcProtocol);
+  if (rendezvous != object.end() && rendezvous->is_string()) record.rendezvous = rendezvous->get<std::string>();
+  return record;
 }
 
 json to_json(const RoutingRecord& record) {
-  return {{"Schema", "peer"}, {"ID", record.id}, {"Addrs", record.addrs}, {"Protocols", record.protocols}};
+  json object{{"Schema", "peer"}, {"ID", record.id}, {"Addrs", record.addrs}, {"Protocols", record.protocols}};
+  if (!record.rendezvous.empty()) object[std::string(kWebRtcProtocol)] = record.rendezvous;
+  return object;
 }
+
+/// The identity multihash of a protobuf: key type Ed25519, key.
+constexpr std::array<std::uint8_t, 6> kLibp2pKey{0x00, 0x24, 0x08, 0x01, 0x12, 0x20};
 
 bool is_host_name(std::string_view text) {
   return !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](char c) {
@@ -110,7 +124,7 @@ std::vector<RoutingRecord> filter_records(std::vector<RoutingRecord> records, st
   const auto wanted_protocols = split(protocols, ',');
   const auto wanted_addrs = split(addrs, ',');
   const auto is_named = [](const std::vector<std::string_view>& names, std::string_view name) {
-    return std::ranges::find(names, name) != names.end();
+    return std::ranges::any_of(names, [name](std::string_view one) { return same_letters(one, name); });
   };
   const auto keeps_address = [&](const std::string& address) {
     const auto parts = split(address, '/');
@@ -180,10 +194,16 @@ std::optional<std::string> multiaddr_of(std::string_view gateway) {
 std::string libp2p_id(std::string_view peer) {
   const auto key = identity::key_of(peer);
   if (!key) return "";
-  // The identity multihash of a protobuf: key type Ed25519, key.
-  Bytes bytes{0x00, 0x24, 0x08, 0x01, 0x12, 0x20};
+  Bytes bytes(kLibp2pKey.begin(), kLibp2pKey.end());
   append(bytes, *key);
   return content_id::multibase_encode(content_id::Multibase::kBase58Btc, bytes).substr(1);
+}
+
+std::string peer_of_libp2p_id(std::string_view id) {
+  const auto bytes = content_id::multibase_decode("z" + std::string(id));
+  if (!bytes || bytes->size() != kLibp2pKey.size() + std::tuple_size_v<identity::PublicKey>) return "";
+  if (!std::equal(kLibp2pKey.begin(), kLibp2pKey.end(), bytes->begin())) return "";
+  return identity::to_base64url(BytesView(*bytes).subspan(kLibp2pKey.size()));
 }
 
 }  // namespace codio::node

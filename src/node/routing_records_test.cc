@@ -16,9 +16,10 @@ const RoutingRecord kGateway{"12D3KooWA", {"/dns/example.net/tcp/443/https"}, {"
 const RoutingRecord kBitswap{
     "12D3KooWB", {"/ip4/1.2.3.4/tcp/4001", "/ip4/1.2.3.4/udp/4001/quic-v1"}, {"transport-bitswap"}};
 const RoutingRecord kUnknown{"12D3KooWC", {}, {}};
+const RoutingRecord kWebRtc{"12D3KooWD", {}, {"transport-codio-webrtc"}, "wss://example.net/rendezvous"};
 
 TEST(RoutingRecords, ReadWhatTheyWrote) {
-  const std::vector records{kGateway, kBitswap, kUnknown};
+  const std::vector records{kGateway, kBitswap, kUnknown, kWebRtc};
   EXPECT_EQ(parse_routing_answer("application/json", write_routing_answer(records, false)), records);
   EXPECT_EQ(parse_routing_answer("application/x-ndjson; charset=utf-8", write_routing_answer(records, true)), records);
   EXPECT_EQ(write_routing_answer({}, false), R"({"Providers":[]})");
@@ -57,6 +58,7 @@ TEST(RoutingRecords, AreFilteredByProtocol) {
   const std::vector records{kGateway, kBitswap, kUnknown};
   EXPECT_THAT(filter_records(records, "", ""), SizeIs(3));
   EXPECT_THAT(filter_records(records, "", "transport-ipfs-gateway-http"), ElementsAre(kGateway));
+  EXPECT_THAT(filter_records(records, "", "Transport-IPFS-Gateway-HTTP"), ElementsAre(kGateway));
   EXPECT_THAT(filter_records(records, "", "transport-bitswap,unknown"), ElementsAre(kBitswap, kUnknown));
 }
 
@@ -65,6 +67,7 @@ TEST(RoutingRecords, AreFilteredByAddress) {
   EXPECT_THAT(filter_records(records, "https", ""), ElementsAre(kGateway));
   EXPECT_THAT(filter_records(records, "ip4,!udp", "")[0].addrs, ElementsAre("/ip4/1.2.3.4/tcp/4001"));
   EXPECT_THAT(filter_records(records, "unknown", ""), ElementsAre(kUnknown));
+  EXPECT_THAT(filter_records(records, "HTTPS,Unknown", ""), ElementsAre(kGateway, kUnknown));
 }
 
 TEST(RoutingRecords, LeadToGateways) {
@@ -92,6 +95,12 @@ TEST(RoutingRecords, CallPeersAsLibp2pDoes) {
   // Of the key 32 times zero: base58 of 0024080112200000….
   EXPECT_EQ(libp2p_id(identity::peer_id({})), "12D3KooW9pNAk8aiBuGVQtWRdbkLmo5qVL3e2h5UxbN2Nz9ttwiw");
   EXPECT_EQ(libp2p_id("nobody"), "");
+  const std::string peer = identity::Key::generate().peer_id();
+  EXPECT_EQ(peer_of_libp2p_id(libp2p_id(peer)), peer);
+  for (const char* text : {"", "nobody", "12D3KooW9pNAk8aiBuGVQtWRdbkLmo5qVL3e2h5UxbN2Nz9ttwi", "0OIl",
+                           "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"}) {
+    EXPECT_EQ(peer_of_libp2p_id(text), "") << text;
+  }
 }
 
 }  // namespace

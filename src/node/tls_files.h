@@ -23,6 +23,9 @@ class TlsFiles {
   /// For new connections; those that there are keep theirs.
   std::shared_ptr<boost::asio::ssl::context> current() const;
 
+  /// The first host name of the certificate that is one and no pattern; empty: it has none.
+  std::string host_name() const;
+
  private:
   TlsFiles(std::filesystem::path certificate, std::filesystem::path key)
       : certificate_(std::move(certificate)), key_(std::move(key)) {}
@@ -33,6 +36,7 @@ class TlsFiles {
   std::string read_at_;
   mutable std::mutex mutex_;
   std::shared_ptr<boost::asio::ssl::context> context_;
+  std::string host_name_;
 };
 
 }  // namespace codio::node

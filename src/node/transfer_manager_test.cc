@@ -8,12 +8,13 @@
 #include <iterator>
 #include <thread>
 #include <utility>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 
 #include "content_id/car.h"
 #include "content_id/unixfs/builder.h"
 #include "node/hash.h"
-#include "node/http_server.h"
-#include "node/testing.h"
+#include "node/transfer_testing.h"
 
 namespace codio::node {
 namespace {
@@ -22,74 +23,7 @@ using content_id::ContentId;
 
 constexpr std::size_t kMiB = 1024 * 1024;
 
-class TransferManagerTest : public testing::Test {
- protected:
-  struct Peer {
-    TemporaryFolder folder;
-    std::shared_ptr<store::BlockStore> store;
-    std::unique_ptr<TransferManager> transfers;
-  };
-
-  TransferManagerTest() {
-    node_store_ = *store::BlockStore::open(node_folder_.path());
-    loop_.run([this] {
-      rendezvous_ = std::make_unique<rendezvous::Server>(loop_.io().get_executor(), rendezvous::Server::Options());
-      server_ = *HttpServer::listen(loop_.io(), node_store_, *rendezvous_,
-                                    {.endpoint = {"127.0.0.1", 0}, .web_files = WebFiles()});
-    });
-  }
-
-  ~TransferManagerTest() override {
-    loop_.run([this] {
-      peers_.clear();
-      server_.reset();
-      rendezvous_.reset();
-    });
-  }
-
-  /// A peer that is at the rendezvous.
-  Peer& add_peer(std::optional<gateway::GatewayConfig> gateway = {}) {
-    peers_.push_back(std::make_unique<Peer>());
-    Peer& peer = *peers_.back();
-    peer.store = *store::BlockStore::open(peer.folder.path());
-    TransferManagerOptions options;
-    options.rendezvous = {{*rendezvous::ServerUrl::parse("ws" + server_->endpoint().url().substr(4) + "/rendezvous")}};
-    options.use_loopback = true;
-    options.gateway = std::move(gateway);
-    loop_.run(
-        [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
-    while (!loop_.run([&] { return peer.transfers->is_connected(); })) std::this_thread::yield();
-    return peer;
-  }
-
-  std::string id(const Peer& peer) {
-    return loop_.run([&] { return peer.transfers->id(); });
-  }
-
-  /// Searches for providers, as a browser does.
-  Result<Bytes> download(Peer& peer, const ContentId& cid) {
-    std::promise<Result<Bytes>> promise;
-    Bytes bytes;
-    loop_.run([&] {
-      peer.transfers->download(cid, {},
-                               {.on_data = [&](const auto& segment) { append(bytes, segment.view()); },
-                                .on_end =
-                                    [&](Result<void> end) {
-                                      promise.set_value(end ? Result<Bytes>(bytes) : std::unexpected(end.error()));
-                                    }});
-    });
-    return promise.get_future().get();
-  }
-
-  gateway::GatewayConfig gateway_config() { return {.primary = server_->endpoint().url() + "/ipfs/", .fallbacks = {}}; }
-
-  TemporaryFolder node_folder_;
-  std::shared_ptr<store::BlockStore> node_store_;
-  Loop loop_;
-  std::unique_ptr<rendezvous::Server> rendezvous_;
-  std::unique_ptr<HttpServer> server_;
-  std::vector<std::unique_ptr<Peer>> peers_;
-};
+class TransferManagerTest : public PeersAtARendezvous {};
 
 TEST_F(TransferManagerTest, TwoPeersConnectAndTransfer) {
   Peer& seeder = add_peer();
@@ -136,7 +70,7 @@ TEST_F(TransferManagerTest, TheGatewayGivesWhatNoPeerHas) {
   for (auto block = reader.poll_block(); block && *block; block = reader.poll_block()) {
     ASSERT_TRUE(node_store_->put((*block)->cid, *(*block)->bytes));
   }
-  Peer& downloader = add_peer(gateway_config());
+  Peer& downloader = add_peer({.gateway = gateway_config()});
   std::promise<Result<void>> end;
   Bytes bytes;
   loop_.run([&] {
@@ -228,6 +162,74 @@ TEST_F(TransferManagerTest, ConnectingToNobodySaysSo) {
   const auto connected = peer.transfers->connect_to_peer("nobody").get();
   ASSERT_FALSE(connected);
   EXPECT_EQ(connected.error().code, ErrorCode::kUnavailable);
+}
+
+/// Knows one provider of everything.
+class Rumour : public ProviderFinder {
+ public:
+  Rumour(boost::asio::any_io_executor executor, Provider provider)
+      : executor_(std::move(executor)), provider_(std::move(provider)) {}
+
+  FindId find(const ContentId& /*root*/, Duration /*deadline*/, OnFound on_found, OnEnd on_end) override {
+    boost::asio::post(executor_, [on_found, on_end, provider = provider_] {
+      on_found(provider);
+      on_end({.candidates = 1});
+    });
+    return FindId{++last_id_};
+  }
+  void cancel(FindId /*find*/) override {}
+
+ private:
+  boost::asio::any_io_executor executor_;
+  Provider provider_;
+  std::uint64_t last_id_ = 0;
+};
+
+TEST_F(TransferManagerTest, NobodyOnTheInternetSendsUsToThisMachine) {
+  const Bytes content = random_bytes(7, 100'000);
+  const ContentId cid = put_file(*node_store_, content);
+  // A name: where it leads shows only when it is looked up.
+  const std::string host = "localhost:" + std::to_string(server_->endpoint().port);
+  for (const Reach teller : {Reach::kInternet, Reach::kNetwork, Reach::kMachine}) {
+    Peer peer;
+    peer.store = *store::BlockStore::open(peer.folder.path());
+    TransferManagerOptions options;
+    options.exchange.missing_timeout = std::chrono::milliseconds(100);
+    options.finders = {
+        std::make_shared<Rumour>(loop_.io().get_executor(), Provider{.peer = identity::Key::generate().peer_id(),
+                                                                     .address = "8.8.8.8:80",
+                                                                     .rendezvous = {"ws://" + host + "/rendezvous"},
+                                                                     .gateways = {"http://" + host + "/ipfs/"},
+                                                                     .teller = teller})};
+    loop_.run(
+        [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
+    const auto downloaded = download(peer, cid);
+    EXPECT_EQ(downloaded.has_value(), teller == Reach::kMachine);
+    EXPECT_EQ(server_->connections() > 0, teller == Reach::kMachine);
+    loop_.run([&] { peer.transfers.reset(); });
+  }
+}
+
+TEST_F(TransferManagerTest, SaysWhyEachSourceFailed) {
+  boost::asio::ip::tcp::acceptor closed(loop_.io(), {boost::asio::ip::address_v4::loopback(), 0});
+  const std::string host = "127.0.0.1:" + std::to_string(closed.local_endpoint().port());
+  closed.close();
+  Peer peer;
+  peer.store = *store::BlockStore::open(peer.folder.path());
+  TransferManagerOptions options;
+  options.rendezvous = {{*rendezvous::ServerUrl::parse("ws://" + host + "/rendezvous")}};
+  options.gateway = gateway::GatewayConfig{.primary = "http://" + host + "/ipfs/", .fallbacks = {}};
+  loop_.run(
+      [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
+  const auto downloaded =
+      download(peer, *ContentId::parse("bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"));
+  ASSERT_FALSE(downloaded);
+  EXPECT_NE(downloaded.error().message.find("http://" + host + "/ipfs/"), std::string::npos)
+      << downloaded.error().message;
+  EXPECT_NE(downloaded.error().message.find("rendezvous ws://" + host + "/rendezvous: connect: Connection refused"),
+            std::string::npos)
+      << downloaded.error().message;
+  loop_.run([&] { peer.transfers.reset(); });
 }
 
 TEST_F(TransferManagerTest, AnUnknownCidFailsAndSaysSo) {

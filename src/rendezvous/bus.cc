@@ -120,15 +120,21 @@ class Bus::Impl : public std::enable_shared_from_this<Impl> {
     then([&] { return natsOptions_SetSendAsap(options, true); });
     then([&] { return natsOptions_SetMaxReconnect(options, -1); });
     then([&] { return natsOptions_SetCustomReconnectDelay(options, delay_of, nullptr); });
-    then([&] { return natsOptions_SetRetryOnFailedConnect(options, true, on_connected, closure_); });
     then([&] { return natsOptions_SetReconnectedCB(options, on_connected, closure_); });
     then([&] { return natsOptions_SetDisconnectedCB(options, on_disconnected, closure_); });
     then([&] { return natsOptions_SetErrorHandler(options, on_error, closure_); });
+    // The certificate has to name the host of the server's own URL.
     if (std::ranges::any_of(addresses, &ServerAddress::tls)) {
       then([&] { return natsOptions_SetSecure(options, true); });
-      then([&] { return natsOptions_SetExpectedHostname(options, addresses.front().host.c_str()); });
     }
+    // NATS does not say why it failed to who has it try again: so the first try is one alone.
+    std::string cause;
     then([&] { return natsConnection_Connect(&connection_, options); });
+    if (status != NATS_OK) {
+      cause = last_error(status);
+      status = natsOptions_SetRetryOnFailedConnect(options, true, on_connected, closure_);
+      then([&] { return natsConnection_Connect(&connection_, options); });
+    }
     const bool is_connected = status == NATS_OK;
     if (status == NATS_NOT_YET_CONNECTED) status = NATS_OK;
     natsOptions_Destroy(options);
@@ -145,9 +151,9 @@ class Bus::Impl : public std::enable_shared_from_this<Impl> {
     if (is_connected) {
       on_connected(connection_, closure_);
     } else {
-      post([hosts = hosts_](const Impl& self) {
+      post([hosts = hosts_, cause](const Impl& self) {
         self.events_.on_disconnected(
-            {ErrorCode::kUnavailable, "the bus at " + hosts + " cannot be reached; it is tried again"});
+            {ErrorCode::kUnavailable, "the bus at " + hosts + " cannot be reached: " + cause + "; it is tried again"});
       });
     }
     return {};
@@ -197,6 +203,18 @@ class Bus::Impl : public std::enable_shared_from_this<Impl> {
     std::map<std::uintptr_t, std::weak_ptr<Impl>> impls_;
     std::uintptr_t last_ = 0;
   };
+
+  static std::string last_error(natsStatus status) {
+    const char* text = nats_GetLastError(nullptr);
+    std::string why = text == nullptr || *text == 0 ? natsStatus_GetText(status) : text;
+    // It begins with a line of NATS's source.
+    if (const auto place = why.find("): "); why.starts_with('(') && place != why.npos) why.erase(0, place + 3);
+    if (status == NATS_SSL_ERROR) {
+      why += "; with tls:// its certificate must name the host and be of an authority that this machine trusts";
+    }
+    if (status == NATS_SECURE_CONNECTION_WANTED) why += "; the server speaks no TLS, so that nats:// is right";
+    return why;
+  }
 
   // To the executor, from any thread.
   template <class Task>

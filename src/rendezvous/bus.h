@@ -25,8 +25,9 @@ struct BusEvents {
 class Bus {
  public:
   /// `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT]`, or `tls://…` to require TLS; the certificate is verified against the
-  /// system's roots. Several servers of one cluster are separated by commas. kMalformed if it is no such URL; a server
-  /// that is not there is no error. `node` is this node's name on the bus.
+  /// system's roots (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR count) and the host. Several servers of one cluster are
+  /// separated by commas. kMalformed if it is no such URL; a server that is not there is no error. `node` is this
+  /// node's name on the bus.
   static Result<std::unique_ptr<Bus>> make(boost::asio::any_io_executor executor, const std::string& urls,
                                            const std::string& node, BusEvents events);
   ~Bus();

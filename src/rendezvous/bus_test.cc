@@ -3,6 +3,8 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,19 +12,13 @@
 #include <spawn.h>
 #include <string>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http/read.hpp>
 
-#include "rendezvous/client.h"
-#include "rendezvous/server.h"
+#include "rendezvous/testing.h"
 
 extern char** environ;
 
@@ -30,10 +26,7 @@ namespace codio::rendezvous {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
 using asio::ip::tcp;
-using boost::system::error_code;
 using content_id::Codec;
 using content_id::ContentId;
 using content_id::Digest256;
@@ -73,60 +66,21 @@ class NatsServer {
   std::string url(const std::string& user = "") const {
     return "nats://" + user + "127.0.0.1:" + std::to_string(port_);
   }
+  std::string tls_url(const std::string& host) const { return "tls://" + host + ":" + std::to_string(port_); }
 
  private:
   std::uint16_t port_;
   pid_t process_ = 0;
 };
 
-// A node: an HTTP server with nothing but a rendezvous.
-class Node {
- public:
+struct Node {
   Node(asio::io_context& io, const std::string& bus)
-      : server_(io.get_executor(), {.bus = bus, .on_log = [this](const std::string& line) { log.push_back(line); }}),
-        acceptor_(io, {asio::ip::address_v4::loopback(), 0}) {
-    asio::co_spawn(io, accept_loop(), asio::detached);
-  }
+      : host(io, 0, {.bus = bus, .on_log = [this](const std::string& line) { log.push_back(line); }}) {}
 
-  std::string url() const {
-    return "ws://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()) + "/rendezvous";
-  }
-  Server& server() { return server_; }
+  Server& server() { return host.server(); }
 
   std::vector<std::string> log;
-
- private:
-  asio::awaitable<void> accept_loop() {
-    while (true) {
-      error_code error;
-      tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
-      if (error) co_return;
-      beast::tcp_stream stream(std::move(socket));
-      beast::flat_buffer buffer;
-      http::request<http::string_body> request;
-      co_await http::async_read(stream, buffer, request, asio::redirect_error(asio::use_awaitable, error));
-      if (!error) server_.accept(std::move(stream), std::move(request), asio::ip::address_v4::loopback());
-    }
-  }
-
-  Server server_;
-  tcp::acceptor acceptor_;
-};
-
-struct Peer {
-  Peer(asio::io_context& io, const Node& node)
-      : client(io.get_executor(), *ServerUrl::parse(node.url()),
-               {.on_connected = [this](const Welcome& message) { id = message.peer; },
-                .on_offer = [this](Offer message) { offers.push_back(std::move(message)); },
-                .on_answer = [this](Answer message) { answers.push_back(std::move(message)); },
-                .on_candidate = [this](Candidate message) { candidates.push_back(std::move(message)); }},
-               {.first_delay = 20ms}) {}
-
-  std::string id;
-  std::vector<Offer> offers;
-  std::vector<Answer> answers;
-  std::vector<Candidate> candidates;
-  Client client;
+  Host host;
 };
 
 class BusTest : public testing::Test {
@@ -136,15 +90,7 @@ class BusTest : public testing::Test {
   }
   ~BusTest() override { io_.stop(); }
 
-  [[nodiscard]] bool run_until(const std::function<bool()>& done, std::chrono::seconds limit = 30s) {
-    const auto deadline = std::chrono::steady_clock::now() + limit;
-    io_.restart();
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      io_.run_one_for(20ms);
-    }
-    return true;
-  }
+  [[nodiscard]] bool run_until(const std::function<bool()>& done) { return rendezvous::run_until(io_, done); }
 
   [[nodiscard]] bool knows(Node& node, std::size_t sisters) {
     return run_until([&] { return node.server().sisters() == sisters; });
@@ -171,25 +117,25 @@ TEST_F(BusTest, LetsPeersOfThreeNodesFindEachOtherAndTalk) {
   Node b(io_, nats.url());
   Node c(io_, nats.url());
   for (Node* node : {&a, &b, &c}) ASSERT_TRUE(knows(*node, 2));
-  Peer alice(io_, a);
-  Peer bob(io_, b);
-  Peer carol(io_, c);
+  Peer alice(io_, a.host.url());
+  Peer bob(io_, b.host.url());
+  Peer carol(io_, c.host.url());
   bob.client.announce(numbered_cid(1));
   carol.client.announce(numbered_cid(1));
   ASSERT_TRUE(run_until([&] {
-    return !alice.id.empty() && !bob.id.empty() && !carol.id.empty() &&
+    return alice.client.is_connected() && bob.client.is_connected() && carol.client.is_connected() &&
            b.server().directory().announced() + c.server().directory().announced() == 2;
   }));
-  EXPECT_THAT(find(alice, numbered_cid(1)), UnorderedElementsAre(bob.id, carol.id));
+  EXPECT_THAT(find(alice, numbered_cid(1)), UnorderedElementsAre(bob.id(), carol.id()));
 
-  alice.client.send(Offer{bob.id, "s1", "the offer"});
-  alice.client.send(Candidate{bob.id, "s1", "candidate:1", "0"});
+  alice.client.send(Offer{bob.id(), "s1", "the offer"});
+  alice.client.send(Candidate{bob.id(), "s1", "candidate:1", "0"});
   ASSERT_TRUE(run_until([&] { return !bob.candidates.empty(); }));
-  EXPECT_THAT(bob.offers, ElementsAre(Offer{alice.id, "s1", "the offer"}));
-  bob.client.send(Answer{alice.id, "s1", "the answer"});
-  bob.client.send(Candidate{alice.id, "s1", "candidate:2", "0"});
+  EXPECT_THAT(bob.offers, ElementsAre(Offer{alice.id(), "s1", "the offer"}));
+  bob.client.send(Answer{alice.id(), "s1", "the answer"});
+  bob.client.send(Candidate{alice.id(), "s1", "candidate:2", "0"});
   ASSERT_TRUE(run_until([&] { return !alice.candidates.empty(); }));
-  EXPECT_THAT(alice.answers, ElementsAre(Answer{bob.id, "s1", "the answer"}));
+  EXPECT_THAT(alice.answers, ElementsAre(Answer{bob.id(), "s1", "the answer"}));
 }
 
 TEST_F(BusTest, SurvivesTheDeathOfTheNatsServer) {
@@ -198,28 +144,29 @@ TEST_F(BusTest, SurvivesTheDeathOfTheNatsServer) {
   Node a(io_, nats->url());
   Node b(io_, nats->url());
   ASSERT_TRUE(knows(a, 1) && knows(b, 1));
-  Peer alice(io_, a);
-  Peer local(io_, a);
-  Peer bob(io_, b);
+  Peer alice(io_, a.host.url());
+  Peer local(io_, a.host.url());
+  Peer bob(io_, b.host.url());
   local.client.announce(numbered_cid(1));
   bob.client.announce(numbered_cid(1));
   ASSERT_TRUE(run_until([&] {
-    return b.server().directory().announced() == 1 && !local.id.empty() && !bob.id.empty() && !alice.id.empty();
+    return b.server().directory().announced() == 1 && local.client.is_connected() && bob.client.is_connected() &&
+           alice.client.is_connected();
   }));
-  EXPECT_THAT(find(alice, numbered_cid(1)), UnorderedElementsAre(local.id, bob.id));
-  const std::string id = alice.id;
+  EXPECT_THAT(find(alice, numbered_cid(1)), UnorderedElementsAre(local.id(), bob.id()));
+  const std::string id = alice.id();
 
   nats.reset();
   ASSERT_TRUE(knows(a, 0) && knows(b, 0));
   EXPECT_THAT(a.log.back(), HasSubstr("127.0.0.1"));
-  EXPECT_THAT(find(alice, numbered_cid(1)), ElementsAre(local.id));
-  alice.client.send(Offer{local.id, "s1", "the offer"});
+  EXPECT_THAT(find(alice, numbered_cid(1)), ElementsAre(local.id()));
+  alice.client.send(Offer{local.id(), "s1", "the offer"});
   ASSERT_TRUE(run_until([&] { return !local.offers.empty(); }));
 
   nats = std::make_unique<NatsServer>(port);
   ASSERT_TRUE(knows(a, 1) && knows(b, 1));
-  EXPECT_THAT(find(alice, numbered_cid(1)), UnorderedElementsAre(local.id, bob.id));
-  EXPECT_EQ(alice.id, id) << "the clients noticed nothing";
+  EXPECT_THAT(find(alice, numbered_cid(1)), UnorderedElementsAre(local.id(), bob.id()));
+  EXPECT_EQ(alice.id(), id) << "the clients noticed nothing";
 }
 
 TEST_F(BusTest, StartsWithoutTheNatsServerAndJoinsItLater) {
@@ -228,8 +175,8 @@ TEST_F(BusTest, StartsWithoutTheNatsServerAndJoinsItLater) {
   Node a(io_, url);
   ASSERT_TRUE(run_until([&] { return !a.log.empty(); }));
   EXPECT_THAT(a.log[0], HasSubstr("cannot be reached"));
-  Peer alice(io_, a);
-  ASSERT_TRUE(run_until([&] { return !alice.id.empty(); }));
+  Peer alice(io_, a.host.url());
+  ASSERT_TRUE(run_until([&] { return alice.client.is_connected(); }));
   EXPECT_THAT(find(alice, numbered_cid(1)), IsEmpty());
   const NatsServer nats(port);
   Node b(io_, url);
@@ -259,6 +206,81 @@ TEST_F(BusTest, ProvesItselfWithPasswordOrToken) {
   Node d(io_, with_token.url("t0ken@"));
   ASSERT_TRUE(knows(c, 1) && knows(d, 1));
   EXPECT_EQ(a.server().sisters(), 1U);
+}
+
+class BusTlsTest : public BusTest {
+ protected:
+  void SetUp() override {
+    BusTest::SetUp();
+    std::string folder = (std::filesystem::temp_directory_path() / "codio-bus-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    const Certificate made = make_certificate();
+    std::ofstream(folder_ / "certificate") << made.certificate;
+    std::ofstream(folder_ / "key") << made.key;
+  }
+  void TearDown() override {
+    ::unsetenv("SSL_CERT_FILE");
+    if (!folder_.empty()) std::filesystem::remove_all(folder_);
+  }
+
+  void trust_it() const { ::setenv("SSL_CERT_FILE", (folder_ / "certificate").c_str(), 1); }
+
+  std::vector<std::string> options() const {
+    return {"--tls", "--tlscert", folder_ / "certificate", "--tlskey", folder_ / "key"};
+  }
+
+  /// What a node says first.
+  std::string first_line(const std::string& url) {
+    Node node(io_, url);
+    EXPECT_TRUE(run_until([&] { return !node.log.empty(); }));
+    return node.log.empty() ? "" : node.log.front();
+  }
+
+  /// Until it takes connections.
+  void await_port(std::uint16_t port) {
+    EXPECT_TRUE(run_until([&] {
+      asio::io_context io;
+      tcp::socket socket(io);
+      boost::system::error_code error;
+      return !socket.connect({asio::ip::address_v4::loopback(), port}, error);
+    }));
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(BusTlsTest, JoinsNodesOverTls) {
+  trust_it();
+  const NatsServer nats(free_port(), options());
+  Node a(io_, nats.tls_url("localhost"));
+  Node b(io_, nats.tls_url("localhost"));
+  ASSERT_TRUE(knows(a, 1) && knows(b, 1));
+}
+
+TEST_F(BusTlsTest, SaysThatACertificateIsNotTrusted) {
+  const std::uint16_t port = free_port();
+  const NatsServer nats(port, options());
+  await_port(port);
+  const std::string line = first_line(nats.tls_url("localhost"));
+  EXPECT_THAT(line, HasSubstr("the bus at localhost cannot be reached"));
+  EXPECT_THAT(line, HasSubstr("self-signed certificate"));
+  EXPECT_THAT(line, HasSubstr("an authority that this machine trusts"));
+}
+
+TEST_F(BusTlsTest, SaysThatACertificateIsOfAnotherHost) {
+  trust_it();
+  const std::uint16_t port = free_port();
+  const NatsServer nats(port, options());
+  await_port(port);
+  EXPECT_THAT(first_line(nats.tls_url("127.0.0.1")), HasSubstr("IP address mismatch"));
+}
+
+TEST_F(BusTlsTest, SaysThatAServerSpeaksNoTls) {
+  const std::uint16_t port = free_port();
+  const NatsServer nats(port);
+  await_port(port);
+  EXPECT_THAT(first_line(nats.tls_url("localhost")), HasSubstr("the server speaks no TLS"));
 }
 
 TEST(BusUrls, AreChecked) {

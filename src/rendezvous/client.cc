@@ -216,11 +216,12 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     while (!self->is_stopped_) {
       const auto began = std::chrono::steady_clock::now();
       Error failure = co_await self->connect_and_converse();
+      const bool was_joined = self->is_joined_;
       self->forget_connection();
       if (self->is_stopped_) co_return;
-      self->last_failure_ = failure.message;
-      self->at_ = (self->at_ + 1) % self->urls_.size();
+      self->note_failure(failure, was_joined);
       if (self->events_.on_disconnected) self->events_.on_disconnected(failure);
+      if (!self->is_stopped_) self->give_up_finds();
       if (self->is_stopped_) co_return;
 
       const bool was_good = std::chrono::steady_clock::now() - began > kGoodConnection;
@@ -237,6 +238,24 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
+  void note_failure(const Error& failure, bool was_joined) {
+    last_failure_ = failure.message;
+    if (!was_joined) failures_.push_back(failure.message);
+    at_ = (at_ + 1) % urls_.size();
+  }
+
+  // Who asks need not wait for the deadline once all servers have failed one after the other.
+  void give_up_finds() {
+    if (failures_.size() < urls_.size()) return;
+    std::string all;
+    for (const std::string& one : std::exchange(failures_, {})) all += (all.empty() ? "" : "; ") + one;
+    std::vector<std::uint64_t> asked;
+    for (const auto& [id, pending] : finds_) asked.push_back(id);
+    for (const std::uint64_t id : asked) {
+      if (!is_stopped_) answer_find(id, fail(ErrorCode::kUnavailable, all));
+    }
+  }
+
   // Until the connection ends, and why it did.
   asio::awaitable<Error> connect_and_converse() {
     timer_.expires_after(options_.connect_timeout);
@@ -250,9 +269,12 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
     });
 
     error_code error;
-    const auto endpoints =
+    const auto resolved =
         co_await resolver_.async_resolve(url().host, url().port, redirect_error(use_awaitable, error));
     if (is_stopped_ || error || has_timed_out_) co_return failure("resolve", error.message());
+    const auto endpoints = allowed(resolved);
+    if (endpoints.empty())
+      co_return failure("resolve", "its address is of a local network, which no stranger may name");
 
     std::optional<ssl::context> tls;
     if (url().tls) {
@@ -296,6 +318,17 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
       }
     }
     co_return failure("connection", "stopped");
+  }
+
+  using Endpoints = asio::ip::tcp::resolver::results_type;
+
+  Endpoints allowed(const Endpoints& resolved) const {
+    if (!options_.may_connect) return resolved;
+    std::vector<asio::ip::tcp::endpoint> endpoints;
+    for (const auto& entry : resolved) {
+      if (options_.may_connect(entry.endpoint().address())) endpoints.push_back(entry.endpoint());
+    }
+    return Endpoints::create(endpoints.begin(), endpoints.end(), url().host, url().port);
   }
 
   static std::string close_cause(const websocket::close_reason& reason) {
@@ -363,6 +396,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   void handle(const Welcome& /*message*/) { warn(ErrorCode::kMalformed, "ignored a second welcome"); }
   void handle(Joined& message) {
     if (std::exchange(is_joined_, true)) return;
+    failures_.clear();
     welcome_.peer = std::move(message.peer);
     if (events_.on_connected) events_.on_connected(welcome_);
   }
@@ -483,6 +517,7 @@ class Client::Impl : public std::enable_shared_from_this<Impl> {
   bool is_moving_ = false;  // Closed the connection because the server asked for it.
   bool is_replaced_ = false;
   std::string last_failure_ = "not connected yet";
+  std::vector<std::string> failures_;  // One after the other, since a server was joined or finds were given up.
   std::deque<std::string> unsent_;
   std::size_t unsent_bytes_ = 0;
   bool is_writing_ = false;

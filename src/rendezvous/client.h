@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/ip/address.hpp>
 
 #include "common/result.h"
 #include "content_id/cid.h"
@@ -63,6 +64,9 @@ class Client {
     std::chrono::seconds idle_timeout{60};  ///< A silent server is gone; it is pinged after half of this.
     /// Bytes not yet taken by the server; offers and candidates above are dropped with a warning.
     std::size_t max_unsent = 1 << 20;
+    /// Whether the server at this address may be connected to; empty: any may. A stranger's name may lead to our own
+    /// network.
+    std::function<bool(const boost::asio::ip::address&)> may_connect;
   };
   using OnFound = std::function<void(Result<Found>)>;
 
@@ -83,8 +87,8 @@ class Client {
   void withdraw(const content_id::ContentId& cid);
 
   /// Asks who serves `cid`. `on_found` is called with what is known at once, and again as long as there was `more`;
-  /// peers may be named again. kTimeout or the server's refusal ends it. It is not called after the client is
-  /// destroyed.
+  /// peers may be named again. kTimeout or the server's refusal ends it, and kUnavailable when none of the servers
+  /// could be reached in turn. It is not called after the client is destroyed.
   void find(const content_id::ContentId& cid, OnFound on_found);
 
   /// Passed on by the server to `peer`; dropped while not connected, as sessions do not outlive a connection.

@@ -5,7 +5,6 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/pem.h>
 #include <optional>
 #include <thread>
 #include <unistd.h>
@@ -18,9 +17,7 @@
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 
-#include <openssl/x509v3.h>
-
-#include "rendezvous/client.h"
+#include "rendezvous/testing.h"
 
 namespace codio::rendezvous {
 namespace {
@@ -34,45 +31,6 @@ using boost::system::error_code;
 using testing::AllOf;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
-
-struct Certificate {
-  std::string certificate;  // PEM.
-  std::string key;
-};
-
-// Self-signed, for `localhost`, valid now.
-Certificate make_certificate() {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* certificate = X509_new();
-  X509_set_version(certificate, 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, key);
-  X509_NAME* name = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"), -1, -1, 0);
-  X509_set_issuer_name(certificate, name);
-  X509_EXTENSION* names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost");
-  X509_add_ext(certificate, names, -1);
-  X509_sign(certificate, key, EVP_sha256());
-
-  const auto to_text = [](auto write) {
-    BIO* memory = BIO_new(BIO_s_mem());
-    write(memory);
-    char* data = nullptr;
-    const auto size = BIO_get_mem_data(memory, &data);
-    std::string text(data, static_cast<std::size_t>(size));
-    BIO_free(memory);
-    return text;
-  };
-  Certificate made{to_text([&](BIO* out) { PEM_write_bio_X509(out, certificate); }), to_text([&](BIO* out) {
-                     PEM_write_bio_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
-                   })};
-  X509_EXTENSION_free(names);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
-  return made;
-}
 
 // Welcomes one client, in a thread of its own.
 class TlsServer {

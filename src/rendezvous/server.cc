@@ -189,7 +189,7 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
     for (const auto& [id, connection] : connections_) beast::get_lowest_layer(connection->socket).close();
   }
 
-  const Directory& directory() const { return directory_; }
+  Directory& directory() { return directory_; }
   std::size_t sisters() const { return federation_ ? federation_->nodes() : 0; }
 
  private:
@@ -412,6 +412,9 @@ void Server::leave(Duration most, std::function<void()> on_left) { impl_->leave(
 void Server::set_ice_servers(std::vector<IceServer> servers) { impl_->set_ice_servers(std::move(servers)); }
 
 const Directory& Server::directory() const { return impl_->directory(); }
+std::vector<std::string> Server::providers(const content_id::ContentId& cid) {
+  return impl_->directory().providers(cid);
+}
 
 std::size_t Server::sisters() const { return impl_->sisters(); }
 

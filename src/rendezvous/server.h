@@ -69,6 +69,8 @@ class Server {
   void set_ice_servers(std::vector<IceServer> servers);
 
   const Directory& directory() const;
+  /// Clients that announced the CID, as who asks here is told them: at most 32.
+  std::vector<std::string> providers(const content_id::ContentId& cid);
   std::size_t sisters() const;  ///< Other nodes on the bus.
 
  private:

@@ -96,18 +96,17 @@ Bytes encode(const Reference& reference) {
 Result<Reference> decode_reference(BytesView value) {
   Reference reference;
   ProtobufReader reader(value);
-  for (;;) {
-    const auto field = reader.next();
-    if (!field) return std::unexpected(field.error());
-    if (!*field) return reference;
-    switch ((*field)->number) {
-      case kPath: reference.path = codio::as_text((*field)->bytes); break;
-      case kOffset: reference.offset = (*field)->integer; break;
-      case kFileSize: reference.file_size = (*field)->integer; break;
-      case kModified: reference.modified = (*field)->integer; break;
+  for (ProtobufField field; reader.next(field);) {
+    switch (field.number) {
+      case kPath: reference.path = codio::as_text(field.bytes); break;
+      case kOffset: reference.offset = field.integer; break;
+      case kFileSize: reference.file_size = field.integer; break;
+      case kModified: reference.modified = field.integer; break;
       default: break;
     }
   }
+  if (!reader.problem().empty()) return fail(ErrorCode::kMalformed, std::string(reader.problem()));
+  return reference;
 }
 
 enum RootField : std::uint32_t { kName = 1, kAdded = 2, kSize = 3 };
@@ -126,17 +125,16 @@ Result<Root> decode_root(BytesView key, BytesView record) {
   if (!cid) return std::unexpected(cid.error());
   Root root{.cid = *std::move(cid)};
   ProtobufReader reader(record);
-  while (true) {
-    const auto field = reader.next();
-    if (!field) return std::unexpected(field.error());
-    if (!*field) return root;
-    switch ((*field)->number) {
-      case kName: root.name = codio::as_text((*field)->bytes); break;
-      case kAdded: root.added = (*field)->integer; break;
-      case kSize: root.size = (*field)->integer; break;
+  for (ProtobufField field; reader.next(field);) {
+    switch (field.number) {
+      case kName: root.name = codio::as_text(field.bytes); break;
+      case kAdded: root.added = field.integer; break;
+      case kSize: root.size = field.integer; break;
       default: break;
     }
   }
+  if (!reader.problem().empty()) return fail(ErrorCode::kMalformed, std::string(reader.problem()));
+  return root;
 }
 
 std::uint64_t modified_at(const struct stat& status) {

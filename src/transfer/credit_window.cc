@@ -11,6 +11,9 @@ namespace {
 constexpr Duration kSmallestDelayAge = std::chrono::seconds(15);
 /// Or, when the measurement was not clear, this old.
 constexpr Duration kDoubtfulDelayAge = std::chrono::seconds(1);
+/// The smallest window may leave a queue, or be too small for a path that became longer: which of them is tried this
+/// often.
+constexpr Duration kSmallestWindowAge = std::chrono::seconds(2);
 /// A round has several samples and takes several hiccups of an event loop, so that some of its samples missed them.
 constexpr std::size_t kRoundSamples = 4;
 constexpr Duration kRoundTime = std::chrono::milliseconds(20);
@@ -41,6 +44,10 @@ CreditWindow::CreditWindow(const CreditWindowOptions& options)
 
 double CreditWindow::queue_room(double rate) const {
   return std::min(rate * to_double(options_.queue_target) + kQueueShare, static_cast<double>(queue_limit_));
+}
+
+bool CreditWindow::is_fast() const {
+  return rate_ * to_double(kBusyTime) > static_cast<double>(options_.queue_limit) && *smallest_delay_ < kShortPath;
 }
 
 double CreditWindow::largest_step(double room) const {
@@ -144,6 +151,10 @@ void CreditWindow::finish_round(Time now) {
   begin_round();
 
   if (probe_) return finish_probe(now, delay);
+  if (!probed_ && is_fast() && rounds_before_probe_ > 0) {
+    --rounds_before_probe_;
+    return;
+  }
   if (!probed_ || now - smallest_delay_at_ > kSmallestDelayAge) return begin_probe(delay);
 
   if (now - stalled_at_ > kGentle) {
@@ -168,7 +179,8 @@ void CreditWindow::finish_round(Time now) {
   rounds_with_excess_ = excess ? rounds_with_excess_ + 1 : 0;
   confirmed_window_ = std::max(confirmed_window_, window_);
   const bool suspicious = rounds_with_excess_ >= 2 || window_ < confirmed_window_ / 4 * 3;
-  if (suspicious && confirmed_window_ > options_.minimum) return begin_probe(delay);
+  const bool may_be_too_small = window_ == options_.minimum && now - smallest_delay_at_ > kSmallestWindowAge;
+  if ((suspicious && confirmed_window_ > options_.minimum) || may_be_too_small) return begin_probe(delay);
   // While the rate grows the sender is still getting up to speed, and what waits does not wait in the path.
   if (rate_ > 1.25 * rate_before) return;
   const double allowed = to_double(*smallest_delay_) + room / rate_;
@@ -218,7 +230,7 @@ void CreditWindow::finish_probe(Time now, Duration delay) {
 }
 
 std::uint64_t CreditWindow::grant_size() const {
-  const std::uint64_t size = std::min(window_ / 8, kLargestGrant);
+  const std::uint64_t size = std::min(window_ / (is_fast() ? 4 : 8), kLargestGrant);
   const auto soon = static_cast<std::uint64_t>(rate_ * to_double(kLongestGrant));
   return std::max(rate_ > 0 ? std::min(size, soon) : size, options_.minimum / 4);
 }

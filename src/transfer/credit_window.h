@@ -88,6 +88,8 @@ class CreditWindow {
   void note_delay(Time now, Duration delay);
   double queue_room(double rate) const;  ///< Bytes.
   double largest_step(double room) const;
+  /// The processors are the limit and not the path: few large messages cost less, and so does a probe that comes later.
+  bool is_fast() const;
   std::uint64_t grant_size() const;
 
   CreditWindowOptions options_;
@@ -124,6 +126,8 @@ class CreditWindow {
   };
   std::optional<Probe> probe_;
   bool probed_ = false;  ///< Until then the smallest delay has the time to look up and send a whole first frame in it.
+  /// On a fast path a few MiB come before the first probe, which makes it slow for a while.
+  std::uint8_t rounds_before_probe_ = 10;
   int rounds_with_excess_ = 0;
   std::uint64_t confirmed_window_ = 0;  ///< The largest since a burst or probe.
   /// What stalls have taught: the part of the window that a burst may add, and the bytes that may queue.

@@ -218,6 +218,30 @@ TEST(CreditWindow, AGrantWaitsUntilItIsWorthAFrame) {
   EXPECT_FALSE(window.poll_grant());
 }
 
+TEST(CreditWindow, GrantsAreFewAndLargeWhereTheProcessorsAreTheLimit) {
+  const auto grants_of = [](double rate, Duration round_trip) {
+    Path path{.rate = rate, .round_trip = round_trip};
+    path.run(seconds(2));
+    path.grants.clear();
+    const std::uint64_t before = path.window.limit();
+    path.run(seconds(2));
+    const auto windows = static_cast<double>(path.window.limit() - before) / static_cast<double>(path.window.size());
+    return static_cast<double>(path.grants.size()) / windows;
+  };
+  EXPECT_LE(grants_of(20e6, milliseconds(1)), 4.5);
+  EXPECT_GE(grants_of(20e6, milliseconds(50)), 7.5);
+  EXPECT_GE(grants_of(1e6, milliseconds(1)), 4.5);
+}
+
+TEST(CreditWindow, AFastPathIsNotProbedInItsFirstMegabytes) {
+  Path path{.rate = 20e6, .round_trip = milliseconds(2)};
+  path.run(milliseconds(200));
+  for (const std::uint64_t window : path.windows) EXPECT_GE(window, 256 * kKiB);
+  path.windows.clear();
+  path.run(seconds(1));
+  EXPECT_LT(*std::min_element(path.windows.begin(), path.windows.end()), 256 * kKiB) << "but then";
+}
+
 TEST(CreditWindow, TheFirstBytesTellTheDelay) {
   CreditWindow window;
   EXPECT_FALSE(window.smallest_delay());

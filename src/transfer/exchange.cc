@@ -124,8 +124,12 @@ void Exchange::note_missed(Peer& peer, const Cid& cid, WantId want) {
                                      [](const auto& a, const auto& b) { return a.second < b.second; }));
 }
 
-/// Those whom we told that it is not here: now it is.
+/// Those whom we told that it is not here, or are about to: now it is.
 void Exchange::tell_who_missed(const Cid& cid) {
+  for (auto& [id, request] : requests_) {
+    auto* load = std::get_if<LoadForPeer>(&request);
+    if (load != nullptr && load->cid == cid) load->came_meanwhile = true;
+  }
   for (auto& [id, peer] : peers_) {
     if (const auto missed = peer.missed.extract(cid)) send(id, wire::Have{{missed.mapped()}});
   }
@@ -311,9 +315,13 @@ RequestId Exchange::add_request(Request request) {
 }
 
 void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
-  if (const auto load = take_request<LoadForPeer>(request)) {
+  if (auto load = take_request<LoadForPeer>(request)) {
     const auto peer = peers_.find(load->peer);
     if (peer == peers_.end()) return;
+    if (!block && std::exchange(load->came_meanwhile, false)) {
+      const Cid cid = load->cid;
+      return output(LoadBlock{add_request(*std::move(load)), cid, true});
+    }
     bool lacks = block == nullptr;
     if (load->kind == WantKind::kHave) {
       peer->second.sender.handle_answered();
@@ -344,6 +352,21 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
   drive(now);
 }
 
+void Exchange::handle_refused(Time now, RequestId request) {
+  const auto load = take_request<LoadForPeer>(request);
+  if (!load) return;
+  const auto peer = peers_.find(load->peer);
+  if (peer == peers_.end()) return;
+  bool is_open = true;
+  if (load->kind == WantKind::kHave) {
+    peer->second.sender.handle_answered();
+  } else {
+    is_open = peer->second.sender.handle_loaded(load->want, nullptr);
+  }
+  if (is_open) refuse(load->peer, {load->want}, wire::DontHaveReason::kRefused);
+  drive(now);
+}
+
 void Exchange::handle_wakeup(Time now) {
   wakeup_.reset();
   drive(now);
@@ -357,6 +380,7 @@ void Exchange::drive(Time now) {
   for (const auto& [id, transfer] : transfers_) ids.push_back(id);
   for (const TransferId id : ids) drive_transfer(now, id);
   drive_requests(now);
+  drive_missing(now);
   forget_idle(now);
   grant(now);
   for (auto& [id, peer] : peers_) drive_peer(now, id, peer);
@@ -468,7 +492,7 @@ void Exchange::drive_peer(Time now, PeerId id, Peer& peer) {
   for (const auto& [other_id, other] : peers_) loaded += other.sender.held();
   const std::size_t ahead = loaded < options_.memory ? Sender::kLoadAhead : 1;
   while (const auto load = peer.sender.poll_load(ahead)) {
-    output(LoadBlock{add_request(LoadForPeer{id, load->id, load->cid, load->kind}), load->cid});
+    output(LoadBlock{add_request(LoadForPeer{id, load->id, load->cid, load->kind}), load->cid, true});
   }
 }
 

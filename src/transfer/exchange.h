@@ -1,7 +1,7 @@
 // The engine: downloads DAGs from peers and gateways, and serves blocks to peers. Without I/O: the host moves bytes.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,13 +45,14 @@ struct VerifyPeer {
   wire::Proof proof;
 };
 
-/// Look the block up locally; answer handle_loaded().
+/// Look the block up locally; answer handle_loaded(), or handle_refused() if it is `for_peer` and not to be given.
 struct LoadBlock {
   RequestId request;
   content_id::ContentId cid;
+  bool for_peer = false;
 };
 
-/// Keep the verified block, if there is a place to keep it.
+/// Keep the verified block, if there is a place to keep it. A LoadBlock after it finds it, kept already or not yet.
 struct StoreBlock {
   content_id::ContentId cid;
   SharedBytes block;
@@ -210,6 +211,8 @@ class Exchange {
   // Answers.
   void handle_verified(Time now, PeerId peer, bool is_proven);
   void handle_loaded(Time now, RequestId request, SharedBytes block_or_null);
+  /// Peers do not get the block, whether it is here or not, and are not told when it comes.
+  void handle_refused(Time now, RequestId request);
   void handle_hashed(Time now, RequestId request, BytesView digest);
   void handle_gateway_block(Time now, RequestId request, const SharedBytes& block);
   void handle_gateway_failed(Time now, RequestId request, Error error);
@@ -259,6 +262,7 @@ class Exchange {
     bool searched = false;
     Time searched_at{};
     Time progress_at;
+    std::optional<Time> missing_since;  ///< A block that it needs.
     Time began_at;
     Progress progress;  ///< Without what is computed when it is told.
     RateMeter rate;
@@ -274,6 +278,7 @@ class Exchange {
     wire::WantId want;
     Cid cid;
     wire::WantKind kind;
+    bool came_meanwhile = false;  ///< The block, from elsewhere: the answer may be from before.
   };
   struct Hashing {
     Cid cid;
@@ -304,6 +309,7 @@ class Exchange {
   void drive(Time now);
   void drive_transfer(Time now, TransferId id);
   void drive_requests(Time now);
+  void drive_missing(Time now);
   void drive_peer(Time now, PeerId id, Peer& peer);
   void grant(Time now);
   void serve(Time now);
@@ -327,6 +333,7 @@ class Exchange {
   void tell_who_missed(const Cid& cid);
   void ask_whether_it_has(Time now, PeerId id, TransferId transfer);
   void search(Time now, TransferId id);
+  void search_again(Time now, TransferId id);
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
@@ -340,7 +347,7 @@ class Exchange {
   TokenBucket downloads_;
   PeerId last_served_{};
   PeerId last_granted_{};
-  std::deque<Output> outputs_;
+  std::list<Output> outputs_;  ///< A queue, as others below are: a page downloads less than with std::deque.
   std::map<PeerId, Peer> peers_;
   std::map<TransferId, Transfer> transfers_;
   std::map<RequestId, Request> requests_;

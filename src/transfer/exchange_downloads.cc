@@ -15,6 +15,8 @@ namespace {
 
 /// A download without a provider looks for one again this often.
 constexpr Duration kSearchInterval = std::chrono::seconds(10);
+/// And this often for a block that no provider has.
+constexpr Duration kSearchForMissing = std::chrono::seconds(3);
 /// Cancelled wants of a peer of which it is remembered what they were for.
 constexpr std::size_t kMaxLate = 256;
 /// Peers listed in a Progress; what others give is listed as that of no peer.
@@ -212,13 +214,13 @@ void Exchange::drive_transfer(Time now, TransferId id) {
 
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
+    const auto seconds = static_cast<std::uint32_t>(options_.stall_timeout.count() / 1'000'000);
     return fail_transfer(now, id,
-                         {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " +
-                                                   std::to_string(options_.stall_timeout.count() / 1'000'000) + " s"});
+                         {ErrorCode::kTimeout,
+                          "no byte of " + transfer.root.to_string() + " came for " + std::to_string(seconds) + " s"});
   }
   if (transfer.searched && now - transfer.searched_at > kSearchInterval && !scheduler_.has_provider(id)) {
-    transfer.searched = false;
-    search(now, id);
+    search_again(now, id);
   }
 }
 
@@ -232,6 +234,13 @@ void Exchange::search(Time now, TransferId id) {
   for (const auto& [peer_id, peer] : peers_) {
     if (!scheduler_.provides(peer_id, id)) ask_whether_it_has(now, peer_id, id);
   }
+}
+
+/// Nothing is given up before that search ended, too.
+void Exchange::search_again(Time now, TransferId id) {
+  scheduler_.set_pending_providers(id, std::nullopt);
+  transfers_.at(id).searched = false;
+  search(now, id);
 }
 
 /// A peer that came for another reason may have this root too.
@@ -278,16 +287,44 @@ void Exchange::drive_requests(Time now) {
     const WantId want = peer.receiver.open(now, assignment->cid, WantKind::kBlock);
     peer.wants.push_back({want, assignment->cid, WantKind::kBlock});
   }
+}
 
-  for (const Cid& cid : scheduler_.hopeless()) {
-    if (!scheduler_.needs(cid)) continue;
-    const auto gateway_error = gateway_errors_.find(cid);
-    const Error error = gateway_error != gateway_errors_.end()
-                            ? gateway_error->second
-                            : Error{ErrorCode::kNotFound, "no peer has " + cid.to_string()};
-    const std::set<TransferId> waiting = scheduler_.transfers_of(cid);
-    for (const TransferId id : waiting) {
-      if (!has_question(id)) fail_transfer(now, id, error);
+/// What to do about blocks that nobody has: search, wait, and give up.
+void Exchange::drive_missing(Time now) {
+  std::map<TransferId, Cid> hopeless;
+  std::set<TransferId> missing;
+  for (const auto& [cid, awaits_providers] : scheduler_.missing()) {
+    for (const TransferId id : scheduler_.transfers_of(cid)) {
+      missing.insert(id);
+      if (!awaits_providers && !has_question(id)) hopeless.try_emplace(id, cid);
+    }
+  }
+  for (auto& [id, transfer] : transfers_) {
+    if (!missing.contains(id)) {
+      transfer.missing_since.reset();
+    } else if (!transfer.missing_since) {
+      transfer.missing_since = now;
+    }
+  }
+  for (const auto& [id, cid] : hopeless) {
+    const Transfer& transfer = transfers_.at(id);
+    const Duration waited = now - std::max(*transfer.missing_since, transfer.progress_at);
+    const bool may_come = scheduler_.had_provider(id) && options_.policy != Policy::kGatewayOnly;
+    if (may_come && waited < options_.missing_timeout) {
+      // A swarm in which blocks are still on their way to everybody is not asked for more peers all the time.
+      const bool is_urgent = !scheduler_.has_provider(id) || now - transfer.progress_at >= kSearchForMissing;
+      if (is_urgent && now - transfer.searched_at >= kSearchForMissing) search_again(now, id);
+      continue;
+    }
+    if (const auto gateway_error = gateway_errors_.find(cid); gateway_error != gateway_errors_.end()) {
+      fail_transfer(now, id, gateway_error->second);
+    } else {
+      std::string message = "no peer has " + cid.to_string();
+      if (may_come) {
+        message +=
+            ", and in " + std::to_string(options_.missing_timeout.count() / 1'000'000) + " s none came that has it";
+      }
+      fail_transfer(now, id, {ErrorCode::kNotFound, std::move(message)});
     }
   }
 }

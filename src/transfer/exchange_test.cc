@@ -515,7 +515,7 @@ TEST(Exchange, CancelTakesBackWhatItAsked) {
 }
 
 TEST(Exchange, AWantCancelledBeforeItWentOutIsNotSent) {
-  Host host({.policy = Policy::kP2pOnly});
+  Host host({.policy = Policy::kP2pOnly, .missing_timeout = seconds(0)});
   const Content file = make_file(1, 40, 1000);
   const TransferId transfer = host.download(file.root);
   host.meet(kA, transfer);
@@ -604,7 +604,7 @@ TEST(Exchange, WhoeverMissedABlockHearsOfItWhenItComes) {
 }
 
 TEST(Exchange, AHaveThatFollowsDontHaveIsAskedFor) {
-  Host host({.policy = Policy::kP2pOnly});
+  Host host({.policy = Policy::kP2pOnly, .missing_timeout = seconds(0)});
   const Content file = make_file(1, 2, 1000);
   const TransferId transfer = host.download(file.root);
   host.meet(kA);
@@ -644,6 +644,153 @@ TEST(Exchange, WhatAPeerLackedIsAskedOfItAgainWhenItHasIt) {
   EXPECT_TRUE(host.closed.empty());
   host.handle(kA, wire::Have{{lacked.id}});
   EXPECT_TRUE(host.closed.empty()) << "said again, it says nothing";
+}
+
+/// A download from kA, which gave the root and lacks the second of two leaves.
+struct OneMissing {
+  Host host{{.policy = Policy::kP2pOnly}};
+  Content file = make_file(1, 2, 1000);
+  TransferId transfer = host.download(file.root);
+  wire::WantEntry missing = begin();
+
+  wire::WantEntry begin() {
+    host.meet(kA, transfer);
+    host.end_search(transfer);
+    host.give(kA, host.wanted(kA).front().id, *file.blocks.at(file.root));
+    const auto leaves = host.wanted(kA);
+    host.handle(kA, wire::DontHave{.ids = {leaves[2].id}});
+    host.give(kA, leaves[1].id, *file.blocks.at(leaves[1].cid));
+    return leaves[2];
+  }
+};
+
+TEST(Missing, IsAwaitedFromWhoLacksIt) {
+  OneMissing it;
+  it.host.wait(seconds(9));
+  EXPECT_TRUE(it.host.failed.empty());
+  it.host.handle(kA, wire::Have{{it.missing.id}});
+  const wire::WantEntry again = it.host.wanted(kA).back();
+  EXPECT_EQ(again.cid, it.missing.cid);
+  it.host.give(kA, again.id, *it.file.blocks.at(again.cid));
+  EXPECT_EQ(it.host.finished, std::vector{it.transfer});
+}
+
+TEST(Missing, IsSearchedAtOthers) {
+  OneMissing it;
+  it.host.wait(seconds(4));
+  ASSERT_EQ(it.host.searches.size(), 2U);
+  it.host.meet(kB, it.transfer);
+  ASSERT_EQ(it.host.wanted(kB).size(), 1U);
+  it.host.give(kB, it.host.wanted(kB).front().id, *it.file.blocks.at(it.missing.cid));
+  EXPECT_EQ(it.host.finished, std::vector{it.transfer});
+}
+
+TEST(Missing, FailsTheDownloadWhenNobodyBringsIt) {
+  OneMissing it;
+  for (int i = 0; i < 99; ++i) {
+    it.host.wait(milliseconds(100));
+    it.host.end_search(it.transfer);
+    ASSERT_TRUE(it.host.failed.empty()) << i;
+  }
+  it.host.wait(milliseconds(200));
+  ASSERT_EQ(it.host.failed.size(), 1U);
+  EXPECT_EQ(it.host.failed.front().error.code, ErrorCode::kNotFound);
+  EXPECT_EQ(it.host.failed.front().error.message,
+            "no peer has " + it.missing.cid.to_string() + ", and in 10 s none came that has it");
+  EXPECT_LE(it.host.searches.size(), 5U) << "others are not asked all the time";
+}
+
+TEST(Missing, IsNotGivenUpWhileASearchRuns) {
+  OneMissing it;
+  it.host.wait(seconds(14));
+  ASSERT_EQ(it.host.searches.size(), 2U);
+  EXPECT_TRUE(it.host.failed.empty());
+  it.host.end_search(it.transfer);
+  EXPECT_EQ(it.host.failed.size(), 1U);
+}
+
+TEST(Missing, AllOfItIsWhenTheOnlyProviderLeavesWhoMayBeBack) {
+  Host host({.policy = Policy::kP2pOnly});
+  const Content file = make_file(1, 2, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.end_search(transfer);
+  host.give(kA, host.wanted(kA).front().id, *file.blocks.at(file.root));
+  host.wait(seconds(5));
+  host.disconnect(kA);
+  EXPECT_EQ(host.searches.size(), 2U) << "at once";
+  EXPECT_TRUE(host.failed.empty());
+  host.meet(kB, transfer);
+  for (const wire::WantEntry& entry : host.wanted(kB)) host.give(kB, entry.id, *file.blocks.at(entry.cid));
+  EXPECT_EQ(host.finished, std::vector{transfer});
+}
+
+TEST(Exchange, WhatIsStoredWhileItIsLookedUpForAPeerIsLookedUpAgain) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.meet(kB);
+  host.answers_loads = false;
+  host.loads.clear();
+  host.handle(kB, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}, {WantId{2}, file.root, WantKind::kHave}}});
+  ASSERT_EQ(host.loads.size(), 2U);
+  // The store says no to both, and has it before it is heard.
+  host.give(kA, host.wanted(kA).front().id, file.bytes);
+  ASSERT_EQ(host.store.size(), 1U);
+  const auto lookups = std::exchange(host.loads, {});
+  host.answers_loads = true;
+  for (const LoadBlock& load : lookups) host.exchange.handle_loaded(host.now, load.request, nullptr);
+  host.drain();
+  EXPECT_EQ(host.loads.size(), 2U);
+  EXPECT_EQ(host.sent_to<wire::BlockChunk>(kB).size(), 1U);
+  EXPECT_EQ(host.sent_to<wire::Have>(kB).size(), 1U);
+  EXPECT_TRUE(host.sent_to<wire::DontHave>(kB).empty());
+}
+
+TEST(Exchange, WhatIsNotToBeGivenIsRefusedAndNeverTold) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.meet(kB);
+  host.answers_loads = false;
+  host.loads.clear();
+  host.handle(kB, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}, {WantId{2}, file.root, WantKind::kHave}}});
+  ASSERT_EQ(host.loads.size(), 2U);
+  for (const LoadBlock& load : host.loads) {
+    EXPECT_TRUE(load.for_peer);
+    host.exchange.handle_refused(host.now, load.request);
+  }
+  host.drain();
+  std::set<WantId> refused;
+  for (const wire::DontHave& answer : host.sent_to<wire::DontHave>(kB)) {
+    EXPECT_EQ(answer.reason, wire::DontHaveReason::kRefused);
+    refused.insert(answer.ids.begin(), answer.ids.end());
+  }
+  EXPECT_EQ(refused, (std::set{WantId{1}, WantId{2}}));
+  host.give(kA, host.wanted(kA).front().id, file.bytes);
+  EXPECT_TRUE(host.sent_to<wire::Have>(kB).empty());
+  EXPECT_TRUE(host.closed.empty());
+}
+
+TEST(Exchange, WhatTheStoreDidNotTakeIsLookedUpOnlyTwice) {
+  Host host;
+  const Content file = make_file(1, 1, 1000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  host.meet(kB);
+  host.answers_loads = false;
+  host.loads.clear();
+  host.handle(kB, wire::Want{{{WantId{1}, file.root, WantKind::kBlock}}});
+  host.give(kA, host.wanted(kA).front().id, file.bytes);
+  for (std::size_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(host.loads.size(), i + 1);
+    host.exchange.handle_loaded(host.now, host.loads[i].request, nullptr);
+    host.drain();
+  }
+  EXPECT_EQ(host.loads.size(), 2U);
+  EXPECT_EQ(host.sent_to<wire::DontHave>(kB).size(), 1U);
 }
 
 TEST(Exchange, NoPeerIsAskedWhileTheStoreMayHaveTheRoot) {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <vector>
 
@@ -77,8 +77,8 @@ class Sender {
   /// Bytes of the first block that credit and the channel's buffer let go out now.
   std::optional<std::uint64_t> sendable() const;
 
-  std::deque<Job> jobs_;
-  std::deque<Load> questions_;
+  std::list<Job> jobs_;
+  std::list<Load> questions_;
   std::uint32_t last_id_ = 0;
   std::size_t asked_ = 0;  ///< Questions given out and not answered.
   std::size_t ahead_ = 0;  ///< Blocks loading, cancelled or not, or loaded.

@@ -41,6 +41,10 @@ struct ExchangeOptions {
   Duration gateway_deadline = std::chrono::milliseconds(500);
   /// A download without a single new byte for this long fails.
   Duration stall_timeout = std::chrono::seconds(30);
+  /// A block that no peer has any more, or that all of them lack, is waited for so long since the last byte: they may
+  /// get it, or be back, or others be found. A page that is loaded again or a node that is restarted serves again by
+  /// then.
+  Duration missing_timeout = std::chrono::seconds(10);
   /// Largest frame we accept and, if the peer accepts it, send.
   std::uint32_t max_frame = wire::kDefaultFrame;
   CreditWindowOptions credit;

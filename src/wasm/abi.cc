@@ -1,6 +1,5 @@
 #include "wasm/abi.h"
 
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include "common/check.h"
 #include "content_id/unixfs/builder.h"
 #include "transfer/exchange.h"
+#include "wasm/heap.h"
 
 namespace codio::wasm {
 
@@ -80,6 +80,7 @@ struct Fill {
   }
   void operator()(const transfer::LoadBlock& output) const {
     set(OutputKind::kLoad, output.request.value);
+    the_record.code = output.for_peer ? 1 : 0;
     set_text(output.cid.to_v1().to_string());
   }
   void operator()(const transfer::StoreBlock& output) const {
@@ -175,8 +176,8 @@ extern "C" {
 
 const Record* record() { return &the_record; }
 
-void* allocate(std::uint32_t size) { return std::malloc(size); }
-void release(void* memory) { std::free(memory); }
+void* allocate(std::uint32_t size) { return take_memory(size); }
+void release(void* memory) { give_memory(memory); }
 
 std::uint32_t cid_parse(const char* text, std::uint32_t size) {
   set(OutputKind::kNone);
@@ -197,11 +198,10 @@ Exchange* exchange_new(std::uint32_t policy, std::uint32_t has_gateways) {
 }
 
 std::uint32_t exchange_poll(Exchange* exchange) {
-  exchange->current = exchange->engine.poll_output();
-  if (exchange->current) {
-    std::visit(Fill{*exchange}, *exchange->current);
-  } else {
-    set(OutputKind::kNone);
+  exchange->current.reset();
+  set(OutputKind::kNone);
+  if (auto output = exchange->engine.poll_output()) {
+    std::visit(Fill{*exchange}, exchange->current.emplace(*std::move(output)));
   }
   return the_record.kind;
 }
@@ -279,6 +279,10 @@ void exchange_loaded(Exchange* exchange, double now, std::uint32_t request, cons
 
 void exchange_missing(Exchange* exchange, double now, std::uint32_t request) {
   exchange->engine.handle_loaded(to_time(now), RequestId{request}, nullptr);
+}
+
+void exchange_refused(Exchange* exchange, double now, std::uint32_t request) {
+  exchange->engine.handle_refused(to_time(now), RequestId{request});
 }
 
 void exchange_hashed(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* digest,

@@ -19,7 +19,8 @@ enum class OutputKind : std::uint32_t {
   kSend = 1,       ///< Send `bytes` to peer `id` as one message.
   kClosePeer = 2,  ///< Close peer `id` after what was sent; `code` is the ErrorCode, `text` why. Do not come back if it
                    ///< is kMismatch or kMalformed; for a while through the same rendezvous if it is kForged.
-  kLoad = 3,       ///< Look up block `text`; answer exchange_loaded() or exchange_missing() with request `id`.
+  kLoad = 3,       ///< Look up block `text`; answer exchange_loaded() or exchange_missing() with request `id`, or
+                   ///< exchange_refused() if `code` is 1, which says that a peer wants it.
   kStore = 4,      ///< Keep `bytes` as block `text`.
   kHash = 5,       ///< Hash `bytes` with multihash function `code`; answer exchange_hashed() with request `id`.
   kAskGateway = 6,  ///< Fetch block `text`; its digest with function `code` must be `bytes`. Answer
@@ -109,6 +110,7 @@ void CODIO_EXPORT(exchange_buffered_amount)(Exchange* exchange, double now, std:
 void CODIO_EXPORT(exchange_loaded)(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* bytes,
                                    std::uint32_t size);
 void CODIO_EXPORT(exchange_missing)(Exchange* exchange, double now, std::uint32_t request);
+void CODIO_EXPORT(exchange_refused)(Exchange* exchange, double now, std::uint32_t request);
 void CODIO_EXPORT(exchange_hashed)(Exchange* exchange, double now, std::uint32_t request, const std::uint8_t* digest,
                                    std::uint32_t size);
 void CODIO_EXPORT(exchange_gateway_block)(Exchange* exchange, double now, std::uint32_t request,

@@ -12,6 +12,7 @@ import { startGateway } from './support/gateway.mjs';
 import { startNode } from './support/node.mjs';
 import { makePng } from './support/png.mjs';
 import { startSite } from './support/site.mjs';
+import { makeWav } from './support/wav.mjs';
 
 const pictures = Array.from({ length: 50 }, (_, i) => makePng(40 + i, 30, 0x2f80c9 + 977 * i, randomBytes(9000)));
 const cids = pictures.map(rawCid);
@@ -305,6 +306,49 @@ for (const browser of ['chromium', 'firefox']) {
       await shown(tab, '#there', 1);
       await tab.waitForFunction(() => document.getElementById('lost').alt === 'lost');
       other.stop();
+    });
+
+    test('An XMLHttpRequest that the server fails hears of nothing but the answer from elsewhere', async () => {
+      const { tab } = await open(page('', `data-gateways="${gateway.url}"`));
+      const { tab: alone } = await open(page(''));
+      await Promise.all([ready(tab), ready(alone)]);
+      const xhr = (address, leave, from = tab) =>
+        from.evaluate(
+          ([url, abortAt]) =>
+            new Promise((resolve) => {
+              const heard = [];
+              const request = new XMLHttpRequest();
+              for (const type of ['readystatechange', 'loadstart', 'load', 'error', 'abort', 'loadend']) {
+                request.addEventListener(type, () => {
+                  heard.push(type === 'readystatechange' ? request.readyState : type);
+                  if (heard.at(-1) === abortAt) request.abort();
+                });
+              }
+              request.open('GET', url);
+              request.responseType = 'arraybuffer';
+              request.onloadend = () => resolve([request.status, request.response?.byteLength, heard.filter((one) => one !== 3).join()]);
+              request.send();
+            }),
+          [address, leave],
+        );
+      assert.deepEqual(await xhr(`codio://${gatewayFile.cid}`), [200, onGateway.length, '1,loadstart,2,4,load,loadend']);
+      const [status, , heard] = await xhr(`codio://${unknown}`);
+      assert.deepEqual([status, heard], [404, '1,loadstart,2,4,load,loadend'], 'the gateway has the last word');
+      const [first, , once] = await xhr(`codio://${unknown}`, undefined, alone);
+      assert.deepEqual([first, once], [404, '1,loadstart,4,load,loadend'], 'there was no other way');
+      const [, , aborted] = await xhr(`codio://${rawCid(text)}`, 2);
+      assert.equal(aborted, '1,loadstart,2,4,abort,loadend');
+    });
+
+    test('Media that are too long to wait for come from the fallback, where nobody else streams them', async () => {
+      const song = makeWav(100); // 17 MiB
+      const other = await startNode({ 'song.wav': song });
+      const cid = other.roots[0].cid;
+      const body = `<audio id="song" preload="metadata" src="codio://${cid}"></audio>`;
+      const { tab } = await open(page(body, `data-node="${other.http}"`), { served: false, at: other.http });
+      await tab.waitForFunction(() => document.getElementById('song').readyState > 0);
+      assert.equal(await tab.getAttribute('#song', 'src'), `${other.http}/codio/${cid}`);
+      await other.stop();
     });
 
     test('A second call changes nothing, and undoing restores the page', async () => {

@@ -1,6 +1,7 @@
 // The tabs of an origin share one node; the tab that has it leads, and is replaced when it goes.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
 import { awaitProviders, download, eventually, join, sha256, stats, uploadRandom } from './support/cdn.mjs';
@@ -87,6 +88,18 @@ for (const browser of ['chromium', 'firefox']) {
       assert.deepEqual(of2, of1);
       assert.ok(of1.downloadedFromPeers < film.length * 0.8, `${of1.downloadedFromPeers} bytes came again`);
       await others[0].context().close();
+    });
+
+    const uncrashable = browser === 'firefox' && 'tabs of a site share a process in Firefox, and crash together';
+    test('A leader whose process is killed is replaced, and the downloads of the others go on', { skip: uncrashable }, async () => {
+      const first = await tab();
+      const second = await another(first);
+      await downloadQuarter(second, filmCid);
+      first.goto('chrome://crash').catch(() => {});
+      await once(first, 'crash');
+      assert.equal(await hashOfRest(second), sha256(film));
+      assert.equal(leads(second), true);
+      await first.context().close();
     });
 
     test('A stream whose reader waits survives the leader too', async () => {

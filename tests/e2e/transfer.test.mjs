@@ -57,6 +57,20 @@ test('An upload has the CID that the same file has elsewhere', { skip: skipWitho
   await close(page);
 });
 
+test('A tab that does not seed gives its uploads, and nothing that it downloaded', { skip: skipWithout('chromium') }, async () => {
+  const seeder = await tab('chromium');
+  const quiet = await tab('chromium', { gateways: [], seed: false });
+  const viewer = await tab('chromium', { gateways: [] });
+  const { cid } = await uploadRandom(seeder, 1 * MiB);
+  assert.equal((await download(quiet, cid)).error, undefined);
+  await close(seeder);
+  const own = await uploadRandom(quiet, 1 * MiB);
+  assert.equal((await download(viewer, own.cid)).hash, own.hash);
+  // They are connected, and the viewer asks for the other one too.
+  assert.match((await download(viewer, cid)).error, /no peer has/);
+  await close(quiet, viewer);
+});
+
 test('What a tab downloaded it serves in turn', { skip: skipWithout('chromium') }, async () => {
   const [first, second, third] = [await tab('chromium'), await tab('chromium', { gateways: [] }), await tab('chromium', { gateways: [] })];
   const { cid, hash } = await uploadRandom(first, 2 * MiB);

@@ -34,6 +34,15 @@ export function cidOf(address: string): string {
   return address.slice('codio://'.length).split('/')[0] ?? '';
 }
 
+/** A name in a URL as people read it; a percent sign may mean itself. */
+export function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 /** The page that shows it. `original`: what it stands in for. */
 export function viewUrl(address: string, original?: string): string {
   const query = new URLSearchParams({ u: address, ...(original !== undefined && { original }) });

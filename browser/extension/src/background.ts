@@ -4,23 +4,20 @@ import { monthOf } from './budget';
 import { connectNode } from './connect';
 import { answerPlayers } from './content';
 import { closeNode, giveToNode, isNodeOpen, openNode } from './host';
-import { add, noTotals, type Month, type Order, type Orders, type Request, type Share, type Shared, type Totals, type Woken } from './messages';
+import { add, noTotals, type Hashed, type Month, type Order, type Orders, type Request, type Share, type Shared, type Totals, type Woken } from './messages';
+import { permittedSettings, requestPermissions } from './permissions';
 import { isFromUs, siteOf } from './sender';
-import { check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
-import { registerScripts } from './site-scripts';
+import { changeSettings, check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
+import { patternOf, registerScripts } from './site-scripts';
+import { takeTurns } from './turns';
 
 /** Changes of these need a node that starts anew. */
 const founding = ['node', 'rendezvous', 'gateways', 'iceServers', 'privacy', 'share', 'storeBytes'] as const;
 /** Originals that the user asked for, oldest first. */
 const maxLeft = 100;
 
-let last: Promise<unknown> = Promise.resolve();
-/** What reads and then writes storage, one after the other. */
-function inTurn<Result>(job: () => Promise<Result>): Promise<Result> {
-  const result = last.then(job);
-  last = result.catch(() => {});
-  return result;
-}
+/** For what reads and then writes storage. */
+const inTurn = takeTurns();
 
 async function totalsOf(area: chrome.storage.StorageArea): Promise<Totals> {
   const { totals } = await area.get('totals');
@@ -164,6 +161,7 @@ chrome.permissions.onAdded.addListener(() => {
   listenToHeaders();
   void loadSettings().then(registerScripts);
 });
+chrome.permissions.onRemoved.addListener(() => void loadSettings().then(permittedSettings).then(changeSettings));
 
 chrome.omnibox.setDefaultSuggestion({ description: 'Open a CID, CID/path or codio:// address' });
 chrome.omnibox.onInputEntered.addListener((text, disposition) => {
@@ -179,28 +177,37 @@ chrome.runtime.onInstalled.addListener(() => {
     chrome.contextMenus.create({ id: 'copy', title: 'Copy CID', contexts: files });
   });
   void loadSettings().then(registerScripts);
+  offerShares();
 });
 
 chrome.contextMenus.onClicked.addListener(({ menuItemId, srcUrl, linkUrl, pageUrl }, tab) => {
   const url = srcUrl ?? linkUrl;
   if (url === undefined) return;
-  if (menuItemId === 'copy') void copyCid(url, tab);
-  // Asked for here, as the browser wants it within the click. The page's own files are readable for a click anyway.
-  else if (/^https?:/.test(url) && new URL(url).origin !== (pageUrl && new URL(pageUrl).origin)) {
-    void chrome.permissions.request({ origins: [`${new URL(url).origin.replace(/:\d+$/, '')}/*`] }).then(() => share(url, tab));
-  } else void share(url, tab);
+  const address = menuItemId === 'copy' ? anyAddress(url) : undefined;
+  if (address) {
+    void copy(cidOf(address), tab, 'Its CID');
+    return;
+  }
+  const run = (mayRead: boolean) => (menuItemId === 'copy' ? copyCid : share)(url, mayRead, tab);
+  if (!/^https?:/.test(url) || isReadable(url, pageUrl)) void run(true);
+  // Asked for here, as the browser wants it within the click.
+  else void requestPermissions({ origins: [patternOf(new URL(url).origin)] }).then(run);
 });
 
-async function copyCid(url: string, tab?: chrome.tabs.Tab): Promise<void> {
-  const address = anyAddress(url);
-  const cid = address ? cidOf(address) : (await shares()).find((one) => one.url === url)?.cid;
-  if (cid) await copy(cid, tab, 'Its CID is');
-  else notify('No CID yet', 'This file is not known by a CID. Share it by Codio first.');
+/** Whether the click is permission enough: in Chromium it is for the page's own files. */
+function isReadable(url: string, pageUrl: string | undefined): boolean {
+  return !FIREFOX && pageUrl !== undefined && new URL(url).origin === new URL(pageUrl).origin;
 }
 
-async function share(url: string, tab?: chrome.tabs.Tab): Promise<void> {
-  const { error } = await wake();
-  const shared = error === undefined ? await order<Shared>({ type: 'share', url }) : { error };
+async function copyCid(url: string, mayRead: boolean, tab?: chrome.tabs.Tab): Promise<void> {
+  const known = (await shares()).find((one) => one.url === url);
+  const hashed = known ?? (await orderOf<Hashed>({ type: 'hash', url }, mayRead));
+  if ('error' in hashed) notify('No CID', hashed.error);
+  else await copy(hashed.cid, tab, 'Its CID');
+}
+
+async function share(url: string, mayRead: boolean, tab?: chrome.tabs.Tab): Promise<void> {
+  const shared = await orderOf<Shared>({ type: 'share', url }, mayRead);
   if ('error' in shared) {
     notify('Not shared', shared.error);
     return;
@@ -209,7 +216,16 @@ async function share(url: string, tab?: chrome.tabs.Tab): Promise<void> {
     const others = (await shares()).filter(({ cid }) => cid !== shared.share.cid);
     await chrome.storage.local.set({ shares: [...others, shared.share] });
   });
-  await copy(`codio://${shared.share.cid}`, tab, `${shared.share.name} is shared while the browser is open. Its link is`);
+  await copy(`codio://${shared.share.cid}`, tab, `${shared.share.name} is shared while the browser is open. Its link`);
+}
+
+/** Of a file, which only a site that allows all to read it gives out if the browser does not let us read there. */
+async function orderOf<Answer extends object>(one: Extract<Order, { url: string }>, mayRead: boolean): Promise<Answer | { error: string }> {
+  const { error } = await wake();
+  if (error !== undefined) return { error };
+  const answer = await order<Answer | { error: string }>(one);
+  if (mayRead || !('error' in answer)) return answer;
+  return { error: `${answer.error}. The browser was not allowed to let Codio read files of ${new URL(one.url).host}.` };
 }
 
 /** To the clipboard, by the page that was clicked in; a page may have been closed or be protected. */
@@ -218,7 +234,7 @@ async function copy(text: string, tab: chrome.tabs.Tab | undefined, what: string
     .executeScript({ target: { tabId: tab?.id ?? -1 }, func: (copied: string) => navigator.clipboard.writeText(copied).then(() => true), args: [text] })
     .then(([done]) => done?.result === true)
     .catch(() => false);
-  notify('Codio', `${what} ${copied ? 'on the clipboard' : 'in the popup'}: ${text}`);
+  notify('Codio', `${what}${copied ? ', now on the clipboard' : ''}: ${text}`);
 }
 
 function notify(title: string, message: string): void {
@@ -249,9 +265,10 @@ chrome.storage.onChanged.addListener(({ settings, shares: kept }, area) => {
   if (was && is && is.length < was.length) void isNodeOpen().then(async (open) => open && (await closeNode(), await openNode()));
 });
 
-chrome.runtime.onStartup.addListener(() => {
+chrome.runtime.onStartup.addListener(offerShares);
+function offerShares(): void {
   void shares().then((kept) => (kept.length > 0 ? wake() : undefined));
-});
+}
 
 if (FIREFOX) {
   Object.assign(globalThis, { giveToNode });

@@ -1,7 +1,7 @@
 /** Content by ranges for players in pages of ours: `content/?u=ADDRESS&type=TYPE`, answered by Chromium's background. */
 import { CodioCDN } from 'codio-cdn';
 import { anyAddress } from './addresses';
-import type { Connection } from './connect';
+import type { Connection } from './handshake';
 
 /** A player asks again for what follows, and an answer ends before the browser ends its worker. */
 const maxAnswer = 4 * 1_048_576;

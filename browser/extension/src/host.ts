@@ -1,7 +1,9 @@
 /** Keeps the one page of the node: an offscreen document where the background has no WebRTC, else a frame of the background's page. */
+import { takeTurns } from './turns';
 
 const page = 'node.html';
-let opening: Promise<void> | undefined;
+/** A page that is being closed is no page that is open. */
+const inTurn = takeTurns();
 let frame: HTMLIFrameElement | undefined;
 
 export async function isNodeOpen(): Promise<boolean> {
@@ -11,20 +13,11 @@ export async function isNodeOpen(): Promise<boolean> {
 
 /** Settles once the page listens. */
 export function openNode(): Promise<void> {
-  opening ??= open().finally(() => (opening = undefined));
-  return opening;
+  return inTurn(open);
 }
 
-export async function closeNode(): Promise<void> {
-  await opening?.catch(() => {});
-  if (!(await isNodeOpen())) return;
-  if (FIREFOX) {
-    frame?.remove();
-    frame = undefined;
-  } else {
-    await chrome.offscreen.closeDocument();
-  }
-  await chrome.storage.session.set({ running: 0 });
+export function closeNode(): Promise<void> {
+  return inTurn(close);
 }
 
 /** Gives the node the other end of a page's channel. */
@@ -61,4 +54,15 @@ async function open(): Promise<void> {
     });
   }
   await chrome.storage.session.set({ running: Date.now() });
+}
+
+async function close(): Promise<void> {
+  if (!(await isNodeOpen())) return;
+  if (FIREFOX) {
+    frame?.remove();
+    frame = undefined;
+  } else {
+    await chrome.offscreen.closeDocument();
+  }
+  await chrome.storage.session.set({ running: 0 });
 }

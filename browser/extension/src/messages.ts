@@ -69,9 +69,12 @@ export interface Orders {
 export type Order =
   | { type: 'settings'; settings: Settings }
   /** Fetch the URL, without credentials, and share it. Answered: Shared. */
-  | { type: 'share'; url: string };
+  | { type: 'share'; url: string }
+  /** Fetch it so, and tell its CID. Answered: Hashed. */
+  | { type: 'hash'; url: string };
 
 export type Shared = { share: Share } | { error: string };
+export type Hashed = { cid: string } | { error: string };
 
 /** Over a port named `status`, from the node's page. */
 export interface Snapshot {

@@ -4,8 +4,10 @@
  */
 import init, { CodioCDN, linkVersion, type CodioOptions } from 'codio-cdn';
 import { monthOf, uploadCap } from './budget';
+import { fetchFile, nameOf } from './fetch-file';
+import { Meeting } from './meeting';
+import { add, noTotals, type Hashed, type Order, type Orders, type Request, type Share, type Shared, type Snapshot, type StatusCommand, type Totals } from './messages';
 import { isFromUs, siteOf } from './sender';
-import { add, noTotals, type Order, type Orders, type Request, type Share, type Shared, type Snapshot, type StatusCommand, type Totals } from './messages';
 import { mayUseNode, type Settings } from './settings';
 import { Transfers, type Wire } from './transfers';
 
@@ -18,19 +20,25 @@ const beatInterval = 15_000;
 const idleAfter = 60_000;
 const idlePeersAfter = 300_000;
 const historySpan = 60_000;
-const maxShared = 1_073_741_824;
+
+/** One that uses the node, and what ends with it. */
+interface Page {
+  /** Its origin; '': it is ours. */
+  readonly site: string;
+  readonly ends: (() => void)[];
+}
 
 class Node {
   #orders: Orders;
   readonly #cdn: Promise<CodioCDN>;
   readonly #transfers: Transfers;
   readonly #watching = new Set<chrome.runtime.Port>();
-  /** Pages of which one of both has come, and not yet the other, by their token. */
-  readonly #lives = new Map<string, chrome.runtime.Port>();
-  readonly #ports = new Map<string, MessagePort>();
+  readonly #pages = new Map<chrome.runtime.Port, Page>();
+  readonly #meeting = new Meeting((life, port) => this.#meet(life, port));
   readonly #shares: Share[] = [];
   #problem: string | undefined;
-  #pages = 0;
+  /** Files that are being read for the background. */
+  #errands = 0;
   #reported: Totals = noTotals;
   #history: Snapshot['history'] = [];
   #roundTrips = new Map<string, number>();
@@ -79,30 +87,25 @@ class Node {
 
   /** A page that wants to transfer: all that it does ends with this port. Its bytes go over another, of the same token. */
   admit(life: chrome.runtime.Port, token: string, site: string): void {
-    this.#pages++;
-    life.onDisconnect.addListener(() => {
-      this.#pages--;
-      this.#lives.delete(token);
-      this.#changed();
-    });
+    this.#pages.set(life, { site, ends: [] });
+    life.onDisconnect.addListener(() => this.#forget(life));
     if (FIREFOX && site !== '') {
       // A page of others has no other way to here, and in Firefox this one carries bytes.
       const wire: Wire = { onmessage: undefined, post: (message) => life.postMessage(message) };
       life.onMessage.addListener((message: unknown) => wire.onmessage?.(message));
-      void this.#join(wire, life, site);
-      return;
+      void this.#join(wire, life);
+    } else {
+      this.#meeting.expect(token, life);
     }
-    this.#lives.set(token, life);
-    this.#meet(token);
   }
 
   take(token: string, port: MessagePort): void {
-    this.#ports.set(token, port);
-    this.#meet(token);
+    this.#meeting.take(token, port);
   }
 
   follow(settings: Settings): void {
     this.#orders = { ...this.#orders, settings };
+    for (const [life, { site }] of this.#pages) if (site !== '' && !this.allows(site)) this.#dismiss(life);
     this.#limit();
     this.#changed();
   }
@@ -112,39 +115,63 @@ class Node {
   }
 
   async share(url: string): Promise<Shared> {
-    try {
+    return this.#runErrand(async () => {
       const cdn = await this.#cdn;
-      const blob = await fetchFile(url);
-      const cid = await cdn.upload(blob);
-      const share = { cid, name: nameOf(url), size: blob.size, url };
+      const blob = await new Response(await fetchFile(url)).blob();
+      const share = { cid: await cdn.upload(blob), name: nameOf(url), size: blob.size, url };
       this.#shares.push(share);
-      this.#changed();
       return { share };
+    });
+  }
+
+  async hash(url: string): Promise<Hashed> {
+    return this.#runErrand(async () => ({ cid: await CodioCDN.cidOf(await fetchFile(url)) }));
+  }
+
+  async #runErrand<Result>(errand: () => Promise<Result>): Promise<Result | { error: string }> {
+    this.#errands++;
+    try {
+      return await errand();
     } catch (error) {
       return { error: textOf(error) };
+    } finally {
+      this.#errands--;
+      this.#lastMove = performance.now();
+      this.#changed();
     }
   }
 
-  #meet(token: string): void {
-    const life = this.#lives.get(token);
-    const port = this.#ports.get(token);
-    if (!life || !port) return;
-    this.#ports.delete(token);
+  #meet(life: chrome.runtime.Port, port: MessagePort): void {
     const wire: Wire = { onmessage: undefined, post: (message, transfer) => port.postMessage(message, transfer) };
     port.onmessage = ({ data }: MessageEvent<unknown>) => wire.onmessage?.(data);
-    life.onDisconnect.addListener(() => port.close());
-    life.postMessage('met');
-    void this.#join(wire, life, siteOfLife(life));
+    this.#pages.get(life)?.ends.push(() => port.close());
+    void this.#join(wire, life);
   }
 
   /** What comes before the node has started waits in the channel. */
-  async #join(wire: Wire, life: chrome.runtime.Port, site: string): Promise<void> {
+  async #join(wire: Wire, life: chrome.runtime.Port): Promise<void> {
+    const page = this.#pages.get(life);
+    if (!page) return;
     const { port1, port2 } = new MessageChannel();
-    const end = this.#transfers.join(wire, port1, site);
-    life.onDisconnect.addListener(end);
+    page.ends.push(this.#transfers.join(wire, port1, page.site));
+    life.postMessage('met');
     const cdn = await this.#cdn.catch(() => undefined);
-    if (cdn) life.onDisconnect.addListener(cdn.serve(port2));
-    else life.disconnect();
+    if (!this.#pages.has(life)) return;
+    if (cdn) page.ends.push(cdn.serve(port2));
+    else this.#dismiss(life);
+  }
+
+  #dismiss(life: chrome.runtime.Port): void {
+    life.disconnect();
+    this.#forget(life);
+  }
+
+  #forget(life: chrome.runtime.Port): void {
+    const page = this.#pages.get(life);
+    this.#pages.delete(life);
+    this.#meeting.forget(life);
+    for (const end of page?.ends ?? []) end();
+    this.#changed();
   }
 
   async #start(settings: Settings): Promise<CodioCDN> {
@@ -253,7 +280,7 @@ class Node {
 
   #rest(): void {
     this.#idleTimer = undefined;
-    const busy = this.#pages > 0 || this.#watching.size > 0 || this.#shares.length > 0;
+    const busy = this.#pages.size + this.#watching.size + this.#shares.length + this.#errands > 0;
     const { peers = 0 } = this.#running?.stats() ?? {};
     const still = performance.now() - this.#lastMove;
     if (busy || still < (peers > 0 ? idlePeersAfter : idleAfter)) {
@@ -310,26 +337,6 @@ function optionsOf(settings: Settings): CodioOptions {
   return node === '' ? { ...common, rendezvous, gateways } : { ...common, node };
 }
 
-async function fetchFile(url: string): Promise<Blob> {
-  const response = await fetch(url, { credentials: 'omit' }).catch((cause: unknown) => {
-    throw new Error(`${url} cannot be read: ${textOf(cause)}`);
-  });
-  if (!response.ok || !response.body) throw new Error(`${url}: HTTP ${response.status}`);
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const part of response.body as ReadableStream<Uint8Array<ArrayBuffer>>) {
-    size += part.length;
-    if (size > maxShared) throw new Error(`${url} has more than ${maxShared} bytes`);
-    parts.push(part);
-  }
-  return new Blob(parts);
-}
-
-function nameOf(url: string): string {
-  const { pathname, hostname } = new URL(url);
-  return decodeURIComponent(pathname.slice(pathname.lastIndexOf('/') + 1)) || hostname;
-}
-
 function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -356,13 +363,16 @@ const node = new Promise<Node>((resolve, reject) => {
 
 chrome.runtime.onConnect.addListener((port) => {
   const [kind, token = '', version] = port.name.split(' ');
-  if (kind === 'status' && isFromUs(port.sender)) void node.then((one) => one.watch(port));
+  // Who has gone before the node is there is told of to no listener that is added then.
+  let isOpen = true;
+  port.onDisconnect.addListener(() => (isOpen = false));
+  if (kind === 'status' && isFromUs(port.sender)) void node.then((one) => isOpen && one.watch(port));
   if (kind !== 'page' || token.length > 64) return;
   void node.then((one) => {
     const site = siteOfLife(port);
     const allowed = isFromUs(port.sender) || one.allows(site);
-    if (allowed && version === String(linkVersion)) one.admit(port, token, site);
-    else port.disconnect();
+    if (!allowed || version !== String(linkVersion)) port.disconnect();
+    else if (isOpen) one.admit(port, token, site);
   });
 });
 
@@ -373,10 +383,19 @@ function siteOfLife({ sender }: chrome.runtime.Port): string {
 
 chrome.runtime.onMessage.addListener((order: Order, sender, answer) => {
   if (!isFromUs(sender)) return false;
-  if (order.type === 'settings') void node.then((one) => one.follow(order.settings));
-  if (order.type !== 'share') return false;
-  void node.then(async (one) => answer(await one.share(order.url)));
-  return true;
+  switch (order.type) {
+    case 'settings':
+      void node.then((one) => one.follow(order.settings));
+      return false;
+    case 'share':
+      void node.then(async (one) => answer(await one.share(order.url)));
+      return true;
+    case 'hash':
+      void node.then(async (one) => answer(await one.hash(order.url)));
+      return true;
+    default:
+      return false;
+  }
 });
 
 const take = ({ data, ports, origin }: MessageEvent<{ token: string }>) => {

@@ -3,6 +3,7 @@ import { byId, element, setText } from './element';
 import { formatBytes } from './format';
 import { monthOf } from './budget';
 import type { Month } from './messages';
+import { namedPermissions, requestPermissions } from './permissions';
 import { changeSettings, changeSite, check, defaults, isRecord, loadSettings, type Problem, type Settings } from './settings';
 
 interface Field {
@@ -42,8 +43,6 @@ const fields: Field[] = [
 ];
 const switches = ['share', 'gatewayLinks', 'namedPages'] as const;
 const maxImport = 1_000_000;
-/** To see headers and pages, which is asked for when it is wanted. */
-const namedPermissions: chrome.permissions.Permissions = { permissions: ['webRequest'], origins: ['https://*/*', 'http://*/*'] };
 
 function readJson(text: string): unknown {
   if (text.trim() === '') return [];
@@ -110,14 +109,14 @@ for (const radio of document.querySelectorAll<HTMLInputElement>('[name=privacy]'
 for (const name of switches) {
   const control = byId<HTMLInputElement>(name);
   control.onchange = async () => {
-    if (name === 'namedPages' && control.checked && !(await chrome.permissions.request(namedPermissions))) {
+    if (name === 'namedPages' && control.checked && !(await requestPermissions(namedPermissions))) {
       control.checked = false;
       setText(byId('namedPages-problem'), 'The browser did not allow it.');
       return;
     }
     setText(byId('namedPages-problem'), '');
     await keep(name, control.checked);
-    if (name === 'namedPages' && !control.checked) await chrome.permissions.remove({ permissions: ['webRequest'] }).catch(() => {});
+    if (name === 'namedPages' && !control.checked) await chrome.permissions.remove(namedPermissions).catch(() => {});
   };
 }
 

@@ -5,6 +5,7 @@ import { drawGraph } from './graph';
 import { drawMap } from './map';
 import { monthOf } from './budget';
 import { noTotals, type Month, type Share, type Snapshot, type StatusCommand, type Totals, type TransferView } from './messages';
+import { requestPermissions } from './permissions';
 import { changeSettings, changeSite, loadSettings, type Settings } from './settings';
 import { patternOf } from './site-scripts';
 
@@ -75,8 +76,11 @@ function show(told: Snapshot): void {
   drawSpeed(history);
   for (const [id, { item }] of rows) {
     if (transfers.some((one) => one.id === id)) continue;
+    const hadFocus = item.contains(document.activeElement);
+    const next = item.nextElementSibling ?? item.previousElementSibling;
     item.remove();
     rows.delete(id);
+    if (hadFocus) (next?.querySelector('button') ?? byId('options')).focus();
   }
   for (const transfer of transfers) showTransfer(transfer);
   setText(byId('transfers-title'), transfers.length > 0 ? `Transfers (${transfers.length})` : 'Transfers');
@@ -101,7 +105,7 @@ function drawSpeed(history: Snapshot['history']): void {
 }
 
 function makeRow(id: number) {
-  const name = element('b');
+  const name = element('b', { dir: 'auto' });
   const pause = element('button', { type: 'button' }, 'Pause');
   const cancel = element('button', { type: 'button' }, 'Cancel');
   const [peer, gateway, store] = [element('i', { className: 'peer' }), element('i', { className: 'gateway' }), element('i', { className: 'store' })];
@@ -182,7 +186,7 @@ function showShares(shares: Share[]): void {
       };
       const stop = element('button', { type: 'button', ariaLabel: `Stop sharing ${name}` }, 'Stop');
       stop.onclick = () => void chrome.storage.local.set({ shares: shares.filter((one) => one.cid !== cid) });
-      return element('li', {}, element('b', { title: `codio://${cid}` }, name), element('span', { className: 'soft' }, formatBytes(size)), copy, stop);
+      return element('li', {}, element('b', { title: `codio://${cid}`, dir: 'auto' }, name), element('span', { className: 'soft' }, formatBytes(size)), copy, stop);
     }),
   );
 }
@@ -224,7 +228,7 @@ async function showSite(): Promise<void> {
   nodeSwitch.checked = node;
   offSwitch.checked = off;
   nodeSwitch.onchange = async () => {
-    const allowed = !nodeSwitch.checked || (await chrome.permissions.request({ origins: [patternOf(origin)] }));
+    const allowed = !nodeSwitch.checked || (await requestPermissions({ origins: [patternOf(origin)] }));
     if (allowed) await changeSite(origin, { node: nodeSwitch.checked });
     else nodeSwitch.checked = false;
     byId('site-note').hidden = false;

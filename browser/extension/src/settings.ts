@@ -1,4 +1,5 @@
 /** What the user chose: kept in `storage.local`, and checked whenever it comes from outside. */
+import { takeTurns } from './turns';
 
 export const privacyModes = ['open', 'relay', 'gateway-only', 'p2p-only'] as const;
 export type Privacy = (typeof privacyModes)[number];
@@ -166,17 +167,15 @@ export async function loadSettings(): Promise<Settings> {
   return check(settings).settings;
 }
 
-let last: Promise<unknown> = Promise.resolve();
+const inTurn = takeTurns();
 
 /** Rejects nothing: what is not valid is told and not kept. */
 export function changeSettings(changes: Partial<Settings>): Promise<Problem[]> {
-  const change = last.then(async () => {
+  return inTurn(async () => {
     const { settings, problems } = check(changes, await loadSettings());
     await chrome.storage.local.set({ settings });
     return problems;
   });
-  last = change.catch(() => {});
-  return change;
 }
 
 /** Changes one origin's rule; a rule that says nothing goes. */

@@ -1,10 +1,11 @@
 /** The page that shows any content: `view.html?u=ADDRESS`, and `original`, the URL that it stands in for. */
 import { CodioCDN, type Progress } from 'codio-cdn';
-import { anyAddress, cidOf } from './addresses';
-import { connectNode, type Connection } from './connect';
+import { anyAddress, cidOf, decoded } from './addresses';
+import { connectNode } from './connect';
 import { extensionOf, kindOf, typeOf, type Kind } from './content-type';
 import { byId, element, setText } from './element';
 import { formatBytes, formatRate, formatTime } from './format';
+import type { Connection } from './handshake';
 import type { Request } from './messages';
 import { changeSettings, loadSettings } from './settings';
 import { Spool } from './spool';
@@ -16,6 +17,7 @@ const maxText = 1_048_576;
 const maxPage = 16_777_216;
 const redraw = 250;
 const maxTries = 5;
+const anew = 'The node has to start anew…';
 
 interface SavePicker {
   showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
@@ -55,9 +57,13 @@ async function join(): Promise<CodioCDN> {
   void (async () => {
     for (let { lost } = first; ; ) {
       await lost;
-      setText(byId('state'), 'The node has to start anew…');
+      const state = byId('state');
+      const before = state.textContent;
+      setText(state, anew);
       const next = await connectPatiently();
       joined.reconnect(next.port);
+      // What is under way says how far it is; what had ended has.
+      if (state.textContent === anew) setText(state, before);
       ({ lost } = next);
     }
   })().catch(fail);
@@ -65,7 +71,7 @@ async function join(): Promise<CodioCDN> {
 }
 
 async function show(wanted: string): Promise<void> {
-  name = decodeURIComponent(wanted.slice('codio://'.length).split('/').slice(1).pop() ?? '');
+  name = decoded(wanted.slice('codio://'.length).split('/').slice(1).pop() ?? '');
   setText(byId('name'), name || cidOf(wanted));
   setText(byId('address'), wanted);
   document.title = `${name || cidOf(wanted)} – Codio`;
@@ -119,10 +125,17 @@ const lonely =
 
 async function play(tag: 'video' | 'audio', wanted: string): Promise<void> {
   // Where our service worker answers for pages of ours, the player asks for what it needs.
-  const src = FIREFOX ? URL.createObjectURL(new Blob([await onDisk(wanted)], { type })) : `content/?${new URLSearchParams({ u: wanted, type })}`;
+  const src = FIREFOX ? await wholeUrl(wanted) : `content/?${new URLSearchParams({ u: wanted, type })}`;
   const player = element(tag, { src, controls: true });
   player.onerror = () => note(`This browser cannot play it: ${player.error?.message || type}`);
   byId('content').replaceChildren(player);
+}
+
+async function wholeUrl(wanted: string): Promise<string> {
+  note('Firefox plays it once all of it is here.');
+  const whole = await onDisk(wanted);
+  byId('note').hidden = true;
+  return URL.createObjectURL(new Blob([whole], { type }));
 }
 
 function onDisk(wanted: string): Promise<File> {

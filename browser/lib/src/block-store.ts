@@ -1,14 +1,16 @@
 import { CodioError } from './error';
+import { free } from './free';
 import { matches } from './matches';
 
 /** Verified blocks by CID. */
 export interface BlockStore {
   get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
-   * A pinned block stays; if there is no room for it, it rejects with `too-large`. Others go, oldest use first. Tells
-   * whether this call pinned it: not if it was before.
+   * Takes `bytes`, all of their buffer, over. A pinned block stays; if there is no room for it, it rejects with `too-large`.
+   * Others go, oldest use first. Tells whether this call pinned it: not if it was before.
    */
   put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean>;
+  isPinned(cid: string): boolean;
   /** Lets a pinned block go in its turn, as others do. */
   unpin(cid: string): Promise<void>;
   stats(): Promise<CacheStats>;
@@ -105,7 +107,7 @@ export class CachedBlocks implements BlockStore {
   async get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     await this.#opened;
     const block = this.#blocks.get(cid);
-    if (!block) return this.#waiting.get(cid);
+    if (!block) return this.#waiting.get(cid)?.slice();
     this.#packs.delete(block.pack);
     this.#packs.add(block.pack);
     const bytes = block.bytes ?? (await this.#medium?.read(block).catch(() => undefined));
@@ -116,17 +118,27 @@ export class CachedBlocks implements BlockStore {
 
   async put(cid: string, bytes: Uint8Array<ArrayBuffer>, pinned: boolean): Promise<boolean> {
     const size = bytes.length;
-    if (!pinned && this.#waitingBytes + size > maxWaiting) return false;
+    if (!pinned && this.#waitingBytes + size > maxWaiting) {
+      free(bytes.buffer);
+      return false;
+    }
     this.#waitingBytes += size;
     this.#waiting.set(cid, bytes);
+    let inUse = false;
     return this.#inTurn(async () => {
       const block = await this.#write(cid, bytes, pinned);
+      inUse = block?.bytes !== undefined;
       if (block) await this.#add(cid, block);
       return block !== undefined && pinned;
     }).finally(() => {
       this.#waitingBytes -= size;
       this.#waiting.delete(cid);
+      if (!inUse) free(bytes.buffer);
     });
+  }
+
+  isPinned(cid: string): boolean {
+    return this.#blocks.get(cid)?.pinned ?? false;
   }
 
   async unpin(cid: string): Promise<void> {

@@ -28,7 +28,7 @@ export interface CodioOptions extends Partial<Limits>, CitizenOptions {
   share?: boolean;
   /** Whether to use the node of the Codio extension where the visitor lets this site; default true. Only its options count. */
   extension?: boolean;
-  /** Whether finished downloads are offered to others; default true. Uploads always are. */
+  /** Whether peers are offered and given what was downloaded; default true. Uploads always are. */
   seed?: boolean;
   /**
    * Whether blocks outlive the tab, so that a download goes on after a reload, and tabs of one origin share what they

@@ -102,12 +102,18 @@ export abstract class CoreHost {
     if (transfer !== undefined) call(transfer);
   }
 
+  /** Whether peers get the block if it is here. */
+  protected gives(_cid: string): boolean {
+    return true;
+  }
+
   protected carryOut(kind: Output): void {
     const core = this.core;
     const { id } = core;
     switch (kind) {
       case Output.Load:
-        void this.#load(id, core.text);
+        if (core.code === 1 && !this.gives(core.text)) this.core.abi.exchange_refused(this.exchange, performance.now(), id);
+        else void this.#load(id, core.text);
         break;
       case Output.Store:
         void this.store.put(core.text, core.bytes.slice(), false);

@@ -1,8 +1,10 @@
 /** The dedicated worker that holds the core: all bytes meet here. The page signals, and hands every data channel over. */
-import { digest, Output } from './core';
+import { Output } from './core';
 import { CoreHost, type TransferReport } from './core-host';
+import { buildDag } from './dag';
 import { CodioError, failureOf, type Failure } from './error';
 import { ForwardedChannel, type Channel } from './forwarded-channel';
+import { free } from './free';
 import { GatewayClient } from './gateway';
 import { isProven, type Introduction } from './identity';
 import type { Limits } from './limits';
@@ -17,7 +19,6 @@ const idleBeforeClose = 10_000;
 const maxHeld = 64;
 /** From the opening of a channel to its first message, which docs/protocol.md §4 wants at once. */
 const silenceBeforeClose = 10_000;
-const uploadChunk = 256 * 1024;
 
 interface Scope {
   onmessage: ((event: MessageEvent<Command>) => void) | null;
@@ -46,6 +47,7 @@ interface Peer {
 class PeersHost extends CoreHost {
   readonly #scope: Scope;
   readonly #maxPeers: number;
+  readonly #seed: boolean;
   readonly #peers = new Map<number, Peer>();
   /** Channels that are closing; unreferenced, Firefox would collect them before they have sent everything. */
   readonly #closing = new Set<Channel>();
@@ -63,6 +65,7 @@ class PeersHost extends CoreHost {
     this.#scope = scope;
     this.#setLimits(start.limits);
     this.#maxPeers = start.maxPeers;
+    this.#seed = start.seed;
     this.#report({ type: 'ready' });
     this.#flush();
   }
@@ -128,53 +131,25 @@ class PeersHost extends CoreHost {
     this.#uploads.delete(request);
   }
 
-  /** Builds the file's DAG into the store, chunk by chunk. */
+  /** Builds the file's DAG into the store. */
   async #upload(request: number, file: Blob): Promise<void> {
-    const { abi } = this.core;
-    const builder = abi.builder_new();
     const kept: string[] = [];
     this.#uploads.set(request, kept);
     try {
       if (file.size > this.store.room) {
         throw new CodioError('too-large', `storeBytes has room for ${this.store.room} bytes, the upload has ${file.size}`);
       }
-      const reader = (file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>).getReader();
-      for (let part = await reader.read(); part.value; part = await reader.read()) {
-        for (let at = 0; at < part.value.length; at += uploadChunk) {
-          const chunk = part.value.subarray(at, at + uploadChunk);
-          abi.builder_append(builder, this.core.write(chunk), chunk.length);
-          await this.#keepBuilt(builder, kept);
-        }
-      }
-      abi.builder_finish(builder);
-      while (!abi.builder_root(builder)) await this.#keepBuilt(builder, kept);
-      this.#report({ type: 'answer', request, answer: this.core.text });
+      const keep = async (cid: string, block: Uint8Array<ArrayBuffer>) => {
+        if (await this.store.put(cid, block, true)) kept.push(cid);
+      };
+      const answer = await buildDag(this.core, file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>, keep);
+      this.#report({ type: 'answer', request, answer });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;
       this.#release(request);
       this.#report({ type: 'ended', request, error: failureOf(error) });
     }
-    abi.builder_free(builder);
     this.#flush();
-  }
-
-  /** Nothing uses the builder any more when it settles. Adds what it pinned to `kept`. */
-  async #keepBuilt(builder: number, kept: string[]): Promise<void> {
-    const core = this.core;
-    const storing: Promise<void>[] = [];
-    while (core.abi.builder_poll(builder)) {
-      const { id } = core;
-      const bytes = core.bytes.slice();
-      storing.push(
-        digest(0x12, bytes).then(async (hash) => {
-          core.abi.builder_hashed(builder, id, core.write(hash));
-          const cid = core.text;
-          if (await this.store.put(cid, bytes, true)) kept.push(cid);
-        }),
-      );
-    }
-    const failed = (await Promise.allSettled(storing)).find(({ status }) => status === 'rejected');
-    if (failed?.status === 'rejected') throw failed.reason;
   }
 
   async #answerCache(request: number, clear: boolean): Promise<void> {
@@ -242,8 +217,10 @@ class PeersHost extends CoreHost {
       if (!message) return;
       clearTimeout(peer.silence);
       peer.lastUse = performance.now();
+      const { byteLength } = message;
       const at = this.core.write(new Uint8Array(message));
-      this.core.abi.exchange_message(this.exchange, peer.lastUse, peer.number, at, message.byteLength);
+      free(message);
+      this.core.abi.exchange_message(this.exchange, peer.lastUse, peer.number, at, byteLength);
       if (!peer.proven) this.drain();
     }
   }
@@ -336,6 +313,10 @@ class PeersHost extends CoreHost {
       this.#flush();
     }, totalsInterval);
     this.#flush();
+  }
+
+  protected override gives(cid: string): boolean {
+    return this.#seed || this.store.isPinned(cid);
   }
 
   protected override carryOut(kind: Output): void {

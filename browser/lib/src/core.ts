@@ -60,6 +60,7 @@ interface Exports {
   exchange_buffered_amount(exchange: number, now: number, peer: number, bytes: number): void;
   exchange_loaded(exchange: number, now: number, request: number, bytes: number, size: number): void;
   exchange_missing(exchange: number, now: number, request: number): void;
+  exchange_refused(exchange: number, now: number, request: number): void;
   exchange_hashed(exchange: number, now: number, request: number, digest: number, size: number): void;
   exchange_gateway_block(exchange: number, now: number, request: number, bytes: number, size: number): void;
   exchange_gateway_failed(

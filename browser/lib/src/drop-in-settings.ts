@@ -7,6 +7,11 @@ export interface Settings {
   fallback: string | undefined;
   /** Path of the worker's script; empty: no worker; undefined: where it usually is. */
   serviceWorker: string | undefined;
+  /** As of RewriteOptions. */
+  firstVisitWait: number | undefined;
+  /** As of ServiceWorkerOptions. */
+  intercept: string[];
+  trusted: string[];
   rewrite: boolean;
   protocolHandler: boolean;
   /** What is wrong with them, in words; such attributes are left out. */
@@ -32,6 +37,9 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
     base: undefined,
     fallback: undefined,
     serviceWorker: undefined,
+    firstVisitWait: undefined,
+    intercept: [],
+    trusted: [],
     rewrite: true,
     protocolHandler: false,
     problems,
@@ -62,6 +70,11 @@ export function readSettings(dataset: Readonly<Record<string, string | undefined
   read('serviceWorker', (text) => (text === 'off' ? '' : parsePath(text)), 'a path of this site, or off', (path) => {
     settings.serviceWorker = path;
   });
+  read('firstVisitWait', parseCount, 'milliseconds such as 500', (wait) => (settings.firstVisitWait = wait));
+  read('intercept', parsePrefixes, 'URLs that a CID follows, such as https://ipfs.io/ipfs/, with spaces between them', (list) => {
+    settings.intercept = list;
+  });
+  read('trusted', parseCids, 'CIDs with spaces between them', (list) => (settings.trusted = list));
 
   for (const [name, text] of Object.entries(dataset)) {
     const reader = readers.get(name);
@@ -82,8 +95,22 @@ function parseUrl(text: string): string | undefined {
 
 /** Empty: none, which is something else than the default. */
 function parseUrls(text: string): string[] | undefined {
-  const list = text.split(/[\s,]+/).filter((one) => one !== '');
+  const list = listOf(text);
   return list.every((one) => /^(?:https?|wss?):/.test(one) && URL.canParse(one)) ? list : undefined;
+}
+
+/** A prefix without its slash would be none. */
+function parsePrefixes(text: string): string[] | undefined {
+  return parseUrls(text)?.every((one) => /^https?:.*\/$/.test(one)) ? listOf(text) : undefined;
+}
+
+function parseCids(text: string): string[] | undefined {
+  const list = listOf(text);
+  return list.every((one) => /^\w{20,}$/.test(one)) ? list : undefined;
+}
+
+function listOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter((one) => one !== '');
 }
 
 function parsePath(text: string): string | undefined {

@@ -38,7 +38,7 @@ cdn.then(
 const { base, fallback } = settings;
 // A site without the worker is nothing to complain of.
 const serviceWorker = settings.serviceWorker === '' ? undefined : serve(settings.serviceWorker).catch(() => {});
-if (settings.rewrite) rewriteCodioUrls({ cdn, base, fallback, serviceWorker });
+if (settings.rewrite) rewriteCodioUrls({ cdn, base, fallback, serviceWorker, firstVisitWait: settings.firstVisitWait });
 if (settings.protocolHandler) {
   try {
     registerProtocolHandler(location.pathname);
@@ -49,20 +49,30 @@ if (settings.protocolHandler) {
 
 /** Brings a worker for all that is beside `base`. */
 async function serve(script: string | undefined): Promise<void> {
-  const { serveServiceWorker } = await import('./index');
-  const started = await cdn;
   const scope = new URL('..', new URL(base ?? '/codio/', location.href)).pathname;
   // The site's own, else that of the node if it serves the page too.
   const usual = [new URL('/codio-sw.js', location.href), new URL('codio-sw.js', import.meta.url)];
   const scripts = script === undefined ? usual : [new URL(script, location.href)];
-  for (const url of scripts.filter(({ origin }) => origin === location.origin)) {
+  const own = scripts.filter(({ origin }) => origin === location.origin);
+  // Long before the library could: a page that waits for a worker shall soon know that there is none.
+  const present = await Promise.all(own.map(isThere));
+  if (!present.includes(true) && script === undefined) return;
+  const { serveServiceWorker } = await import('./index');
+  const started = await cdn;
+  const { intercept, trusted } = settings;
+  for (const url of own) {
     try {
-      await serveServiceWorker(started, url, { scope });
+      await serveServiceWorker(started, url, { scope, intercept, trusted });
       return;
     } catch (error) {
       if (script !== undefined) console.warn(`codio: ${messageOf(error)}`);
     }
   }
+}
+
+/** Without a network it may be, from before. */
+async function isThere(url: URL): Promise<boolean> {
+  return fetch(url, { method: 'HEAD' }).then(({ ok }) => ok, () => true);
 }
 
 async function start({ options }: Settings): Promise<CodioCDN> {

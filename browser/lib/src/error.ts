@@ -39,7 +39,12 @@ export interface Failure {
 }
 
 export function failureOf(error: unknown): Failure {
-  return { code: error instanceof CodioError ? error.code : 'io', message: messageOf(error) };
+  return { code: isCodioError(error) ? error.code : 'io', message: messageOf(error) };
+}
+
+/** Of any of our files: each that makes errors has a class of its own. */
+function isCodioError(error: unknown): error is CodioError {
+  return error instanceof Error && error.name === 'CodioError';
 }
 
 export function messageOf(error: unknown): string {

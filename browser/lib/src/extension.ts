@@ -18,7 +18,13 @@ export type ExtensionAnswer =
   /** There is none, or none any more. */
   | { type: 'gone' };
 
-const patience = 3_000;
+/** From the page to the script, over the same port: the page has another node now, and wants nothing any more. */
+export interface ExtensionEnd {
+  type: 'end';
+}
+
+/** The script has had its tries by then: the browser may be starting the extension's node. */
+const patience = 10_000;
 
 /**
  * Whether the extension lets this page use its node, which `attach` is then given a port to, maybe more than once. `lost`:
@@ -44,6 +50,7 @@ export async function joinExtension(attach: (port: MessagePort) => void, lost: (
   const call: ExtensionCall = { codio: 'join', version: linkVersion };
   window.postMessage(call, location.origin, [port2]);
   if (await answered) return true;
+  port1.postMessage({ type: 'end' } satisfies ExtensionEnd);
   port1.close();
   return false;
 }

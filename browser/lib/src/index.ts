@@ -8,6 +8,8 @@
  */
 import type { CacheStats } from './block-store';
 import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
+import { Core } from './core';
+import { buildDag } from './dag';
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
 import { joinExtension } from './extension';
@@ -16,6 +18,7 @@ import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
 import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
 import { Node } from './node';
+import type { ServiceWorkerOptions } from './service-worker-host';
 
 export type { CacheStats } from './block-store';
 export type { CodioOptions, Configuration, Policy } from './configuration';
@@ -24,7 +27,7 @@ export type { CodioEvents, Details, PeerInfo, Progress, Source, Stats } from './
 export type { CitizenOptions, Verdict } from './good-citizen';
 export type { Limits } from './limits';
 export { linkVersion, type Ask, type Tell } from './link';
-export { serveServiceWorker, type ServiceWorkerOptions } from './service-worker-host';
+export type { ServiceWorkerOptions } from './service-worker-host';
 
 /** Bytes [begin, end) of a file, begin <= end; to its end without `end`. */
 export interface ByteRange {
@@ -190,6 +193,13 @@ export class CodioCDN {
   /** As connect(), with another node from now on: what the one before left open goes on there. */
   reconnect(port: MessagePort): void {
     this.#attach(portLink(port));
+  }
+
+  /** What upload() would tell of these bytes, which are neither kept nor offered, and of a stream never all in memory. */
+  static async cidOf(file: ArrayBufferView | ArrayBuffer | Blob | ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
+    await init();
+    const { body } = new Response(file as BodyInit);
+    return buildDag(new Core((await compiled) as WebAssembly.Module), body as ReadableStream<Uint8Array<ArrayBuffer>>, async () => {});
   }
 
   private constructor() {}
@@ -522,6 +532,21 @@ export class CodioCDN {
   #emit<Name extends keyof CodioEvents>(name: Name, event: CodioEvents[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) call(listener as Listener<Name>, event);
   }
+}
+
+/**
+ * Registers the service worker at `script` (a copy of `codio-sw.js`, or one that imports it) and answers it from now on.
+ * Resolves once the worker runs and knows this page, so that what is requested next reaches it. The function returned
+ * ends the serving, and leaves the worker registered. Rejects with `unsupported` where there are no service workers,
+ * else with `io` and the browser's reason.
+ */
+export async function serveServiceWorker(
+  cdn: CodioCDN,
+  script: string | URL = '/codio-sw.js',
+  options: ServiceWorkerOptions = {},
+): Promise<() => void> {
+  const { serve } = await import('./service-worker-host');
+  return serve(cdn, script, options);
 }
 
 /** What the page's own functions throw must not stop the transfer. */

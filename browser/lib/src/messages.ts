@@ -14,6 +14,8 @@ export type Command =
       persist: boolean;
       storeBytes: number;
       maxPeers: number;
+      /** Whether peers get what was downloaded; they always get uploads. */
+      seed: boolean;
       limits: Limits;
     }
   | { type: 'limits'; limits: Limits }

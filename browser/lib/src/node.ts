@@ -9,17 +9,11 @@ import { changeLimits } from './limits';
 import { isGuestAsk, type Ask, type NodeLink, type Tell } from './link';
 import type { Command, Report, Totals } from './messages';
 import { Peers, type Peer, type PeersEvents } from './peers';
-import { Rendezvous, type Found } from './rendezvous';
+import { ProviderSearch, type SearchHost } from './provider-search';
+import { Rendezvous } from './rendezvous';
 import { roundTripOf } from './round-trip';
 import { forgetSeeds, loadSeeds, saveSeeds } from './seeds';
 
-/** Set-ups at a time for one transfer: few until it is known to be worth more. */
-const firstSetUps = 3;
-const maxSetUps = 8;
-const worthMoreSetUps = 4 * 1024 * 1024;
-const maxProviders = 32;
-/** Open connections that one transfer looks for. */
-const enoughPeers = 10;
 const maxGuestRequests = 64;
 
 /** One that uses the node: a CodioCDN, in this page or another. */
@@ -47,19 +41,7 @@ interface Transfer {
   /** Bytes that the client has and did not say that it took. */
   unconsumed: number;
   root: string;
-  /** Providers not yet tried, by id and rendezvous, as of Peer. */
-  providers: { id: string; at: string }[];
-  /** Providers whose rendezvous is being joined. */
-  joining: number;
-  /** Who was found, so that nobody is tried twice for one search. */
-  found: Set<string>;
-  /** Whether providers may still be found. */
-  more: boolean;
-  readonly connecting: Set<Peer>;
-  readonly connected: Set<Peer>;
-  searching: boolean;
-  /** What the core was told last. */
-  pending: number;
+  readonly search: ProviderSearch;
 }
 
 /** A command that the core answers, but for its number. */
@@ -111,10 +93,11 @@ export class Node {
           fail(messageOf(cause), { cause });
         }
       };
-      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers } = configuration;
+      const { gateways, gatewayTimeout, persist, storeBytes, maxPeers, seed } = configuration;
       const limits = { ...configuration.limits, maxUpload: 0 }; // Until a client has said that it may.
       const policy = policies.indexOf(configuration.policy);
-      const start: Command = { type: 'start', module, policy, gateways, gatewayTimeout, persist, storeBytes, maxPeers, limits };
+      const held = { persist, storeBytes, maxPeers, seed };
+      const start: Command = { type: 'start', module, policy, gateways, gatewayTimeout, ...held, limits };
       try {
         worker.postMessage(start);
       } catch (cause) {
@@ -235,14 +218,7 @@ export class Node {
       size: undefined,
       unconsumed: 0,
       root: '',
-      providers: [],
-      joining: 0,
-      found: new Set(),
-      more: false,
-      connecting: new Set(),
-      connected: new Set(),
-      searching: true,
-      pending: -1,
+      search: new ProviderSearch(this.#searchHost(client, number, request)),
     };
     try {
       if (this.#broken) throw this.#broken;
@@ -342,7 +318,8 @@ export class Node {
     this.#forgetTransfer(transfer);
   }
 
-  #forgetTransfer({ client, number, request }: Transfer): void {
+  #forgetTransfer({ client, number, request, search }: Transfer): void {
+    search.end();
     client.transfers.delete(number);
     this.#transfers.delete(request);
   }
@@ -414,13 +391,14 @@ export class Node {
         transfer.root = report.root;
         break;
       case 'find':
-        void this.#findProviders(transfer, report.root);
+        this.#emit(client, 'finding', { transfer: request, cid: report.root });
+        void transfer.search.find(report.root);
         break;
       case 'entity':
         transfer.size = report.size;
         this.#emit(client, 'receiving', { transfer: request, size: report.size });
         this.#tellClient(client, { type: 'size', request, size: report.size });
-        this.#connectMore(transfer);
+        transfer.search.handleSize(report.size);
         break;
       case 'received': {
         const { bytes, gateway, hashing } = report;
@@ -467,69 +445,23 @@ export class Node {
     return { kind: 'peer', peer };
   }
 
-  async #findProviders(transfer: Transfer, root: string): Promise<void> {
-    transfer.searching = true;
-    this.#emit(transfer.client, 'finding', { transfer: transfer.number, cid: root });
-    transfer.providers = [];
-    transfer.found.clear();
-    const nothing = { peers: [], elsewhere: [], more: false };
-    if (this.#left || transfer.client.left) this.#handleFound(transfer, nothing);
-    else await this.#rendezvous.find(root, (found) => this.#handleFound(transfer, found));
-  }
-
-  #handleFound(transfer: Transfer, { peers, elsewhere, more }: Found): void {
-    const home = this.#rendezvous.url;
-    const providers = [
-      ...peers.map((id) => ({ id, at: '' })),
-      ...elsewhere.map(({ peer, rendezvous }) => ({ id: peer, at: rendezvous === home ? '' : rendezvous })),
-    ];
-    for (const provider of providers) {
-      const key = `${provider.id} ${provider.at}`;
-      if (transfer.found.size >= maxProviders || transfer.found.has(key)) continue;
-      transfer.found.add(key);
-      transfer.providers.push(provider);
-    }
-    transfer.more = more;
-    if (transfer.found.size < this.configuration.minSwarm) transfer.providers = [];
-    transfer.searching = false;
-    transfer.pending = -1;
-    this.#connectMore(transfer);
-  }
-
-  /** Begins what set-ups the transfer is worth, and tells the core how many may still come. */
-  #connectMore(transfer: Transfer): void {
-    const { request, connecting, connected, providers } = transfer;
-    if (transfer.searching || !this.#transfers.has(request)) return;
-    const setUps = (transfer.size ?? 0) < worthMoreSetUps ? firstSetUps : maxSetUps;
-    const busy = () => connecting.size + transfer.joining;
-    while (busy() < setUps && connected.size + busy() < enoughPeers) {
-      const provider = providers.shift();
-      if (provider === undefined) break;
-      if (provider.at === '') this.#connect(transfer, provider.id, '');
-      else void this.#connectElsewhere(transfer, provider.id, provider.at);
-    }
-    const more = providers.length + (transfer.more ? 1 : 0);
-    const pending = busy() + (connected.size < enoughPeers ? more : 0);
-    if (pending === transfer.pending) return;
-    transfer.pending = pending;
-    this.#tell({ type: 'providers', request, pending });
-  }
-
-  #connect({ client, number, request, connecting, connected }: Transfer, id: string, at: string): void {
-    const peer = this.#peers.connect(id, at);
-    if (!peer || connecting.has(peer) || connected.has(peer)) return;
-    this.#touch();
-    this.#emit(client, 'connecting', { transfer: number, peer: id });
-    (peer.open ? connected : connecting).add(peer);
-    this.#tell({ type: 'provides', peer: peer.number, request });
-  }
-
-  async #connectElsewhere(transfer: Transfer, id: string, at: string): Promise<void> {
-    transfer.joining++;
-    const joined = await this.#elsewhere.join(at);
-    transfer.joining--;
-    if (joined && this.#transfers.has(transfer.request)) this.#connect(transfer, id, at);
-    this.#connectMore(transfer);
+  #searchHost(client: Client, number: number, request: number): SearchHost {
+    return {
+      minSwarm: this.configuration.minSwarm,
+      home: () => this.#rendezvous.url,
+      find: async (root, handle) => {
+        if (this.#left || client.left) handle({ peers: [], elsewhere: [], more: false });
+        else await this.#rendezvous.find(root, handle);
+      },
+      join: (rendezvous) => this.#elsewhere.join(rendezvous),
+      connect: (id, at) => this.#peers.connect(id, at),
+      provides: ({ id, number: peer }) => {
+        this.#touch();
+        this.#emit(client, 'connecting', { transfer: number, peer: id });
+        this.#tell({ type: 'provides', peer, request });
+      },
+      pending: (pending) => this.#tell({ type: 'providers', request, pending }),
+    };
   }
 
   #handlePeer(report: Extract<Report, { type: 'open' | 'closed' }>): void {
@@ -540,11 +472,7 @@ export class Node {
       this.#names.set(peer.number, peer.id);
       this.#touch();
       this.#emitAll('peer-connected', { peer: peer.id });
-      for (const transfer of this.#transfers.values()) {
-        if (!transfer.connecting.delete(peer)) continue;
-        transfer.connected.add(peer);
-        this.#connectMore(transfer);
-      }
+      for (const { search } of this.#transfers.values()) search.handleOpen(peer);
     } else {
       const { code = '', message = 'closed' } = report.error ?? {};
       if (code === 'mismatch' || code === 'malformed') this.#peers.ban(peer);
@@ -560,9 +488,7 @@ export class Node {
     this.#tell({ type: 'gone', peer: peer.number });
     this.#touch();
     if (peer.open) this.#emitAll('peer-disconnected', { peer: peer.id, reason });
-    for (const transfer of this.#transfers.values()) {
-      if (transfer.connected.delete(peer) || transfer.connecting.delete(peer)) this.#connectMore(transfer);
-    }
+    for (const { search } of this.#transfers.values()) search.handleClosed(peer);
   }
 
   #tell(command: Command, transfer: Transferable[] = []): void {

@@ -47,12 +47,14 @@ const properties: [string, readonly string[]][] = [
   ['HTMLVideoElement', ['poster']],
 ];
 
+const media = new Set(['audio', 'video']);
 const pages = new Set(['a', 'area', 'embed', 'iframe', 'object']);
 
 function useOf(element: Element): Use {
   const name = element.localName;
   if (name === 'script') return 'script';
   if (pages.has(name)) return 'page';
+  if (media.has(name) || (name === 'source' && media.has(element.parentElement?.localName ?? ''))) return 'media';
   if (name !== 'link') return 'file';
   const { relList, as } = element as HTMLLinkElement;
   if (relList.contains('stylesheet') || as === 'style') return 'style';

@@ -64,7 +64,7 @@ async function fetchCodio(
   let response: Response | undefined;
   if (targets.served) {
     response = await native(new Request(canonical, request));
-    if (response.ok || response.status === 304 || response.status === 416) return response;
+    if (isAnswer(response.status)) return response;
   }
   let cause: unknown = 'nothing here answers /codio/, and the library is not running';
   const cdn = await targets.cdn;
@@ -150,12 +150,95 @@ function canonicalOr(targets: Targets, address: string): string {
   }
 }
 
+interface Opened {
+  readonly address: string;
+  readonly method: string;
+  /** What is under way: the canonical URL; the other way; or something that the page hears all of. */
+  attempt: 'first' | 'second' | 'last';
+  /** The first attempt has no answer. */
+  isLost: boolean;
+}
+
+const xhrEvents = ['readystatechange', 'loadstart', 'progress', 'load', 'error', 'timeout', 'loadend'];
+
+/** The page hears nothing of an attempt that fails while there is another way; what was asked by setRequestHeader() it is spared. */
 function patchXhr(targets: Targets): () => void {
   const prototype = XMLHttpRequest.prototype;
-  const opened = new WeakMap<XMLHttpRequest, { address: string; method: string }>();
+  const opened = new WeakMap<XMLHttpRequest, Opened>();
   type Open = (method: string, url: string | URL, async?: boolean, user?: string | null, password?: string | null) => void;
+  type Send = (body?: Document | XMLHttpRequestBodyInit | null) => void;
   let nativeOpen: Open;
+  let nativeSend: Send;
+
+  const hear = (event: Event): void => {
+    const request = event.currentTarget as XMLHttpRequest;
+    const codio = opened.get(request);
+    if (!codio || codio.attempt === 'last') return;
+    if (codio.attempt === 'second') {
+      // That it was opened, and began, the page has heard.
+      if (request.readyState === XMLHttpRequest.OPENED) event.stopImmediatePropagation();
+      return;
+    }
+    if (event.type === 'timeout') {
+      codio.attempt = 'last'; // The page's own.
+      return;
+    }
+    codio.isLost ||= request.readyState >= XMLHttpRequest.HEADERS_RECEIVED && !isAnswer(request.status);
+    if (!codio.isLost) return;
+    event.stopImmediatePropagation();
+    if (event.type !== 'loadend') return;
+    void sendOtherwise(request, codio).then((sent) => sent || tell(request, codio));
+  };
+
+  /** By the library, else from the fallback; tells whether there was a way. */
+  const sendOtherwise = async (request: XMLHttpRequest, codio: Opened): Promise<boolean> => {
+    const { address, method } = codio;
+    const url = await targets.blob(address).catch((error: unknown) => {
+      const other = targets.fallback(address);
+      if (other === undefined) targets.warn(address, error);
+      return other;
+    });
+    // Not if it was aborted or opened again meanwhile.
+    if (opened.get(request) !== codio) return true;
+    if (url === undefined) return false;
+    codio.attempt = codio.isLost ? 'second' : 'last';
+    nativeOpen.call(request, method, url, true);
+    nativeSend.call(request);
+    return true;
+  };
+
+  /** What the page was spared so far. */
+  const tell = (request: XMLHttpRequest, codio: Opened): void => {
+    codio.attempt = 'last';
+    request.dispatchEvent(new Event('readystatechange'));
+    for (const type of [request.status === 0 ? 'error' : 'load', 'loadend']) request.dispatchEvent(new ProgressEvent(type));
+  };
+
+  const sendCodio = async (request: XMLHttpRequest, codio: Opened): Promise<void> => {
+    if (targets.served === undefined) await targets.ready;
+    if (opened.get(request) !== codio) return;
+    if (targets.served) {
+      codio.attempt = 'first';
+      nativeSend.call(request);
+    } else if (!(await sendOtherwise(request, codio))) {
+      nativeSend.call(request); // For the error.
+    }
+  };
+
   const undos = [
+    patch(
+      window,
+      'XMLHttpRequest',
+      (Native) =>
+        new Proxy(Native, {
+          construct(target, given, newTarget) {
+            const request = Reflect.construct(target, given, newTarget) as XMLHttpRequest;
+            // From the first, as listeners are called in the order in which they came.
+            for (const type of xhrEvents) request.addEventListener(type, hear);
+            return request;
+          },
+        }),
+    ),
     patch(prototype, 'open', (original) => {
       nativeOpen = original as Open;
       return function open(this: XMLHttpRequest, method: string, url: string | URL, ...rest: [boolean?]) {
@@ -166,34 +249,18 @@ function patchXhr(targets: Targets): () => void {
         if (rest[0] === false) {
           if (!targets.served) targets.cannot('a synchronous XMLHttpRequest needs a service worker');
         } else {
-          opened.set(this, { address, method });
+          opened.set(this, { address, method, attempt: 'last', isLost: false });
         }
       };
     }),
-    patch(
-      prototype,
-      'send',
-      (native) =>
-        function send(this: XMLHttpRequest, body) {
-          const codio = opened.get(this);
-          if (!codio || targets.served) return native.call(this, body);
-          void (async () => {
-            await targets.ready;
-            let url: string | undefined;
-            if (!targets.served) {
-              const { address } = codio;
-              url = await targets.blob(address).catch((error: unknown) => {
-                targets.warn(address, error);
-                return targets.fallback(address);
-              });
-            }
-            // Not if it was aborted or opened again meanwhile.
-            if (opened.get(this) !== codio) return;
-            if (url !== undefined) nativeOpen.call(this, codio.method, url, true);
-            native.call(this, body);
-          })();
-        },
-    ),
+    patch(prototype, 'send', (native) => {
+      nativeSend = native;
+      return function send(this: XMLHttpRequest, body) {
+        const codio = opened.get(this);
+        if (!codio) return native.call(this, body);
+        void sendCodio(this, codio);
+      };
+    }),
     patch(
       prototype,
       'abort',
@@ -205,4 +272,9 @@ function patchXhr(targets: Targets): () => void {
     ),
   ];
   return () => undos.forEach((undo) => undo());
+}
+
+/** Whether the origin has answered for the file, so that nobody else need be asked. */
+function isAnswer(status: number): boolean {
+  return (status >= 200 && status < 300) || status === 304 || status === 416;
 }

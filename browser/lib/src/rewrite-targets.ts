@@ -3,11 +3,11 @@ import { CodioError, messageOf } from './error';
 import type { RewriteOptions } from './rewrite';
 
 /**
- * What a URL is for. `file`: any way of getting the bytes will do. `script`, `style`: only bytes that are verified or the
+ * What a URL is for. `file`: any way of getting the bytes will do. `media`: plays before it is here whole. `script`, `style`: only bytes that are verified or the
  * origin's own. `page`: shown as a document, so that bytes from a stranger must not get the page's origin, which a blob
  * would give them.
  */
-export type Use = 'file' | 'script' | 'style' | 'page';
+export type Use = 'file' | 'media' | 'script' | 'style' | 'page';
 
 /** An identity CID: whoever reads CIDs can answer it, and nobody else answers so. */
 const probeCid = 'bafkqabldn5sgs3y';
@@ -16,6 +16,8 @@ const probeText = 'codio';
 const workerPatience = 3000;
 /** What one file may take of memory where nothing but a Blob can show it. */
 const maxBlob = 256 * 1024 * 1024;
+/** More of it takes longer to come whole than a visitor waits for it to play. */
+const maxMediaBlob = 16 * 1024 * 1024;
 
 /** A browser runs these by their type alone, and a CID has no extension. */
 const typesByUse: Partial<Record<Use, string>> = { script: 'text/javascript', style: 'text/css' };
@@ -58,11 +60,11 @@ export class Targets {
   #served: boolean | undefined;
   #saidCannot = false;
 
-  constructor({ base = '/codio/', fallback, cdn, serviceWorker }: RewriteOptions) {
+  constructor({ base = '/codio/', fallback, cdn, serviceWorker, firstVisitWait = 0 }: RewriteOptions) {
     this.#base = new URL(base, location.href).href.replace(/\/*$/, '/');
     this.#fallback = fallback === undefined ? undefined : new URL(fallback, location.href).href.replace(/\/*$/, '/');
     this.#cdn = Promise.resolve(cdn).catch(() => undefined);
-    this.#ready = this.#decide(serviceWorker);
+    this.#ready = this.#decide(serviceWorker, firstVisitWait);
   }
 
   /** Settled once it is known who answers canonical URLs. */
@@ -135,12 +137,12 @@ export class Targets {
   }
 
   /** The file as a blob URL, valid until release(). Rejects with a CodioError. */
-  async blob(address: string, type?: string): Promise<string> {
+  async blob(address: string, type?: string, limit = maxBlob): Promise<string> {
     const cdn = await this.#cdn;
     if (!cdn) throw new CodioError('unavailable', 'nothing here answers /codio/, and the library is not running');
     const abort = new AbortController();
     const onProgress = ({ total }: { total: number }) => {
-      if (total <= maxBlob) return;
+      if (total <= limit) return;
       const message = `${total} bytes are too many without a service worker, which could stream them`;
       abort.abort(new CodioError('too-large', message));
     };
@@ -159,13 +161,15 @@ export class Targets {
     this.#blobs.forEach((url) => URL.revokeObjectURL(url));
   }
 
-  async #decide(serviceWorker: Promise<unknown> | undefined): Promise<void> {
+  async #decide(serviceWorker: Promise<unknown> | undefined, firstVisitWait: number): Promise<void> {
     // Absent where the context is not secure.
-    navigator.serviceWorker?.addEventListener('controllerchange', this.#handleController);
+    const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+    workers?.addEventListener('controllerchange', this.#handleController);
     let served = await this.#probe();
-    if (!served && serviceWorker) {
-      await Promise.race([serviceWorker.catch(() => {}), new Promise((resolve) => setTimeout(resolve, workerPatience))]);
-      served = await this.#probe();
+    if (serviceWorker && !(served && workers?.controller)) {
+      const left = served ? firstVisitWait - performance.now() : workerPatience;
+      if (left > 0) await Promise.race([serviceWorker.catch(() => {}), new Promise((resolve) => setTimeout(resolve, left))]);
+      served ||= await this.#probe();
     }
     this.#served = served;
   }
@@ -191,7 +195,8 @@ export class Targets {
       reason = 'links and frames need a service worker, or a node that serves /codio/ on this origin';
     } else {
       try {
-        return await this.blob(address, typesByUse[use]);
+        const streams = use === 'media' && this.#fallback !== undefined;
+        return await this.blob(address, typesByUse[use], streams ? maxMediaBlob : maxBlob);
       } catch (error) {
         reason = error;
       }

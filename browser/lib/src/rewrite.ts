@@ -39,6 +39,12 @@ export interface RewriteOptions {
   fallback?: string | undefined;
   /** Resolves when a service worker has taken over; the page waits for it for three seconds if nobody else serves `base`. */
   serviceWorker?: Promise<unknown> | undefined;
+  /**
+   * Milliseconds after its navigation began until which a page whose server answers `base` waits for the service worker all
+   * the same, so that the first visit's files come from peers too. Default 0: they come from the server at once. Later visits
+   * have the worker from their beginning.
+   */
+  firstVisitWait?: number | undefined;
 }
 
 /** Shared by all copies of this file in a page. */

@@ -1,9 +1,9 @@
 /**
  * The page's side of the service worker: registers it, and answers its requests out of a CodioCDN. One page at least
- * does so for the worker to have peers; without one it goes on alone.
+ * does so for the worker to have peers; without one it goes on alone. A file of its own, loaded by serveServiceWorker().
  */
-import { CodioError, failureOf, messageOf } from './error';
-import type { CodioCDN } from './index';
+import { failureOf, messageOf } from './error';
+import { CodioError, type CodioCDN } from './index';
 import { writeConfiguration } from './service-worker-configuration';
 import { chunkBytes, credits, type FromPage, type Notice, type StreamRequest, type ToPage } from './service-worker-messages';
 import { headOf, Timings, type Times } from './timings';
@@ -27,17 +27,8 @@ export interface ServiceWorkerOptions {
 const aliveInterval = 15_000;
 const activationTimeout = 30_000;
 
-/**
- * Registers the service worker at `script` (a copy of `codio-sw.js`, or one that imports it) and answers it from now on.
- * Resolves once the worker runs and knows this page, so that what is requested next reaches it. The function returned
- * ends the serving, and leaves the worker registered. Rejects with `unsupported` where there are no service workers,
- * else with `io` and the browser's reason.
- */
-export async function serveServiceWorker(
-  cdn: CodioCDN,
-  script: string | URL = '/codio-sw.js',
-  options: ServiceWorkerOptions = {},
-): Promise<() => void> {
+/** As serveServiceWorker() says it. */
+export async function serve(cdn: CodioCDN, script: string | URL, options: ServiceWorkerOptions): Promise<() => void> {
   const container = (navigator as { serviceWorker?: ServiceWorkerContainer }).serviceWorker;
   if (!container) {
     throw new CodioError('unsupported', 'no service workers here: they need HTTPS or localhost, and no private window in some browsers');

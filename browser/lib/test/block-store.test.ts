@@ -72,6 +72,18 @@ test('Blocks that wait for a slow medium are bounded, and pinned ones are not le
   assert.ok(await store.get('loose 19'));
 });
 
+test('What waits is read as a copy: the store has taken the block over, and gives its memory back once it is written', async () => {
+  let open: () => void = () => {};
+  const store = new CachedBlocks(30, new Promise((resolve) => (open = () => resolve(undefined))));
+  const given = block(10);
+  const put = store.put('a', given, false);
+  const read = store.get('a');
+  open();
+  await put;
+  assert.notEqual((await read)?.buffer, given.buffer);
+  assert.deepEqual(await read, block(10));
+});
+
 test('The number of blocks is bounded as well', async () => {
   const store = new CachedBlocks(1_048_576, Promise.resolve(undefined));
   for (let i = 0; i < 65_540; i++) await store.put(String(i), block(1), false);

@@ -80,3 +80,14 @@ test('The worker is looked for, can be elsewhere, or off', () => {
   assert.equal(readSettings({ serviceWorker: '/sw.js' }).serviceWorker, '/sw.js');
   assert.equal(readSettings({ serviceWorker: 'https://other.example/sw.js' }).problems.length, 1);
 });
+
+test('The worker is told what to intercept and whom to trust', () => {
+  const cids = ['QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG', 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi'];
+  const right = readSettings({ intercept: 'https://ipfs.io/ipfs/, https://dweb.link/ipfs/', trusted: cids.join(' ') });
+  assert.deepEqual(right.problems, []);
+  assert.deepEqual(right.intercept, ['https://ipfs.io/ipfs/', 'https://dweb.link/ipfs/']);
+  assert.deepEqual(right.trusted, cids);
+  const wrong = readSettings({ intercept: 'https://ipfs.io/ipfs', trusted: 'https://example.org/', firstVisitWait: '1s' });
+  assert.equal(wrong.problems.length, 3);
+  assert.deepEqual([wrong.intercept, wrong.trusted, wrong.firstVisitWait], [[], [], undefined]);
+});

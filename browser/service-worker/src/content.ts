@@ -238,8 +238,11 @@ class Answer {
           ended();
         },
         cancel() {
-          stream.cancel();
-          ended();
+          // WebKit holds a lock meanwhile, and waits for it forever if an event is dispatched (its bug 305769): an abort is one.
+          setTimeout(() => {
+            stream.cancel();
+            ended();
+          });
         },
       },
       { highWaterMark: 0 },

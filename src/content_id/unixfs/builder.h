@@ -6,7 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -112,7 +112,7 @@ class FileBuilder {
   bool has_leaf_ = false;
   std::vector<std::optional<BranchId>> open_;  ///< The branch that takes children, by level; leaves' parents first.
   std::map<BranchId, Branch> branches_;
-  std::deque<PendingBlock> ready_;
+  std::list<PendingBlock> ready_;
   std::map<PendingBlockId, Pending> pending_;
   std::uint32_t next_branch_ = 0;
   std::uint32_t next_block_ = 0;
@@ -162,7 +162,7 @@ class DirectoryBuilder {
   Profile profile_;
   std::vector<Link> entries_;
   std::vector<Shard> shards_;  ///< The root first; a basic directory is one without slots.
-  std::deque<PendingBlock> ready_;
+  std::list<PendingBlock> ready_;
   std::optional<Error> error_;
 };
 

@@ -28,11 +28,7 @@ Result<ModificationTime> decode_time(BytesView bytes) {
   std::optional<std::int64_t> seconds;
   std::uint32_t nanoseconds = 0;
   ProtobufReader reader(bytes);
-  while (true) {
-    const auto next = reader.next();
-    if (!next) return malformed(next.error().message);
-    if (!*next) break;
-    const ProtobufField& field = **next;
+  for (ProtobufField field; reader.next(field);) {
     if (field.number == kSeconds && field.type == WireType::kVarint) {
       seconds = static_cast<std::int64_t>(field.integer);
     } else if (field.number == kNanoseconds && field.type == WireType::kFixed32) {
@@ -41,6 +37,7 @@ Result<ModificationTime> decode_time(BytesView bytes) {
       return malformed("wrong wire type in the time of modification");
     }
   }
+  if (!reader.problem().empty()) return malformed(reader.problem());
   if (!seconds) return malformed("the time of modification has no seconds");
   if (nanoseconds > 999'999'999) return malformed("the time of modification has over a second of nanoseconds");
   return ModificationTime{*seconds, nanoseconds};
@@ -68,11 +65,7 @@ Result<Data> decode_data(BytesView message) {
   Data out{};
   bool has_type = false;
   ProtobufReader reader(message);
-  while (true) {
-    const auto next = reader.next();
-    if (!next) return malformed(next.error().message);
-    if (!*next) break;
-    const ProtobufField& field = **next;
+  for (ProtobufField field; reader.next(field);) {
     if (field.number > kMtime) continue;
 
     const bool is_bytes = field.type == WireType::kBytes;
@@ -105,6 +98,7 @@ Result<Data> decode_data(BytesView message) {
       }
     }
   }
+  if (!reader.problem().empty()) return malformed(reader.problem());
   if (!has_type) return malformed("the type is missing");
   return out;
 }

@@ -3,12 +3,20 @@
 #include <string_view>
 #include <utility>
 
+#include "common/check.h"
 #include "content_id/unixfs/dag_walk.h"
 #include "content_id/unixfs/file_walk.h"
 #include "content_id/unixfs/node.h"
 
 namespace codio::content_id::unixfs {
 namespace {
+
+/// Browsers only read files (src/wasm/abi.h), and do not download what lists directories and walks whole DAGs.
+#ifdef __wasm__
+constexpr bool kWalksDags = false;
+#else
+constexpr bool kWalksDags = true;
+#endif
 
 EntityType entity_type(Node::Kind kind) {
   switch (kind) {
@@ -32,7 +40,7 @@ class Traversal::Walk {
     if (error_ || max == 0) return wants;
     if (sought_ && !std::exchange(sought_was_asked_, true)) wants.push_back(*sought_);
     if (file_) file_->poll_wants(max, wants);
-    if (dag_) dag_->poll_wants(max, wants);
+    if (walks_dag()) dag_->poll_wants(max, wants);
     return wants;
   }
 
@@ -44,17 +52,17 @@ class Traversal::Walk {
   }
 
   std::optional<Segment> poll_segment() { return file_ && !error_ ? file_->poll_segment() : std::nullopt; }
-  std::optional<DirectoryEntry> poll_entry() { return dag_ && !error_ ? dag_->poll_entry() : std::nullopt; }
+  std::optional<DirectoryEntry> poll_entry() { return walks_dag() && !error_ ? dag_->poll_entry() : std::nullopt; }
 
   bool finished() const {
     if (error_ || sought_) return false;
-    if (dag_) return dag_->finished();
+    if (walks_dag()) return dag_->finished();
     return !file_ || file_->finished();
   }
 
   bool asked_all() const {
     if (sought_) return sought_was_asked_;
-    if (dag_) return dag_->asked_all();
+    if (walks_dag()) return dag_->asked_all();
     return !file_ || file_->asked_all();
   }
 
@@ -64,9 +72,11 @@ class Traversal::Walk {
   const std::optional<Error>& error() const { return error_; }
 
  private:
+  bool walks_dag() const { return kWalksDags && dag_; }
+
   Result<void> dispatch(const ContentId& cid, const SharedBytes& block) {
     if (file_) return file_->handle_block(cid, block);
-    if (dag_) return dag_->handle_block(cid, block);
+    if (walks_dag()) return dag_->handle_block(cid, block);
     if (!sought_ || !sought_was_asked_ || cid != *sought_) return {};
     sought_.reset();
     return handle_path_block(cid, block);
@@ -78,7 +88,7 @@ class Traversal::Walk {
     if (hash.code() == HashCode::kIdentity) {
       return handle_path_block(cid, share(Bytes(hash.digest().begin(), hash.digest().end())));
     }
-    sought_ = cid;
+    sought_.emplace(cid);
     sought_was_asked_ = false;
     return {};
   }
@@ -116,11 +126,11 @@ class Traversal::Walk {
   }
 
   Result<void> enter_entity(const ContentId& cid, const Node& node, const SharedBytes& block) {
-    entity_ = Entity{.cid = cid,
-                     .type = entity_type(node.kind),
-                     .size = node.file_size,
-                     .symlink_target = {},
-                     .lineage = std::move(lineage_)};
+    entity_.emplace(Entity{.cid = cid,
+                           .type = entity_type(node.kind),
+                           .size = node.file_size,
+                           .symlink_target = {},
+                           .lineage = std::move(lineage_)});
     if (node.kind == Node::Kind::kSymlink) entity_->symlink_target = as_text(node.content);
     if (options_.scope == Scope::kBlock) return {};
     if (options_.scope == Scope::kBytes) {
@@ -130,6 +140,7 @@ class Traversal::Walk {
       file_.emplace(options_.range, options_.window);
       return file_->start(node, block);
     }
+    check(kWalksDags);
     const bool list = options_.scope == Scope::kEntity && entity_->type == EntityType::kDirectory;
     dag_.emplace(list ? DagWalk::Follow::kShards : DagWalk::Follow::kEveryLink);
     return dag_->start(cid, node);

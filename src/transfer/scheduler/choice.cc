@@ -10,8 +10,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-/// As many as the native client asks a gateway for at a time; a tab queues what is over six.
-constexpr std::size_t kGatewayPipeline = 16;
+/// HTTP/2 gateways serve these at once over one connection; HTTP/1.1 ones over six.
+constexpr std::size_t kGatewayPipeline = 8;
 /// How often late blocks are looked for; far below every deadline.
 constexpr Duration kCheckInterval = milliseconds(100);
 /// A block is late if another source would bring it in a half of the time; by this many seconds at least, or it is not
@@ -186,15 +186,14 @@ std::vector<const Scheduler::Cid*> Scheduler::queued() const {
   };
   // A sort by insertion: the one of the library is more to download.
   std::vector<Key> keys;
+  std::vector<const Cid*> sorted;
   for (std::size_t i = 0; i < result.size(); ++i) {
     const Key own = key_of(i);
     const auto place = std::upper_bound(keys.begin(), keys.end(), own);
-    const auto at = place - keys.begin();
-    std::rotate(result.begin() + at, result.begin() + static_cast<std::ptrdiff_t>(i),
-                result.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    sorted.insert(sorted.begin() + (place - keys.begin()), result[i]);
     keys.insert(place, own);
   }
-  return result;
+  return sorted;
 }
 
 bool Scheduler::is_asked(const Block& block, PeerId source) const {
@@ -337,20 +336,19 @@ std::optional<Time> Scheduler::next_check() const {
   return check_at_;
 }
 
-std::vector<Scheduler::Cid> Scheduler::hopeless() const {
-  std::vector<Cid> result;
+std::vector<Scheduler::Missing> Scheduler::missing() const {
+  std::vector<Missing> result;
   for (const auto& [rank, cid] : queue_) {
-    if (is_hopeless(blocks_.at(cid))) result.push_back(cid);
+    const Block& block = blocks_.at(cid);
+    if (is_missing(block)) result.push_back({cid, awaits_providers(block)});
   }
   return result;
 }
 
-bool Scheduler::is_hopeless(const Block& block) const {
+bool Scheduler::is_missing(const Block& block) const {
   if (!block.requests.empty() || gateway_may_have(block)) return false;
-  if (options_.policy == Policy::kGatewayOnly) return true;
-  return !awaits_providers(block) && std::none_of(sources_.begin(), sources_.end(), [&](const auto& entry) {
-    return is_candidate(block, entry.first, entry.second);
-  });
+  return std::none_of(sources_.begin(), sources_.end(),
+                      [&](const auto& entry) { return is_candidate(block, entry.first, entry.second); });
 }
 
 }  // namespace codio::transfer

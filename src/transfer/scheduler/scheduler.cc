@@ -2,6 +2,7 @@
 #include "transfer/scheduler/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "transfer/scheduler/internal.h"
 
@@ -35,7 +36,7 @@ std::uint64_t shuffle(std::uint64_t seed, const content_id::ContentId& cid) {
 }  // namespace
 
 Scheduler::Scheduler(const ExchangeOptions& options) : options_(options), assumed_rate_(kAssumedRate) {
-  sources_.emplace(kGateway, Source{});
+  sources_.try_emplace(kGateway);
 }
 
 void Scheduler::add_transfer(TransferId transfer, bool ordered) {
@@ -95,16 +96,15 @@ bool Scheduler::has_provider(TransferId transfer) const {
 }
 
 void Scheduler::add_peer(Time now, PeerId peer, std::uint64_t credit) {
-  Source source;
+  Source& source = sources_.try_emplace(peer).first->second;
   source.last_byte = now;
   source.credit = credit;
-  sources_.emplace(peer, source);
 }
 
 void Scheduler::remove_peer(PeerId peer) {
   const auto found = sources_.find(peer);
   if (found == sources_.end()) return;
-  const std::vector<Cid> asked = found->second.asked;
+  const std::vector<Cid> asked = std::move(found->second.asked);
   for (const Cid& cid : asked) {
     Block& block = blocks_.at(cid);
     drop_request(cid, block, peer);
@@ -115,8 +115,10 @@ void Scheduler::remove_peer(PeerId peer) {
 
 void Scheduler::set_provides(PeerId peer, TransferId transfer) {
   const auto found = sources_.find(peer);
-  if (found == sources_.end() || !transfers_.contains(transfer)) return;
+  const auto provided = transfers_.find(transfer);
+  if (found == sources_.end() || provided == transfers_.end()) return;
   found->second.provides.insert(transfer);
+  provided->second.had_provider = true;
   changed_ = true;
 }
 

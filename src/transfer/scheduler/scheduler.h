@@ -29,7 +29,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -58,6 +58,11 @@ class Scheduler {
     std::optional<PeerId> instead_of = {};
   };
 
+  struct Missing {
+    Cid cid;
+    bool awaits_providers;  ///< Some are searched for or being connected.
+  };
+
   /// Where a block is asked, and what came of it from there.
   struct Asked {
     std::optional<PeerId> peer;
@@ -79,6 +84,8 @@ class Scheduler {
   void set_blocked(Time now, TransferId transfer, bool blocked);
   /// Whether a connected peer provides it.
   bool has_provider(TransferId transfer) const;
+  /// Whether one ever did.
+  bool had_provider(TransferId transfer) const { return transfers_.at(transfer).had_provider; }
 
   // Sources.
   /// `credit`: bytes that it may send from the start.
@@ -126,9 +133,8 @@ class Scheduler {
   /// When poll_assignment() could have more without anything being told; nothing: never.
   std::optional<Time> next_check() const;
 
-  /// Blocks that cannot come any more: no source has or may have them, is being connected or asked. In the order of
-  /// need.
-  std::vector<Cid> hopeless() const;
+  /// Blocks that cannot come as things are: no source has or may have them, or is asked. In the order of need.
+  std::vector<Missing> missing() const;
 
   /// What a block has held lately, in bytes.
   double block_size() const { return block_size_; }
@@ -199,6 +205,7 @@ class Scheduler {
   struct Transfer {
     bool ordered = true;
     bool asked_all = false;
+    bool had_provider = false;
     std::optional<std::uint32_t> pending;
     std::optional<Time> first_need;
     std::uint64_t next_turn = 0;
@@ -212,7 +219,7 @@ class Scheduler {
 
   using Sources = std::map<PeerId, Source>;
 
-  bool is_hopeless(const Block& block) const;
+  bool is_missing(const Block& block) const;
   bool is_candidate(const Block& block, PeerId peer, const Source& source) const;
   bool is_asked(const Block& block, PeerId source) const;
   bool gateway_may_have(const Block& block) const;
@@ -271,9 +278,9 @@ class Scheduler {
   double block_size_ = 256 * 1024;  ///< Smoothed.
   double assumed_rate_;             ///< Taken for a source's rate until it is known: the others' average.
   std::uint64_t arrived_bytes_ = 0;
-  double duplicates_ = 0;          ///< Bytes that came …
-  double risked_ = 0;              ///< … and that may come of blocks asked twice, …
-  std::deque<Settling> settling_;  ///< … of which these have come once.
+  double duplicates_ = 0;         ///< Bytes that came …
+  double risked_ = 0;             ///< … and that may come of blocks asked twice, …
+  std::list<Settling> settling_;  ///< … of which these have come once.
   Time check_at_{};
   /// Whether anything changed since poll_assignment() had nothing to say.
   bool changed_ = false;

@@ -527,26 +527,36 @@ TEST(GatewayPolicy, AFewRequestsAreOpenAtATime) {
   EXPECT_EQ(bench.poll().size(), 8U);
 }
 
-TEST(Hopeless, OnlyWhatCannotComeAnyMore) {
+std::vector<Cid> missing(const Scheduler& scheduler) {
+  std::vector<Cid> cids;
+  for (const Scheduler::Missing& block : scheduler.missing()) cids.push_back(block.cid);
+  return cids;
+}
+
+TEST(Missing, OnlyWhatCannotComeAsThingsAre) {
   Bench bench({.policy = Policy::kP2pOnly});
   Scheduler& scheduler = bench.scheduler;
   scheduler.set_pending_providers(kTransfer, std::nullopt);
   bench.need(1, 2);
-  EXPECT_TRUE(scheduler.hopeless().empty()) << "the search runs";
+  EXPECT_EQ(missing(scheduler).size(), 2U);
+  EXPECT_TRUE(scheduler.missing().front().awaits_providers) << "the search runs";
   scheduler.set_pending_providers(kTransfer, 1);
-  EXPECT_TRUE(scheduler.hopeless().empty()) << "one is being connected";
-  bench.add_provider(kA);
+  EXPECT_TRUE(scheduler.missing().front().awaits_providers) << "one is being connected";
   scheduler.set_pending_providers(kTransfer, 0);
-  EXPECT_TRUE(scheduler.hopeless().empty()) << "one may have it";
+  EXPECT_FALSE(scheduler.missing().front().awaits_providers);
+  EXPECT_FALSE(scheduler.had_provider(kTransfer));
+  bench.add_provider(kA);
+  EXPECT_TRUE(missing(scheduler).empty()) << "one may have it";
   bench.poll();
-  EXPECT_TRUE(scheduler.hopeless().empty()) << "one is asked";
+  EXPECT_TRUE(missing(scheduler).empty()) << "one is asked";
   scheduler.handle_lacks(bench.now, kA, numbered_cid(2));
-  EXPECT_EQ(scheduler.hopeless(), (std::vector<Cid>{numbered_cid(2)}));
+  EXPECT_EQ(missing(scheduler), (std::vector<Cid>{numbered_cid(2)}));
   scheduler.remove_peer(kA);
-  EXPECT_EQ(scheduler.hopeless(), (std::vector<Cid>{numbered_cid(1), numbered_cid(2)}));
+  EXPECT_TRUE(scheduler.had_provider(kTransfer));
+  EXPECT_EQ(missing(scheduler), (std::vector<Cid>{numbered_cid(1), numbered_cid(2)}));
 }
 
-TEST(Hopeless, AvoidedPeersAreStillHope) {
+TEST(Missing, NotWhatAvoidedPeersMayHave) {
   Bench bench({.policy = Policy::kP2pOnly});
   bench.add_provider(kA);
   bench.need(1);
@@ -554,17 +564,17 @@ TEST(Hopeless, AvoidedPeersAreStillHope) {
   bench.wait(seconds(1));
   bench.need(2);
   bench.poll();
-  EXPECT_TRUE(bench.scheduler.hopeless().empty());
+  EXPECT_TRUE(missing(bench.scheduler).empty());
 }
 
-TEST(Hopeless, GatewaysAreHopeUntilTheyFailed) {
+TEST(Missing, NotWhatAGatewayMayHave) {
   Bench bench({.policy = Policy::kGatewayOnly});
   bench.need(1);
-  EXPECT_TRUE(bench.scheduler.hopeless().empty());
+  EXPECT_TRUE(missing(bench.scheduler).empty());
   bench.poll();
-  EXPECT_TRUE(bench.scheduler.hopeless().empty());
+  EXPECT_TRUE(missing(bench.scheduler).empty());
   bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
-  EXPECT_EQ(bench.scheduler.hopeless().size(), 1U);
+  EXPECT_EQ(missing(bench.scheduler).size(), 1U);
 }
 
 }  // namespace

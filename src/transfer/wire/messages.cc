@@ -29,12 +29,11 @@ std::unexpected<Error> malformed(std::string message) { return fail(ErrorCode::k
 template <class Handle>
 Result<void> read_fields(BytesView body, const char* what, Handle handle) {
   ProtobufReader reader(body);
-  for (;;) {
-    const auto field = reader.next();
-    if (!field) return std::unexpected(field.error());
-    if (!*field) return {};
-    if (!handle(**field)) return malformed(std::string(what) + ": bad field " + std::to_string((*field)->number));
+  for (ProtobufField field; reader.next(field);) {
+    if (!handle(field)) return malformed(std::string(what) + ": bad field " + std::to_string(field.number));
   }
+  if (!reader.problem().empty()) return malformed(std::string(reader.problem()));
+  return {};
 }
 
 bool read_u32(const ProtobufField& field, std::uint32_t& out) {
@@ -73,8 +72,8 @@ bool read_array(const ProtobufField& field, std::array<std::uint8_t, kSize>& out
   return true;
 }
 
-Result<Message> decode_hello(BytesView body) {
-  Hello hello{.version = 0};
+Result<void> decode_body(BytesView body, Hello& hello) {
+  hello.version = 0;
   Proof proof;
   bool has_key = false;
   bool has_signature = false;
@@ -89,15 +88,14 @@ Result<Message> decode_hello(BytesView body) {
       default: return true;
     }
   });
-  if (!read) return std::unexpected(read.error());
+  if (!read) return read;
   if (has_key != has_signature) return malformed("HELLO: a key without signature, or the other way round");
   if (has_key) hello.proof = proof;
-  return hello;
+  return {};
 }
 
-Result<Message> decode_want(BytesView body) {
-  Want want;
-  const auto read = read_fields(body, "WANT", [&](const ProtobufField& field) {
+Result<void> decode_body(BytesView body, Want& want) {
+  return read_fields(body, "WANT", [&](const ProtobufField& field) {
     if (field.number != 1) return true;
     if (field.type != WireType::kBytes || want.entries.size() == kMaxOpenWants) return false;
     WantId id;
@@ -121,29 +119,29 @@ Result<Message> decode_want(BytesView body) {
     want.entries.push_back({id, *std::move(cid), static_cast<WantKind>(kind)});
     return true;
   });
-  if (!read) return std::unexpected(read.error());
-  return want;
 }
 
-template <class Ids>
-Result<Message> decode_ids(BytesView body, const char* what) {
-  Ids message;
-  const auto read = read_fields(body, what, [&](const ProtobufField& field) {
-    if (field.number == 1) return read_ids(field, message.ids);
-    if constexpr (requires { message.reason; }) {
-      if (field.number == 2) {
-        std::uint64_t reason = 0;
-        if (!read_u64(field, reason)) return false;
-        message.reason = reason <= 2 ? static_cast<DontHaveReason>(reason) : DontHaveReason::kRefused;
-      }
-    }
+/// `reason`: of a DONT_HAVE; else null.
+Result<void> decode_ids(BytesView body, const char* what, std::vector<WantId>& ids, DontHaveReason* reason = nullptr) {
+  return read_fields(body, what, [&](const ProtobufField& field) {
+    if (field.number == 1) return read_ids(field, ids);
+    if (field.number != 2 || reason == nullptr) return true;
+    std::uint64_t value = 0;
+    if (!read_u64(field, value)) return false;
+    *reason = value <= 2 ? static_cast<DontHaveReason>(value) : DontHaveReason::kRefused;
     return true;
   });
-  if (!read) return std::unexpected(read.error());
-  return message;
 }
 
-Result<Message> decode_block(BytesView body) {
+Result<void> decode_body(BytesView body, Have& have) { return decode_ids(body, "HAVE", have.ids); }
+
+Result<void> decode_body(BytesView body, DontHave& dont_have) {
+  return decode_ids(body, "DONT_HAVE", dont_have.ids, &dont_have.reason);
+}
+
+Result<void> decode_body(BytesView body, Cancel& cancel) { return decode_ids(body, "CANCEL", cancel.ids); }
+
+Result<void> decode_body(BytesView body, BlockChunk& chunk) {
   std::uint64_t numbers[3];
   for (std::uint64_t& number : numbers) {
     const auto varint = read_varint(body);
@@ -156,21 +154,18 @@ Result<Message> decode_block(BytesView body) {
     return malformed("BLOCK: bytes outside of the block");
   }
   if (body.empty() && size != 0) return malformed("BLOCK: no bytes");
-  return BlockChunk{WantId{static_cast<std::uint32_t>(id)}, static_cast<std::uint32_t>(offset),
-                    static_cast<std::uint32_t>(size), body};
+  chunk = {WantId{static_cast<std::uint32_t>(id)}, static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(size),
+           body};
+  return {};
 }
 
-Result<Message> decode_credit(BytesView body) {
-  Credit credit{0};
-  const auto read = read_fields(
-      body, "CREDIT", [&](const ProtobufField& field) { return field.number != 1 || read_u64(field, credit.limit); });
-  if (!read) return std::unexpected(read.error());
-  return credit;
+Result<void> decode_body(BytesView body, Credit& credit) {
+  return read_fields(body, "CREDIT",
+                     [&](const ProtobufField& field) { return field.number != 1 || read_u64(field, credit.limit); });
 }
 
-Result<Message> decode_goodbye(BytesView body) {
-  Goodbye goodbye{GoodbyeCode::kLeaving, {}};
-  const auto read = read_fields(body, "GOODBYE", [&](const ProtobufField& field) {
+Result<void> decode_body(BytesView body, Goodbye& goodbye) {
+  return read_fields(body, "GOODBYE", [&](const ProtobufField& field) {
     std::uint64_t code = 0;
     switch (field.number) {
       case 1:
@@ -184,8 +179,26 @@ Result<Message> decode_goodbye(BytesView body) {
       default: return true;
     }
   });
-  if (!read) return std::unexpected(read.error());
-  return goodbye;
+}
+
+template <class Body>
+Result<void> decode_as(BytesView body, std::optional<Message>& message) {
+  return decode_body(body, std::get<Body>(message.emplace(std::in_place_type<Body>)));
+}
+
+/// Leaves `message` empty if its type is unknown.
+Result<void> decode_frame(FrameType type, BytesView body, std::optional<Message>& message) {
+  switch (type) {
+    case FrameType::kHello: return decode_as<Hello>(body, message);
+    case FrameType::kWant: return decode_as<Want>(body, message);
+    case FrameType::kHave: return decode_as<Have>(body, message);
+    case FrameType::kDontHave: return decode_as<DontHave>(body, message);
+    case FrameType::kBlock: return decode_as<BlockChunk>(body, message);
+    case FrameType::kCancel: return decode_as<Cancel>(body, message);
+    case FrameType::kCredit: return decode_as<Credit>(body, message);
+    case FrameType::kGoodbye: return decode_as<Goodbye>(body, message);
+  }
+  return {};
 }
 
 struct Encoder {
@@ -266,18 +279,10 @@ struct Encoder {
 
 Result<std::optional<Message>> decode(BytesView frame) {
   if (frame.empty()) return malformed("empty frame");
-  const BytesView body = frame.subspan(1);
-  switch (static_cast<FrameType>(frame[0])) {
-    case FrameType::kHello: return decode_hello(body);
-    case FrameType::kWant: return decode_want(body);
-    case FrameType::kHave: return decode_ids<Have>(body, "HAVE");
-    case FrameType::kDontHave: return decode_ids<DontHave>(body, "DONT_HAVE");
-    case FrameType::kBlock: return decode_block(body);
-    case FrameType::kCancel: return decode_ids<Cancel>(body, "CANCEL");
-    case FrameType::kCredit: return decode_credit(body);
-    case FrameType::kGoodbye: return decode_goodbye(body);
-  }
-  return std::nullopt;
+  std::optional<Message> message;
+  auto decoded = decode_frame(static_cast<FrameType>(frame[0]), frame.subspan(1), message);
+  if (!decoded) return std::unexpected(std::move(decoded.error()));
+  return message;
 }
 
 Bytes encode(const Message& message) { return std::visit(Encoder{}, message); }

@@ -110,7 +110,10 @@ export class BidiPage {
         if (Date.now() > until) throw error; // The document is being replaced.
       });
       if (value) return value;
-      if (Date.now() > until) throw new Error(`still not: ${fn}`);
+      if (Date.now() > until) {
+        const shows = await this.evaluate(() => `${location.href}: ${document.body.innerText.slice(0, 500)}`);
+        throw new Error(`still not: ${fn}, ${JSON.stringify(argument)} in ${shows}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

@@ -51,9 +51,9 @@ export async function openTab(name, url, options = {}) {
  * The first page of a browser of its own with its profile on the disk, as a visitor has it: the contexts of openTab() keep
  * theirs in memory, which is another and slower store. Closing its context ends the browser and removes the profile.
  */
-export async function openProfile(name, url) {
+export async function openProfile(name, url, options = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'codio-profile-'));
-  const context = await kinds[name].launchPersistentContext(folder, settings[name](pathOf(name)));
+  const context = await kinds[name].launchPersistentContext(folder, { ...settings[name](pathOf(name)), ...options });
   context.on('close', () => rm(folder, { recursive: true, force: true, maxRetries: 20 })); // The browser is still writing.
   return go(name, context.pages()[0] ?? (await context.newPage()), url);
 }
