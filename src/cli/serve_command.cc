@@ -332,13 +332,29 @@ class Serving {
         [search](const node::FindSummary&) { search->end(); });
   }
 
+  /// What a deny list names is offered as soon as none does any more.
   void announce(const ContentId& cid) {
+    const bool is_denied = this->is_denied(cid);
+    offered_.insert_or_assign(cid, is_denied);
+    if (is_denied) return;
     transfers_->announce_content(cid);
     if (!dht_) return;
     if (!dht_->announce(cid))
       spdlog::warn("{} is not announced in the DHT: there is too much already", cid.to_string());
     announced_.emplace(dht::key_of(cid), cid);
   }
+
+  void withdraw(const ContentId& cid) {
+    offered_.erase(cid);
+    stop_offering(cid);
+  }
+
+  void stop_offering(const ContentId& cid) {
+    transfers_->withdraw_content(cid);
+    if (dht_) dht_->withdraw(cid);
+  }
+
+  bool is_denied(const ContentId& cid) const { return deny_lists_ && deny_lists_->denied_block(cid).has_value(); }
 
   /// Told for the first time of each; it is announced again and again.
   void handle_announced(const dht::Key& key) {
@@ -367,10 +383,7 @@ class Serving {
     options.path = repo_folder(common_) / node::kLocalSocket;
     options.about = [this] { return about(); };
     options.on_pinned = [this](const ContentId& cid) { announce(cid); };
-    options.on_unpinned = [this](const ContentId& cid) {
-      transfers_->withdraw_content(cid);
-      if (dht_) dht_->withdraw(cid);
-    };
+    options.on_unpinned = [this](const ContentId& cid) { withdraw(cid); };
     auto api = node::LocalApi::listen(io_, store_, *transfers_, std::move(options));
     if (!api) return std::unexpected(api.error());
     api_ = *std::move(api);
@@ -428,8 +441,7 @@ class Serving {
         site_root_ = root.cid;
       }
       if (before) {
-        transfers_->withdraw_content(*before);
-        if (dht_) dht_->withdraw(*before);
+        withdraw(*before);
         if (auto removed = store_->remove_root(*before); !removed) spdlog::warn("{}", removed.error().message);
       }
     }
@@ -516,7 +528,24 @@ class Serving {
       if (changed && *changed) spdlog::info("{} was read again", what);
     };
     if (tls_) tell(tls_->reload(), "the certificate");
-    if (deny_lists_) tell(deny_lists_->reload(), "the deny list");
+    if (deny_lists_) {
+      const auto changed = deny_lists_->reload();
+      tell(changed, "the deny list");
+      if (changed && *changed) offer_by_the_list();
+    }
+  }
+
+  /// After the deny list changed.
+  void offer_by_the_list() {
+    for (auto& [cid, was_denied] : offered_) {
+      if (is_denied(cid) == was_denied) continue;
+      if (was_denied) {
+        announce(cid);
+      } else {
+        was_denied = true;
+        stop_offering(cid);
+      }
+    }
   }
 
   /// Sends the clients elsewhere and ends the answers that are under way before it ends; a second signal kills.
@@ -561,6 +590,7 @@ class Serving {
   asio::steady_timer timer_;
   std::unique_ptr<dht::DhtNode> dht_;
   std::shared_ptr<node::DhtFinder> finder_;
+  std::map<ContentId, bool> offered_;        ///< To be announced, and whether a deny list keeps it from that.
   std::map<dht::Key, ContentId> announced_;  ///< Not told yet.
   asio::steady_timer issue_;
   asio::steady_timer reload_;

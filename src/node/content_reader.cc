@@ -1,6 +1,7 @@
 #include "node/content_reader.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace codio::node {
 
@@ -13,8 +14,37 @@ ContentReader::ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, 
     : store_(store), puller_(std::move(puller)), signal_(executor) {}
 
 void ContentReader::plan(const ContentId& root, unixfs::TraversalOptions what) {
-  pull_.reset();
+  slices_.clear();
+  slice_ = std::numeric_limits<std::uint64_t>::max();
+  begun_ = what.range.begin;
   plan_.emplace(root, std::move(what));
+}
+
+void ContentReader::plan_file(const ContentId& root, std::vector<std::string> path, unixfs::ByteRange range) {
+  plan(root, {.path = std::move(path), .scope = Scope::kBytes, .range = range});
+  slice_ = kSlice;
+}
+
+Result<bool> ContentReader::begin_pull() {
+  unixfs::TraversalOptions what = plan_->second;
+  if (begun_ >= what.range.end) return false;
+  what.range.begin = begun_;
+  if (what.range.end - begun_ > slice_) what.range.end = begun_ + slice_;
+  const std::uint64_t end = what.range.end;
+  auto pull = puller_->begin(plan_->first, std::move(what), turn_, signal_);
+  if (!pull) return std::unexpected(pull.error());
+  begun_ = end;
+  turn_ = Puller::Turn::kNext;
+  slices_.push_back({end, *std::move(pull)});
+  return true;
+}
+
+void ContentReader::move_on(std::uint64_t offset) {
+  if (slice_ != kSlice) return;
+  while (!slices_.empty() && slices_.front().end <= offset) slices_.pop_front();
+  if (slices_.empty()) begun_ = std::max(begun_, offset);
+  // It is a next turn, which nothing refuses.
+  if (slices_.size() == 1 && offset + kSlice / 2 >= slices_.front().end) (void)begin_pull();
 }
 
 Result<std::optional<SharedBytes>> ContentReader::load(const ContentId& cid) {
@@ -27,7 +57,7 @@ Result<std::optional<SharedBytes>> ContentReader::load(const ContentId& cid) {
 asio::awaitable<Result<SharedBytes>> ContentReader::block(ContentId cid) {
   is_missing_ = false;
   for (;;) {
-    if (pull_) pull_->expect(cid);
+    for (const Slice& slice : slices_) slice.pull->expect(cid);
     auto block = load(cid);
     if (!block) co_return std::unexpected(block.error());
     if (*block) co_return **std::move(block);
@@ -35,13 +65,14 @@ asio::awaitable<Result<SharedBytes>> ContentReader::block(ContentId cid) {
       is_missing_ = true;
       co_return fail(ErrorCode::kNotFound, "block " + cid.to_string() + " is not on this node");
     }
-    if (!pull_) {
-      auto pull = puller_->begin(plan_->first, plan_->second, signal_);
-      if (!pull) co_return std::unexpected(pull.error());
-      pull_ = *std::move(pull);
-      continue;
+    if (slices_.empty()) {
+      auto begun = begin_pull();
+      if (!begun) co_return std::unexpected(begun.error());
+      if (*begun) continue;
+      is_missing_ = true;
+      co_return fail(ErrorCode::kNotFound, "block " + cid.to_string() + " is not on this node");
     }
-    if (auto came = co_await pull_->wait(); !came) {
+    if (auto came = co_await slices_.front().pull->wait(); !came) {
       is_missing_ = true;
       co_return std::unexpected(came.error());
     }
@@ -96,7 +127,10 @@ asio::awaitable<Result<Bytes>> ContentReader::bytes(ContentId file, std::uint64_
 
 asio::awaitable<Result<std::optional<unixfs::Segment>>> ContentReader::next_segment(unixfs::Traversal& traversal) {
   for (;;) {
-    if (auto segment = traversal.poll_segment()) co_return segment;
+    if (auto segment = traversal.poll_segment()) {
+      move_on(segment->offset + segment->size);
+      co_return segment;
+    }
     const auto fed = co_await feed(traversal);
     if (!fed) co_return std::unexpected(fed.error());
     if (!*fed) co_return traversal.poll_segment();

@@ -1,6 +1,8 @@
 // Reading content for an answer: from the store, and by a pull where it is not there.
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +28,10 @@ class ContentReader {
   /// What is going to be read: fetched ahead, from the first block on that is not here. Ends the plan before.
   void plan(const content_id::ContentId& root, content_id::unixfs::TraversalOptions what);
 
+  /// The same of a file's bytes that are going to be read by next_segment(). They are fetched in slices: a client that
+  /// reads slowly has no more fetched than 1.5 * kSlice ahead of it.
+  void plan_file(const content_id::ContentId& root, std::vector<std::string> path, content_id::unixfs::ByteRange range);
+
   boost::asio::awaitable<Result<SharedBytes>> block(content_id::ContentId cid);
   /// What the path leads to. It is planned so.
   boost::asio::awaitable<Result<content_id::unixfs::Entity>> entity(content_id::ContentId root,
@@ -39,6 +45,9 @@ class ContentReader {
   boost::asio::awaitable<Result<std::optional<content_id::unixfs::DirectoryEntry>>> next_entry(
       content_id::unixfs::Traversal& traversal);
 
+  /// Several windows of a fast and long line.
+  static constexpr std::uint64_t kSlice = std::uint64_t{32} << 20;
+
   /// Whether the last failure was that a block could not be had, and not that a path does not exist.
   bool is_missing() const { return is_missing_; }
 
@@ -46,6 +55,10 @@ class ContentReader {
   /// Feeds the walk its next block; false if it wants none.
   boost::asio::awaitable<Result<bool>> feed(content_id::unixfs::Traversal& traversal);
   boost::asio::awaitable<Result<content_id::unixfs::Entity>> walk(content_id::unixfs::Traversal traversal);
+  /// Begins the pull of what is planned, or of its next slice; false if there is nothing more to begin.
+  Result<bool> begin_pull();
+  /// Ends the pulls of what was read, and begins the next slice in time.
+  void move_on(std::uint64_t offset);
   /// From the store, or nothing.
   Result<std::optional<SharedBytes>> load(const content_id::ContentId& cid);
 
@@ -55,7 +68,14 @@ class ContentReader {
   std::optional<std::pair<content_id::ContentId, content_id::unixfs::TraversalOptions>> plan_;
   bool is_missing_ = false;
   Signal signal_;
-  std::unique_ptr<Puller::Pull> pull_;
+  struct Slice {
+    std::uint64_t end;  ///< In the file; of what is not read in slices, as far as there can be.
+    std::unique_ptr<Puller::Pull> pull;
+  };
+  std::deque<Slice> slices_;
+  Puller::Turn turn_ = Puller::Turn::kFirst;
+  std::uint64_t slice_ = 0;  ///< Of the plan.
+  std::uint64_t begun_ = 0;  ///< Of the plan's bytes: where the next slice begins.
 };
 
 }  // namespace codio::node

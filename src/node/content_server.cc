@@ -271,9 +271,17 @@ class ContentServer::Answer {
         entity.size <= kMaxInjected) {
       co_return co_await answer_injected(entity, lineage, std::move(file), status);
     }
+    file.is_compressible = is_compressible(file);
     // A page of a status of its own is whole, whatever was asked of the URL.
     web::Request request = call_.request();
     if (status != 200) request.range = request.if_none_match = {};
+    if (file.is_compressible && request.range.empty() && web::accepts_gzip(request.accept_encoding)) {
+      const auto compressed = co_await compress(entity.cid);
+      if (!compressed) co_return refusal_of(compressed.error());
+      if ((*compressed)->size() < file.size) {
+        co_return co_await answer_compressed(request, lineage, std::move(file), *compressed, status);
+      }
+    }
     web::Answer answer = web::answer_file(request, content_, lineage, file);
     if (status != 200) answer.head.status = status;
     call_.begin(std::move(answer.head));
@@ -283,6 +291,30 @@ class ContentServer::Answer {
     } else if (answer.bytes.begin < answer.bytes.end) {
       if (const auto failed = co_await stream(entity.cid, content_.names, answer.bytes)) co_return failed;
     }
+    co_await call_.end();
+    co_return std::nullopt;
+  }
+
+  static bool is_compressible(const web::FileAnswer& file) {
+    return file.size >= kMinCompressed && file.size <= kMaxCompressed && web::is_compressible(file.content_type);
+  }
+
+  asio::awaitable<Result<SharedBytes>> compress(ContentId file) {
+    const std::string key = file.to_string();
+    if (SharedBytes found = server_.compressed_.find(key)) co_return found;
+    const auto bytes = co_await reader_.bytes(file, kMaxCompressed);
+    if (!bytes) co_return std::unexpected(bytes.error());
+    co_return server_.compressed_.compress(key, *bytes);
+  }
+
+  asio::awaitable<Outcome> answer_compressed(const web::Request& request, const std::vector<ContentId>& lineage,
+                                             web::FileAnswer file, SharedBytes compressed, int status) {
+    file.is_compressed = true;
+    file.size = compressed->size();
+    web::Answer answer = web::answer_file(request, content_, lineage, file);
+    if (status != 200) answer.head.status = status;
+    call_.begin(std::move(answer.head));
+    co_await call_.write(BytesView(*compressed).subspan(answer.bytes.begin, answer.bytes.end - answer.bytes.begin));
     co_await call_.end();
     co_return std::nullopt;
   }
@@ -306,11 +338,19 @@ class ContentServer::Answer {
     text.insert(place_of_script(text), server_.options_.injected);
     file.etag.insert(file.etag.size() - 1, "-i");
     file.size = text.size();
+    file.is_changed = true;
     web::Request request = call_.request();
     request.range = {};
+    file.is_compressible = is_compressible(file);
+    if (file.is_compressible && web::accepts_gzip(request.accept_encoding)) {
+      const std::string key = entity.cid.to_string() + "-i";
+      SharedBytes compressed = server_.compressed_.find(key);
+      if (!compressed) compressed = server_.compressed_.compress(key, as_bytes(text));
+      if (compressed->size() < text.size()) {
+        co_return co_await answer_compressed(request, lineage, std::move(file), compressed, status);
+      }
+    }
     web::Answer answer = web::answer_file(request, content_, lineage, file);
-    // These are not the CID's bytes.
-    std::erase_if(answer.head.headers, [](const web::Header& header) { return header.name == "X-Codio-CID"; });
     if (status != 200) answer.head.status = status;
     call_.begin(std::move(answer.head));
     co_await call_.write(as_bytes(text).subspan(answer.bytes.begin, answer.bytes.end - answer.bytes.begin));
@@ -320,7 +360,7 @@ class ContentServer::Answer {
 
   /// A file's bytes. `root` and `path` are where it is fetched from if it is not here.
   asio::awaitable<Outcome> stream(const ContentId& cid, const std::vector<std::string>& path, unixfs::ByteRange range) {
-    reader_.plan(path.empty() ? cid : content_.root, {.path = path, .scope = Scope::kBytes, .range = range});
+    reader_.plan_file(path.empty() ? cid : content_.root, path, range);
     unixfs::Traversal traversal(cid, {.path = {}, .scope = Scope::kBytes, .range = range});
     for (;;) {
       const auto segment = co_await reader_.next_segment(traversal);
@@ -331,11 +371,13 @@ class ContentServer::Answer {
   }
 
   asio::awaitable<Outcome> answer_listing(const unixfs::Entity& directory) {
-    web::Head head = web::answer_listing(call_.request(), content_, directory.lineage);
+    const bool is_compressed = web::accepts_gzip(call_.request().accept_encoding);
+    web::Head head = web::answer_listing(call_.request(), content_, directory.lineage, is_compressed);
     const bool has_body = head.status == 200 && !call_.request().is_head;
     call_.begin(std::move(head));
     if (has_body) {
-      co_await call_.write(as_bytes(web::listing_begin(content_, directory.cid)));
+      if (is_compressed) gzip_.emplace();
+      co_await write_page(web::listing_begin(content_, directory.cid));
       reader_.plan(content_.root, {.path = content_.names, .scope = Scope::kEntity});
       unixfs::Traversal traversal(directory.cid, {.path = {}, .scope = Scope::kEntity});
       std::vector<unixfs::DirectoryEntry> first;
@@ -354,7 +396,11 @@ class ContentServer::Answer {
         }
         if (!*entry) break;
       }
-      co_await call_.write(as_bytes(web::listing_end(count)));
+      co_await write_page(web::listing_end(count));
+      if (gzip_) {
+        const Bytes rest = gzip_->end();
+        co_await call_.write(rest);
+      }
     }
     co_await call_.end();
     co_return std::nullopt;
@@ -362,8 +408,13 @@ class ContentServer::Answer {
 
   asio::awaitable<void> write_entry(const unixfs::DirectoryEntry& entry, std::uint64_t& count) {
     ++count;
-    const std::string row = web::listing_entry(content_, entry);
-    co_await call_.write(as_bytes(row));
+    co_await write_page(web::listing_entry(content_, entry));
+  }
+
+  asio::awaitable<void> write_page(std::string text) {
+    if (!gzip_) co_return co_await call_.write(as_bytes(text));
+    const Bytes compressed = gzip_->add(as_bytes(text));
+    co_await call_.write(compressed);
   }
 
   asio::awaitable<Outcome> answer_tar() {
@@ -447,10 +498,14 @@ class ContentServer::Answer {
   HttpCall& call_;
   const web::ContentRequest& content_;
   ContentReader reader_;
+  std::optional<Gzip> gzip_;  ///< Of a listing that is compressed.
 };
 
 ContentServer::ContentServer(std::shared_ptr<const store::BlockStore> store, ContentServerOptions options)
-    : store_(std::move(store)), cache_(*store_, options.cache), options_(std::move(options)) {}
+    : store_(std::move(store)),
+      cache_(*store_, options.cache),
+      compressed_(options.compressed_cache),
+      options_(std::move(options)) {}
 ContentServer::~ContentServer() = default;
 
 asio::awaitable<void> ContentServer::answer(HttpCall& call, const web::ContentRequest& content) const {

@@ -9,6 +9,7 @@
 
 #include "node/block_cache.h"
 #include "node/deny_lists.h"
+#include "node/gzip.h"
 #include "node/http_connection.h"
 #include "node/puller.h"
 #include "store/block_store.h"
@@ -25,11 +26,14 @@ struct ContentServerOptions {
   std::string injected;
   /// Bytes of blocks kept in memory: what is popular, a film's 100 MiB among it.
   std::size_t cache = std::size_t{128} << 20;
+  /// Bytes of text files kept compressed.
+  std::size_t compressed_cache = std::size_t{16} << 20;
 };
 
 /// Reads the store on the caller's thread, as a web server reads files. Thread-safe; a call uses one thread.
 ///
-/// Memory: the cache, and of an answer two blocks, and the links of those that its walk is below.
+/// Memory: the caches, and of an answer two blocks, or a file of kMaxCompressed and what it is compressed to, and the
+/// links of the blocks that its walk is below.
 class ContentServer {
  public:
   ContentServer(std::shared_ptr<const store::BlockStore> store, ContentServerOptions options);
@@ -42,6 +46,7 @@ class ContentServer {
   class Answer;
   std::shared_ptr<const store::BlockStore> store_;
   mutable BlockCache cache_;
+  mutable CompressedFiles compressed_;
   ContentServerOptions options_;
 };
 

@@ -53,8 +53,10 @@ std::variant<beast::tcp_stream, asio::ssl::stream<beast::tcp_stream>> make_strea
 
 }  // namespace
 
-HttpConnection::HttpConnection(tcp::socket socket, asio::ssl::context* tls)
-    : stream_(make_stream(std::move(socket), tls)), buffer_(kMaxRequestHead + kMaxRequestBody) {
+HttpConnection::HttpConnection(tcp::socket socket, asio::ssl::context* tls, Duration write_timeout)
+    : stream_(make_stream(std::move(socket), tls)),
+      write_timeout_(write_timeout),
+      buffer_(kMaxRequestHead + kMaxRequestBody) {
   boost::system::error_code ignored;
   lowest().socket().set_option(tcp::no_delay(true), ignored);
   client_ = lowest().socket().remote_endpoint(ignored).address();
@@ -109,7 +111,7 @@ asio::awaitable<void> HttpConnection::write(BytesView first, BytesView second) {
     second = second.subspan(tail.size());
     const std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
                                                     asio::buffer(tail.data(), tail.size())};
-    lowest().expires_after(kWriteTimeout);
+    lowest().expires_after(write_timeout_);
     if (auto* tls = std::get_if<Tls>(&stream_)) {
       co_await asio::async_write(*tls, buffers, use_awaitable);
     } else {
@@ -136,6 +138,7 @@ HttpCall::HttpCall(HttpConnection& connection, const HttpConnection::Parser::val
     switch (field.name()) {
       case http::field::host: request_.host = value; break;
       case http::field::accept: request_.accept = value; break;
+      case http::field::accept_encoding: request_.accept_encoding = value; break;
       case http::field::range: request_.range = value; break;
       case http::field::if_range: request_.if_range = value; break;
       case http::field::if_none_match: request_.if_none_match = value; break;

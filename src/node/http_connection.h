@@ -1,7 +1,6 @@
 // One connection of the HTTP server, plain or encrypted, and one request on it that is being answered.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,13 +26,13 @@ class HttpConnection {
  public:
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
-  /// `tls` is null for a plain one; it must outlive the handshake.
-  HttpConnection(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context* tls);
+  /// `tls` is null for a plain one; it must outlive the handshake. `write_timeout`: for each 256 KiB that are written.
+  HttpConnection(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context* tls, Duration write_timeout);
 
   boost::asio::awaitable<void> handshake(Duration most);
   /// One request; what follows it on the connection is kept for the next.
   boost::asio::awaitable<boost::system::error_code> read(Parser& parser, Duration most);
-  /// Two buffers in one write; either may be empty. Each 256 KiB of them have kWriteTimeout.
+  /// Two buffers in one write; either may be empty.
   boost::asio::awaitable<void> write(BytesView first, BytesView second);
   void close();
   /// Wakes up who waits for a request.
@@ -54,13 +53,12 @@ class HttpConnection {
 
   std::variant<Plain, Tls> stream_;
   boost::asio::ip::address client_;
+  Duration write_timeout_;
   boost::beast::flat_buffer buffer_;
 };
 
 inline constexpr std::uint32_t kMaxRequestHead = 16 * 1024;
 inline constexpr std::uint64_t kMaxRequestBody = 4096;
-/// For 256 KiB to a slow reader: 4.3 kB/s.
-inline constexpr std::chrono::seconds kWriteTimeout{60};
 
 /// An answer under way. Heads get their connection's headers here: Date, Connection, Transfer-Encoding.
 class HttpCall {

@@ -22,10 +22,13 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
 
+#include "node/gzip.h"
+#include "node/hash.h"
 #include "node/http_connection.h"
 #include "node/http_threads.h"
 #include "node/node_answers.h"
 #include "web/answer.h"
+#include "web/conditions.h"
 #include "web/content_type.h"
 #include "web/host.h"
 
@@ -40,11 +43,14 @@ using asio::ip::tcp;
 namespace {
 
 constexpr std::size_t kMaxTarget = 8 * 1024;
-/// A browser's idle connections are as long.
-constexpr std::chrono::seconds kIdleTimeout{60};
 constexpr std::chrono::seconds kHandshakeTimeout{15};
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::size_t kBridgeBuffer = 16 * 1024;
+/// Characters of a hash that tell the versions of a file apart.
+constexpr std::size_t kWebFileHash = 32;
+/// Each is compressed once.
+constexpr std::size_t kMaxWebFileCompressed = std::size_t{8} << 20;
+constexpr std::size_t kWebFilesCompressed = std::size_t{8} << 20;
 constexpr std::string_view kServiceWorker = "/pkg/codio-sw.js";
 
 std::size_t thread_count(std::size_t wanted) {
@@ -65,6 +71,15 @@ asio::ip::address network_of(const asio::ip::address& address) {
   auto bytes = address.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), 0);
   return asio::ip::address_v6(bytes);
+}
+
+std::string hex(const content_id::Digest256& digest) {
+  std::string text;
+  for (const std::uint8_t byte : digest) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 0xf];
+  }
+  return text;
 }
 
 bool is_content_path(std::string_view path) {
@@ -118,6 +133,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
                                                                .finder = options_.finder,
                                                                .routing_deadline = options_.routing_deadline,
                                                                .max_routing = options_.max_routing,
+                                                               .deny_lists = options_.content.deny_lists,
                                                                .tls = options_.tls})),
         idle_(thread_count(options_.threads)),
         threads_(std::make_unique<HttpThreads>(idle_.size())) {}
@@ -239,8 +255,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   static asio::awaitable<void> converse(std::shared_ptr<Impl> self, std::size_t thread, tcp protocol, int handle,
                                         std::shared_ptr<TlsFiles> tls) {
     const auto context = tls ? tls->current() : nullptr;
-    const auto connection =
-        std::make_shared<HttpConnection>(tcp::socket(self->threads_->io(thread), protocol, handle), context.get());
+    const auto connection = std::make_shared<HttpConnection>(tcp::socket(self->threads_->io(thread), protocol, handle),
+                                                             context.get(), self->options_.write_timeout);
     const Place place(*self, connection->client());
     try {
       co_await connection->handshake(kHandshakeTimeout);
@@ -249,7 +265,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
         parser.header_limit(kMaxRequestHead);
         parser.body_limit(kMaxRequestBody);
         self->idle_[thread].insert(connection.get());
-        const auto error = co_await connection->read(parser, kIdleTimeout);
+        const auto error = co_await connection->read(parser, self->options_.request_timeout);
         self->idle_[thread].erase(connection.get());
         if (error) {
           co_await self->refuse_unread(*connection, error);
@@ -268,8 +284,16 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
           co_return co_await self->hand_over(connection, parser.release());
         }
         const auto began = std::chrono::steady_clock::now();
-        co_await self->answer(call);
-        self->count(call, std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began));
+        const auto count = [&] {
+          self->count(call, std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began));
+        };
+        try {
+          co_await self->answer(call);
+        } catch (const boost::system::system_error&) {
+          count();  // An answer that broke off.
+          throw;
+        }
+        count();
         keep = call.keep_alive();
       }
     } catch (const boost::system::system_error&) {
@@ -429,13 +453,29 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     const std::string path(target.path);
     const auto file = options_.web_files.find(path);
     if (!file) co_return co_await call.refuse(404, "there is no " + path);
-    const std::string_view type = web::content_type_of(path == "/" ? "index.html" : path);
+    std::string_view type = web::content_type_of(path == "/" ? "index.html" : path);
+    if (type.empty()) type = "application/octet-stream";
+    const std::string hash = hex(sha256(**file)).substr(0, kWebFileHash);
+    SharedBytes body = *file;
+    std::string etag = "\"" + hash + "\"";
+    const bool is_compressible = web::is_compressible(type) && body->size() <= kMaxWebFileCompressed;
+    const bool is_compressed = is_compressible && web::accepts_gzip(call.request().accept_encoding);
+    if (is_compressed) {
+      etag = "W/" + etag;
+      body = compressed_.find(hash);
+      if (!body) body = compressed_.compress(hash, **file);
+    }
     web::Head head;
-    head.add("Content-Type", std::string(type.empty() ? "application/octet-stream" : type));
+    if (web::matches_any(call.request().if_none_match, etag)) head.status = 304;
+    head.add("Content-Type", std::string(type));
+    head.add("Etag", std::move(etag));
     head.add("Cache-Control", "no-cache");
+    if (is_compressible) head.add("Vary", "Accept-Encoding");
+    if (is_compressed) head.add("Content-Encoding", "gzip");
     if (path == kServiceWorker) head.add("Service-Worker-Allowed", "/");  // Otherwise it gets /pkg/ only.
-    web::allow_other_origins(head);
-    co_await call.respond(std::move(head), as_text(**file));
+    head.is_for_all_origins = true;
+    const std::string_view text = head.status == 304 ? std::string_view() : as_text(*body);
+    co_await call.respond(std::move(head), text);
   }
 
   asio::io_context& io_;
@@ -446,6 +486,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   Endpoint endpoint_;
   Endpoint inside_;
   HttpMetrics metrics_;
+  CompressedFiles compressed_{kWebFilesCompressed};
   ContentServer content_;
   std::shared_ptr<NodeAnswers> node_;
   std::atomic<std::size_t> connections_ = 0;

@@ -1,6 +1,7 @@
 // The node's HTTP side: the descriptor, blocks and files, the browser's files, and the way in to the rendezvous.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -49,6 +50,10 @@ struct HttpServerOptions {
   std::size_t max_routing = 64;  ///< Such questions at a time; more are answered 429.
   /// Of one address; more are answered 429. 0: no limit, as behind a proxy, from which all come.
   std::size_t max_client_connections = 0;
+  /// For a request, from the end of the answer before it: browsers' idle connections last as long.
+  Duration request_timeout = std::chrono::seconds(60);
+  /// For 256 KiB to a slow reader: 4.3 kB/s.
+  Duration write_timeout = std::chrono::seconds(60);
   /// Names under which content has an origin of its own, CID.ipfs.NAME, in lower case.
   std::vector<std::string> subdomain_gateways;
   /// Nothing: plain HTTP.

@@ -24,6 +24,9 @@ namespace {
 /// For an answer of main's thread, which does nothing that takes long.
 constexpr std::chrono::seconds kMainAnswers{30};
 
+/// For other providers of what is on this node: who asks need not wait for them.
+constexpr std::chrono::milliseconds kOthers{500};
+
 std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 /// Whose pages may read an answer.
@@ -33,7 +36,7 @@ asio::awaitable<void> respond_json(HttpCall& call, std::string text, Readers rea
   web::Head head;
   head.add("Content-Type", "application/json");
   head.add("Cache-Control", "no-cache");
-  if (readers == Readers::kAllOrigins) web::allow_other_origins(head);
+  if (readers == Readers::kAllOrigins) head.is_for_all_origins = true;
   co_await call.respond(std::move(head), text);
 }
 
@@ -42,7 +45,7 @@ web::Head routing_head(bool as_lines, bool is_empty) {
   head.add("Content-Type", as_lines ? "application/x-ndjson" : "application/json");
   head.add("Cache-Control", is_empty ? "public, max-age=15" : "public, max-age=300");
   head.add("Vary", "Accept");
-  web::allow_other_origins(head);
+  head.is_for_all_origins = true;
   return head;
 }
 
@@ -238,7 +241,9 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
   const auto search = std::make_shared<Search>(news.notifier());
   const auto has = store_->has(*cid);
   const auto own = multiaddr_of(origin + "/ipfs/");
-  if (options_.key && has && *has && own) {
+  const bool is_denied = options_.deny_lists && options_.deny_lists->denied_block(*cid);
+  const bool is_here = options_.key && has && *has && own && !is_denied;
+  if (is_here) {
     search->add({libp2p_id(options_.key->peer_id()), {*own}, {std::string(kGatewayProtocol)}});
   }
   asio::post(main_, [self = shared_from_this(), cid = *cid, origin, search] {
@@ -253,7 +258,9 @@ asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Tar
   const bool streams = as_lines && !call.request().is_head;
   std::vector<RoutingRecord> records;
   bool has_begun = false;
-  const auto end = std::chrono::steady_clock::now() + options_.routing_deadline;
+  const Duration patience =
+      is_here && !streams ? std::min<Duration>(options_.routing_deadline, kOthers) : options_.routing_deadline;
+  const auto end = std::chrono::steady_clock::now() + patience;
   for (bool is_over = false; !is_over;) {
     const auto left = std::chrono::duration_cast<Duration>(end - std::chrono::steady_clock::now());
     const bool is_in_time = co_await news.wait(std::max(left, Duration::zero()));

@@ -12,6 +12,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "identity/identity.h"
+#include "node/deny_lists.h"
 #include "node/http_connection.h"
 #include "node/provider.h"
 #include "node/signal.h"
@@ -29,6 +30,8 @@ struct NodeAnswersOptions {
   ProviderFinder* finder = nullptr;
   Duration routing_deadline{};
   std::size_t max_routing = 0;
+  /// Content that this node does not offer. Nothing: all is offered.
+  std::shared_ptr<DenyLists> deny_lists;
   /// Whose certificate says by which name this node is reached; nothing: by whatever address it is.
   std::shared_ptr<const TlsFiles> tls;
 };

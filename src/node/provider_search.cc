@@ -164,8 +164,8 @@ void TransferManager::Impl::try_elsewhere(TransferId transfer, const rendezvous:
     const std::size_t client = last_client_++;
     joined = elsewhere_.emplace(provider.rendezvous, Elsewhere{.client = client, .last_used = now()}).first;
     clients_.emplace(
-        client, std::make_unique<rendezvous::Client>(executor_, *std::move(url),
-                                                     elsewhere_events(client, provider.rendezvous), std::move(options)));
+        client, std::make_unique<rendezvous::Client>(
+                    executor_, *std::move(url), elsewhere_events(client, provider.rendezvous), std::move(options)));
     leave_unused_in_time();
   }
   joined->second.last_used = now();

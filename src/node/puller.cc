@@ -25,8 +25,9 @@ struct Puller::Pull::State {
 Puller::Puller(boost::asio::any_io_executor executor, std::size_t max) : executor_(std::move(executor)), max_(max) {}
 
 Result<std::unique_ptr<Puller::Pull>> Puller::begin(const content_id::ContentId& root,
-                                                    content_id::unixfs::TraversalOptions what, Signal& signal) {
-  if (active_.fetch_add(1) >= max_) {
+                                                    content_id::unixfs::TraversalOptions what, Turn turn,
+                                                    Signal& signal) {
+  if (active_.fetch_add(1) >= max_ && turn == Turn::kFirst) {
     --active_;
     return fail(ErrorCode::kUnavailable, "too many downloads run here already; try again soon");
   }

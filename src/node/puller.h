@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -25,7 +26,7 @@ namespace codio::node {
 /// Threads: attach() and handle_stored() on the manager's executor; begin(), and what Pull has, anywhere.
 class Puller : public std::enable_shared_from_this<Puller> {
  public:
-  /// `max`: downloads at a time.
+  /// `max`: downloads at a time, before those that are a next turn.
   Puller(boost::asio::any_io_executor executor, std::size_t max);
 
   /// From now on downloads can run; until then they fail. The manager must outlive every handler that runs on the
@@ -55,9 +56,11 @@ class Puller : public std::enable_shared_from_this<Puller> {
     Signal& signal_;
   };
 
+  /// Of the pulls for one answer. One that was begun goes on, however many run: its client has a part of it already.
+  enum class Turn : std::uint8_t { kFirst, kNext };
   /// `signal` is the waiter's, and outlives the pull. kUnavailable: too many run.
   Result<std::unique_ptr<Pull>> begin(const content_id::ContentId& root, content_id::unixfs::TraversalOptions what,
-                                      Signal& signal);
+                                      Turn turn, Signal& signal);
 
   void handle_stored(const content_id::ContentId& cid);
   /// How many run.

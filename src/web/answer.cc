@@ -20,6 +20,9 @@ constexpr std::string_view kListing = "public, max-age=604800, stale-while-reval
 /// What changes whenever its author likes.
 constexpr std::string_view kChanging = "no-cache";
 
+/// Room for those of a file.
+constexpr std::size_t kMostHeaders = 20;
+
 /// Plain JSON and CBOR, which nothing else here knows.
 constexpr std::uint64_t kJsonCodec = 0x0200;
 constexpr std::uint64_t kCborCodec = 0x51;
@@ -118,14 +121,23 @@ std::string disposition(std::string_view type, std::string_view name) {
   return value + "; filename*=UTF-8''" + encoded;
 }
 
-void describe(Head& head, const ContentRequest& content, const std::vector<ContentId>& lineage) {
+/// The same in other bytes. RFC 9110, 8.8.1.
+std::string weak(std::string etag) { return etag.starts_with("W/") ? std::move(etag) : "W/" + std::move(etag); }
+
+enum class Varies : std::uint8_t { kByAccept, kByEncodingToo };
+
+void describe(Head& head, const ContentRequest& content, const std::vector<ContentId>& lineage,
+              Varies varies = Varies::kByAccept) {
   std::string roots;
-  for (const ContentId& cid : lineage) roots += (roots.empty() ? "" : ",") + cid.to_string();
+  for (const ContentId& cid : lineage) {
+    if (!roots.empty()) roots += ',';
+    roots += cid.to_string();
+  }
   head.add("X-Ipfs-Path", content.content_path);
   head.add("X-Ipfs-Roots", std::move(roots));
   head.add("X-Content-Type-Options", "nosniff");
-  head.add("Vary", "Accept");
-  allow_other_origins(head);
+  head.add("Vary", varies == Varies::kByAccept ? "Accept" : "Accept, Accept-Encoding");
+  head.is_for_all_origins = true;
 }
 
 bool is_site(const ContentRequest& content) { return content.place.kind == Place::Kind::kSite; }
@@ -173,12 +185,16 @@ std::string format_etag(const ContentRequest& content, const ContentId& target) 
 Answer answer_file(const Request& request, const ContentRequest& content, const std::vector<ContentId>& lineage,
                    const FileAnswer& file) {
   Head head;
+  head.headers.reserve(kMostHeaders);
+  const std::string etag = file.is_compressed ? weak(file.etag) : file.etag;
   head.add("Content-Type", file.content_type);
-  head.add("Etag", file.etag);
+  head.add("Etag", etag);
   head.add("Cache-Control", std::string(is_site(content) ? kChanging : kImmutable));
-  head.add("Accept-Ranges", "bytes");
-  describe(head, content, lineage);
-  head.add("X-Codio-CID", (file.cid != nullptr ? *file.cid : lineage.back()).to_string());
+  // Who has the beginning of the compressed file must not go on with the file's own bytes.
+  head.add("Accept-Ranges", file.is_compressed ? "none" : "bytes");
+  if (file.is_compressed) head.add("Content-Encoding", "gzip");
+  describe(head, content, lineage, file.is_compressible ? Varies::kByEncodingToo : Varies::kByAccept);
+  if (!file.is_changed) head.add("X-Codio-CID", (file.cid != nullptr ? *file.cid : lineage.back()).to_string());
   // The files of strangers share the node's origin with its pages and their storage.
   if (content.place.kind == Place::Kind::kPath) head.add("Content-Security-Policy", "sandbox allow-scripts");
   if (content.filename && !content.filename->empty()) {
@@ -187,7 +203,7 @@ Answer answer_file(const Request& request, const ContentRequest& content, const 
     head.add("Content-Disposition",
              content.names.empty() ? "attachment" : disposition("attachment", content.names.back()));
   }
-  return finish(request, std::move(head), file.etag, file.size);
+  return finish(request, std::move(head), etag, file.size);
 }
 
 Answer answer_block(const Request& request, const ContentRequest& content, const std::vector<ContentId>& lineage,
@@ -220,9 +236,11 @@ Head answer_stream(const Request& request, const ContentRequest& content, const 
   return head;
 }
 
-Head answer_listing(const Request& request, const ContentRequest& content, const std::vector<ContentId>& lineage) {
+Head answer_listing(const Request& request, const ContentRequest& content, const std::vector<ContentId>& lineage,
+                    bool is_compressed) {
   const std::string cid = lineage.back().to_string();
-  const std::string etag = "\"DirIndex-1_CID-" + cid + "\"";
+  std::string etag = "\"DirIndex-1_CID-" + cid + "\"";
+  if (is_compressed) etag = weak(std::move(etag));
   Head head;
   // A client may know the directory by its own tag, from when it had an index.html elsewhere.
   const bool is_known = !request.if_none_match.empty() && (matches_any(request.if_none_match, etag) ||
@@ -233,7 +251,8 @@ Head answer_listing(const Request& request, const ContentRequest& content, const
   head.add("Cache-Control", std::string(is_site(content) ? kChanging : kListing));
   // Whatever its names are, nothing in a listing runs or is fetched.
   head.add("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
-  describe(head, content, lineage);
+  if (is_compressed) head.add("Content-Encoding", "gzip");
+  describe(head, content, lineage, Varies::kByEncodingToo);
   return head;
 }
 
@@ -287,7 +306,7 @@ Page explain(const Request& request, const Refusal& refusal) {
   }
   page.head.add("Vary", "Accept");
   if (refusal.status != 301) page.head.add("Cache-Control", "no-cache");
-  allow_other_origins(page.head);
+  page.head.is_for_all_origins = true;
   return page;
 }
 

@@ -32,9 +32,15 @@ struct FileAnswer {
   std::uint64_t size = 0;
   /// The CID of the bytes, if another than the last of the lineage: an index.html's.
   const content_id::ContentId* cid = nullptr;
+  /// Whether who accepts that gets it compressed: then the answer depends on the request.
+  bool is_compressible = false;
+  /// It is compressed now: `size` is what goes out, and the tag a weak one, as the same file has other bytes elsewhere.
+  bool is_compressed = false;
+  /// Something was put into it: it is not the bytes of any CID.
+  bool is_changed = false;
 };
 
-/// A file, a symlink's target, or an index.html.
+/// A file, a symlink's target, or an index.html. Who asks for a range is not to get one compressed.
 Answer answer_file(const Request& request, const ContentRequest& content,
                    const std::vector<content_id::ContentId>& lineage, const FileAnswer& file);
 
@@ -46,9 +52,9 @@ Answer answer_block(const Request& request, const ContentRequest& content,
 Head answer_stream(const Request& request, const ContentRequest& content,
                    const std::vector<content_id::ContentId>& lineage);
 
-/// A directory's listing. 304 if the client has it.
+/// A directory's listing, compressed or not. 304 if the client has it.
 Head answer_listing(const Request& request, const ContentRequest& content,
-                    const std::vector<content_id::ContentId>& lineage);
+                    const std::vector<content_id::ContentId>& lineage, bool is_compressed);
 
 /// The refusal of a format that the content's codec does not have, or nothing.
 std::optional<Refusal> check_codec(const ContentRequest& content, const content_id::ContentId& target);

@@ -27,7 +27,11 @@ TEST(Answer, AFileSaysAllThatCachesNeed) {
   EXPECT_EQ(answer.head.get("X-Ipfs-Roots"), kCid.to_string() + "," + kCid.to_string());
   EXPECT_EQ(answer.head.get("X-Codio-CID"), kCid.to_string());
   EXPECT_EQ(answer.head.get("Content-Length"), "11");
-  EXPECT_EQ(answer.head.get("Access-Control-Allow-Origin"), "*");
+  EXPECT_TRUE(answer.head.is_for_all_origins);
+  const std::string text = write_head(answer.head, 11);
+  EXPECT_TRUE(text.contains("\r\nAccess-Control-Allow-Origin: *\r\n"));
+  EXPECT_TRUE(text.contains("Retry-After"));
+  EXPECT_TRUE(text.ends_with("\r\n\r\n"));
   EXPECT_EQ(answer.bytes.end, 11u);
 }
 
@@ -37,6 +41,42 @@ TEST(Answer, HeadHasTheLengthAndNoBytes) {
   EXPECT_EQ(answer.head.status, 200);
   EXPECT_EQ(answer.head.get("Content-Length"), "11");
   EXPECT_EQ(answer.bytes.begin, answer.bytes.end);
+}
+
+TEST(Answer, ACompressedFileIsAnotherRepresentation) {
+  const FileAnswer plain{.etag = file_etag(kCid), .content_type = "text/plain", .size = 1000, .is_compressible = true};
+  FileAnswer file = plain;
+  file.size = 300;
+  file.is_compressed = true;
+  const Answer answer = answer_file(Request{}, read(""), {kCid}, file);
+  EXPECT_EQ(answer.head.get("Content-Encoding"), "gzip");
+  EXPECT_EQ(answer.head.get("Etag"), "W/" + file_etag(kCid));
+  EXPECT_EQ(answer.head.get("Content-Length"), "300");
+  EXPECT_EQ(answer.head.get("Accept-Ranges"), "none");
+  EXPECT_EQ(answer.head.get("Vary"), "Accept, Accept-Encoding");
+  EXPECT_EQ(answer_file(Request{}, read(""), {kCid}, plain).head.get("Vary"), "Accept, Accept-Encoding");
+  for (const std::string& known : {file_etag(kCid), "W/" + file_etag(kCid)}) {
+    EXPECT_EQ(answer_file(Request{.if_none_match = known}, read(""), {kCid}, file).head.status, 304);
+    EXPECT_EQ(answer_file(Request{.if_none_match = known}, read(""), {kCid}, plain).head.status, 304);
+  }
+  // What has the beginning of one does not go on with the other.
+  const std::string weak = "W/" + file_etag(kCid);
+  EXPECT_EQ(answer_file(Request{.range = "bytes=5-", .if_range = weak}, read(""), {kCid}, plain).head.status, 200);
+}
+
+TEST(Http, GzipIsForWhoAcceptsIt) {
+  for (const char* text : {"gzip", "deflate, gzip;q=0.5", "br;q=1.0, GZIP", "*", "identity;q=0, *;q=0.1"}) {
+    EXPECT_TRUE(accepts_gzip(text)) << text;
+  }
+  for (const char* text : {"", "br", "gzip;q=0", "gzip;q=0.000", "*, gzip;q=0", "identity", "*;q=0", "gzipped"}) {
+    EXPECT_FALSE(accepts_gzip(text)) << text;
+  }
+}
+
+TEST(Http, NothingInAValueEndsItsLine) {
+  Head head;
+  head.add("X-A", "b\r\nX-B: c\x7f");
+  EXPECT_EQ(write_head(head, 10), "HTTP/1.0 200 OK\r\nX-A: b  X-B: c \r\n\r\n");
 }
 
 TEST(Answer, BlocksAreDownloadsOfTheirOwn) {

@@ -126,4 +126,11 @@ std::string_view sniff_content_type(BytesView beginning) {
   return "text/plain; charset=utf-8";
 }
 
+bool is_compressible(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  static constexpr std::array kCompressible{"application/json"sv, "application/wasm"sv, "application/xml"sv};
+  return type.starts_with("text/") || type.ends_with("+xml") || type.ends_with("+json") ||
+         std::ranges::find(kCompressible, type) != kCompressible.end();
+}
+
 }  // namespace codio::web

@@ -17,4 +17,7 @@ inline constexpr std::size_t kSniffed = 512;
 /// By a file's first bytes; application/octet-stream if they tell nothing, text/plain if they are text.
 std::string_view sniff_content_type(BytesView beginning);
 
+/// Whether gzip makes files of that type much smaller: text, and what is like it.
+bool is_compressible(std::string_view content_type);
+
 }  // namespace codio::web

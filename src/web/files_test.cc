@@ -89,6 +89,15 @@ TEST(ContentType, ByNameThenByBytes) {
             "video/mp4");
 }
 
+TEST(ContentType, TextIsCompressed) {
+  for (const char* type : {"text/html; charset=utf-8", "image/svg+xml", "application/json", "application/wasm"}) {
+    EXPECT_TRUE(is_compressible(type)) << type;
+  }
+  for (const char* type : {"image/png", "video/mp4", "application/octet-stream", "application/vnd.ipld.car", ""}) {
+    EXPECT_FALSE(is_compressible(type)) << type;
+  }
+}
+
 TEST(Uri, ParametersAreDecoded) {
   const Target target("http://example.com/a%20b?x=1&name=a%26b+c&bad=%zz#part");
   EXPECT_EQ(target.path, "/a%20b");

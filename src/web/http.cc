@@ -10,6 +10,20 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [&](char x, char y) { return lower(x) == lower(y); });
 }
 
+/// What the path gateway's specification names, the CID, and when to come back: Retry-After may be a date.
+constexpr std::string_view kAllOrigins =
+    "Access-Control-Allow-Origin: *\r\n"
+    "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n"
+    "Access-Control-Allow-Headers: Content-Type, Range, User-Agent, X-Requested-With\r\n"
+    "Access-Control-Expose-Headers: Content-Length, Content-Range, Date, Retry-After, X-Chunked-Output, X-Codio-CID, "
+    "X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output\r\n";
+
+std::string_view trim(std::string_view text) {
+  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
+  while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
+  return text;
+}
+
 }  // namespace
 
 std::string_view Head::get(std::string_view name) const {
@@ -60,28 +74,28 @@ std::string_view reason_of(int status) {
 }
 
 std::string write_head(const Head& head, unsigned version) {
-  std::string text = version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ";
-  text.reserve(1024);
+  constexpr std::size_t kLine = 4;  // What is between and behind a name and a value.
+  std::size_t size = 64 + (head.is_for_all_origins ? kAllOrigins.size() : 0);
+  for (const Header& header : head.headers) size += header.name.size() + header.value.size() + kLine;
+  std::string text;
+  text.reserve(size);
+  text += version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ";
   text += std::to_string(head.status);
   text += ' ';
   text += reason_of(head.status);
   text += "\r\n";
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   for (const Header& header : head.headers) {
     text += header.name;
     text += ": ";
-    for (const char c : header.value) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+    const std::size_t value = text.size();
+    text += header.value;
+    std::replace_if(text.begin() + static_cast<std::ptrdiff_t>(value), text.end(), is_control, ' ');
     text += "\r\n";
   }
+  if (head.is_for_all_origins) text += kAllOrigins;
   text += "\r\n";
   return text;
-}
-
-void allow_other_origins(Head& head) {
-  head.add("Access-Control-Allow-Origin", "*");
-  head.add("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-  head.add("Access-Control-Allow-Headers", "Content-Type, Range, User-Agent, X-Requested-With");
-  head.add("Access-Control-Expose-Headers",
-           "Content-Length, Content-Range, X-Chunked-Output, X-Codio-CID, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output");
 }
 
 bool accepts(std::string_view accept, std::string_view media_type) {
@@ -94,6 +108,23 @@ bool accepts(std::string_view accept, std::string_view media_type) {
     if (equals_ignoring_case(one, media_type)) return true;
   }
   return false;
+}
+
+bool accepts_gzip(std::string_view accept_encoding) {
+  bool all = false;
+  while (!accept_encoding.empty()) {
+    const std::size_t end = std::min(accept_encoding.find(','), accept_encoding.size());
+    const std::string_view one = accept_encoding.substr(0, end);
+    accept_encoding.remove_prefix(std::min(end + 1, accept_encoding.size()));
+    const std::size_t parameter = std::min(one.find(';'), one.size());
+    const std::string_view coding = trim(one.substr(0, parameter));
+    const std::string_view weight = trim(one.substr(std::min(parameter + 1, one.size())));
+    // A weight of 0, with up to three more zeros, is a no.
+    const bool is_wanted = !weight.starts_with("q=0") || weight.find_first_of("123456789") != weight.npos;
+    if (equals_ignoring_case(coding, "gzip")) return is_wanted;
+    if (coding == "*") all = is_wanted;
+  }
+  return all;
 }
 
 }  // namespace codio::web

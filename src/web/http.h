@@ -13,6 +13,7 @@ struct Request {
   std::string_view target;
   std::string_view host;
   std::string_view accept;
+  std::string_view accept_encoding;
   std::string_view range;
   std::string_view if_range;
   std::string_view if_none_match;
@@ -34,6 +35,8 @@ struct Header {
 struct Head {
   int status = 200;
   std::vector<Header> headers;
+  /// The pages of all origins may read the answer: with the headers of CORS, which are always the same.
+  bool is_for_all_origins = false;
 
   void add(std::string_view name, std::string value) { headers.push_back({name, std::move(value)}); }
   /// The first value; empty if there is none.
@@ -58,10 +61,10 @@ std::string_view reason_of(int status);
 /// ends a header.
 std::string write_head(const Head& head, unsigned version);
 
-/// Lets the pages of all origins read the answer.
-void allow_other_origins(Head& head);
-
 /// Whether an Accept header names exactly this media type, with whatever parameters.
 bool accepts(std::string_view accept, std::string_view media_type);
+
+/// Whether an Accept-Encoding header wants gzip. RFC 9110, 12.5.3.
+bool accepts_gzip(std::string_view accept_encoding);
 
 }  // namespace codio::web

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { createInterface } from 'node:readline'
+import { gunzipSync } from 'node:zlib'
 
 import { Dag } from './support/dag.mjs'
 import { codio, startGateway } from './support/gateway.mjs'
@@ -252,6 +253,62 @@ test('a site is shown, follows its folder, and keeps its old versions', { skip }
   await ended
 })
 
+test('text is compressed for who accepts that, and nothing else is', { skip }, async () => {
+  const dag = new Dag()
+  const text = 'One line of a text, which is like the next.\n'.repeat(1000)
+  const root = dag.directory({
+    'page.html': dag.raw(`<!doctype html>${text}`), 'picture.png': dag.raw(text), 'short.txt': dag.raw('short'), 'text.txt': dag.file([text, text]).cid
+  })
+  const gateway = await startGateway({ cars: [await dag.car(root)] })
+  const gzip = { 'accept-encoding': 'br, gzip' }
+  const get = (target, headers, method) => gateway.request(target, { headers, method })
+  const url = `/ipfs/${root}/text.txt`
+
+  const plain = await get(url)
+  const packed = await get(url, gzip)
+  assert.equal(plain.body.toString(), text + text)
+  assert.equal(plain.headers['content-encoding'], undefined)
+  assert.match(plain.headers.vary, /Accept-Encoding/)
+  assert.equal(packed.headers['content-encoding'], 'gzip')
+  assert.equal(packed.headers['content-length'], `${packed.body.length}`)
+  assert.ok(packed.body.length < plain.body.length / 10)
+  assert.equal(gunzipSync(packed.body).toString(), text + text)
+  assert.equal(packed.headers.vary, plain.headers.vary)
+  assert.equal(packed.headers.etag, `W/${plain.headers.etag}`)
+  assert.equal(packed.headers['accept-ranges'], 'none')
+  assert.equal((await get(url, { ...gzip, 'if-none-match': packed.headers.etag })).status, 304)
+  assert.equal((await get(url, { ...gzip, 'if-none-match': plain.headers.etag })).status, 304)
+  const head = await get(url, gzip, 'HEAD')
+  for (const name of ['content-encoding', 'content-length', 'etag']) assert.equal(head.headers[name], packed.headers[name])
+  const again = await get(url, gzip)
+  assert.ok(again.body.equals(packed.body))
+
+  const range = await get(url, { ...gzip, range: 'bytes=10-19' })
+  assert.equal(range.status, 206)
+  assert.equal(range.headers['content-encoding'], undefined)
+  assert.equal(range.body.toString(), text.slice(10, 20))
+  const resumed = await get(url, { ...gzip, range: 'bytes=10-', 'if-range': packed.headers.etag })
+  assert.equal(resumed.status, 200)
+
+  const listing = await get(`/ipfs/${root}/`, gzip)
+  assert.equal(listing.headers['content-encoding'], 'gzip')
+  assert.match(listing.headers.etag, /^W\//)
+  assert.match(gunzipSync(listing.body).toString(), /text\.txt/)
+  assert.equal((await get(`/ipfs/${root}/`, { ...gzip, 'if-none-match': listing.headers.etag })).status, 304)
+
+  const script = await get('/pkg/codio_wasm.js', gzip)
+  const plainScript = await get('/pkg/codio_wasm.js')
+  assert.equal(script.headers['content-encoding'], 'gzip')
+  assert.ok(gunzipSync(script.body).equals(plainScript.body))
+  assert.equal((await get('/pkg/codio_wasm.js', { 'if-none-match': plainScript.headers.etag })).status, 304)
+  assert.equal(plainScript.headers.vary, 'Accept-Encoding')
+
+  for (const target of [`/ipfs/${root}/picture.png`, `/ipfs/${root}/short.txt`, `${url}?format=raw`, `/ipfs/${root}?format=car`, `/ipfs/${root}?format=tar`]) {
+    assert.equal((await get(target, gzip)).headers['content-encoding'], undefined, target)
+  }
+  await gateway.stop()
+})
+
 test('what is not here is pulled from the upstream gateway, once for all who wait', { skip }, async () => {
   const dag = new Dag()
   const file = dag.file(Array.from({ length: 8 }, (_, i) => String.fromCharCode(65 + i).repeat(500_000)))
@@ -281,6 +338,41 @@ test('what is not here is pulled from the upstream gateway, once for all who wai
   for (const [cid, times] of asked) assert.equal(times, 1, cid)
   const range = await gateway.request(`/ipfs/${root}/file`, { headers: { range: 'bytes=10-19', 'cache-control': 'only-if-cached' } })
   assert.equal(range.status, 206)
+  upstream.close()
+  upstream.closeAllConnections()
+  await gateway.stop()
+})
+
+test('a client that reads slowly has little more pulled than it reads', { skip }, async () => {
+  const dag = new Dag()
+  const file = dag.file(Array.from({ length: 128 }, (_, i) => `${i} block`.padEnd(16).repeat(65_536)))
+  const asked = new Set()
+  let open = 0
+  let atRest = () => {}
+  const upstream = http.createServer((request, response) => {
+    const [, cid] = /^\/ipfs\/(\w+)\?format=raw/.exec(request.url) ?? []
+    asked.add(cid)
+    open++
+    response.on('close', () => { --open; atRest() })
+    response.end(dag.blocks.get(cid).bytes)
+  })
+  await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve))
+  const gateway = await startGateway({ options: ['--upstream', `http://127.0.0.1:${upstream.address().port}/ipfs/`] })
+  const response = await new Promise((resolve) => http.get({ port: gateway.port, path: `/ipfs/${file.cid}` }, resolve))
+  response.pause()
+  // Until nothing more is asked while the client does not read: two slices of 32 MiB at the most.
+  await new Promise((resolve) => {
+    atRest = () => { if (open === 0 && asked.size > 32) resolve() }
+    atRest()
+  })
+  const other = dag.raw('something else')
+  assert.equal((await gateway.request(`/ipfs/${other}`)).status, 200)
+  assert.ok(asked.size < 80, `${asked.size} blocks of 128`)
+  const pieces = []
+  for await (const piece of response) pieces.push(piece)
+  const expected = Buffer.concat(file.leaves.map((cid) => Buffer.from(dag.blocks.get(cid.toString()).bytes)))
+  assert.ok(Buffer.concat(pieces).equals(expected))
+  assert.equal(asked.size, 128 + 2)
   upstream.close()
   upstream.closeAllConnections()
   await gateway.stop()
