@@ -1,5 +1,6 @@
 #include "wasm/abi.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -9,7 +10,6 @@
 #include "common/check.h"
 #include "content_id/unixfs/builder.h"
 #include "transfer/exchange.h"
-#include "wasm/heap.h"
 
 namespace codio::wasm {
 
@@ -176,8 +176,8 @@ extern "C" {
 
 const Record* record() { return &the_record; }
 
-void* allocate(std::uint32_t size) { return take_memory(size); }
-void release(void* memory) { give_memory(memory); }
+void* allocate(std::uint32_t size) { return std::malloc(size); }
+void release(void* memory) { std::free(memory); }
 
 std::uint32_t cid_parse(const char* text, std::uint32_t size) {
   set(OutputKind::kNone);

@@ -1,9 +1,20 @@
 // What libc and libc++ would do by writing to stderr is a trap here, so that the module imports nothing and does not
 // carry printf; and what libc does in loops is one instruction.
 #include <cstddef>
+#include <cstdlib>
 #include <new>
 
-#include "wasm/heap.h"
+#include "common/check.h"
+
+namespace {
+
+void* take(std::size_t size) {
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  codio::check(memory != nullptr);
+  return memory;
+}
+
+}  // namespace
 
 extern "C" {
 void abort() { __builtin_trap(); }
@@ -14,12 +25,12 @@ void* memmove(void* to, const void* from, std::size_t size) { return __builtin_m
 void* memset(void* to, int value, std::size_t size) { return __builtin_memset(to, value, size); }
 }
 
-void* operator new(std::size_t size) { return codio::wasm::take_memory(size); }
-void* operator new[](std::size_t size) { return codio::wasm::take_memory(size); }
-void operator delete(void* memory) noexcept { codio::wasm::give_memory(memory); }
-void operator delete[](void* memory) noexcept { codio::wasm::give_memory(memory); }
-void operator delete(void* memory, std::size_t) noexcept { codio::wasm::give_memory(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { codio::wasm::give_memory(memory); }
+void* operator new(std::size_t size) { return take(size); }
+void* operator new[](std::size_t size) { return take(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 _LIBCPP_BEGIN_NAMESPACE_STD
 [[noreturn]] void __libcpp_verbose_abort(const char*, ...) { __builtin_trap(); }
