@@ -49,7 +49,9 @@ class HttpServerTest : public testing::Test {
 };
 
 TEST_F(HttpServerTest, ARequestThatDoesNotEndEndsTheConnection) {
-  serve({.request_timeout = 50ms});
+  HttpServerOptions options;
+  options.request_timeout = 50ms;
+  serve(std::move(options));
   tcp::socket socket = send("GET /healthz HTTP/1.1\r\nHost: ");
   boost::system::error_code error;
   std::array<char, 100> answer;
@@ -62,7 +64,10 @@ TEST_F(HttpServerTest, AReaderThatDoesNotReadIsLeft) {
   constexpr std::size_t kSize = std::size_t{64} << 20;  // More than all buffers of a connection.
   const auto cid = put_file(*store_, random_bytes(1, kSize));
   std::promise<AccessRecord> broken_off;
-  serve({.write_timeout = 50ms, .on_answered = [&](const AccessRecord& record) { broken_off.set_value(record); }});
+  HttpServerOptions options;
+  options.write_timeout = 50ms;
+  options.on_answered = [&](const AccessRecord& record) { broken_off.set_value(record); };
+  serve(std::move(options));
   const tcp::socket socket = send("GET /ipfs/" + cid.to_string() + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
   const AccessRecord record = broken_off.get_future().get();
   EXPECT_EQ(record.status, 200);

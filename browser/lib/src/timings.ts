@@ -79,6 +79,7 @@ export function headOf({ size, started, finding, connecting, signalled, connecte
   };
 }
 
+/** Nothing, too, if the later came first: it did not wait for the other. */
 function between<Name extends string>(name: Name, from?: number, to?: number): { [key in Name]?: number } {
-  return (from === undefined || to === undefined ? {} : { [name]: to - from }) as { [key in Name]?: number };
+  return (from === undefined || to === undefined || to < from ? {} : { [name]: to - from }) as { [key in Name]?: number };
 }
