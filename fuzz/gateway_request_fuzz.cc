@@ -46,7 +46,7 @@ void check_answers(const Request& request, const ContentRequest& content, std::s
   check(file.bytes.begin <= file.bytes.end && file.bytes.end <= bytes.size());
   check_head(answer_block(request, content, lineage, bytes.size()).head);
   check_head(answer_stream(request, content, lineage));
-  check_head(answer_listing(request, content, lineage));
+  for (const bool is_compressed : {false, true}) check_head(answer_listing(request, content, lineage, is_compressed));
   check_head(explain(request, add_slash(content)).head);
   ContentRequest plain = content;
   for (std::string& one : plain.names) one = "x";
