@@ -187,6 +187,7 @@ TEST_F(TransferLimits, AStoreThatIsBehindBoundsWhatComesAndStopsNothing) {
       add_peer(std::move(options), [&](auto store) { return slow = std::make_shared<SlowStore>(std::move(store)); });
   const Bytes content = random_bytes(5, 64 * kMiB);
   const ContentId cid = put_file(*seeder.store, content);
+  loop_.run([&] { seeder.transfers->announce_content(cid); });
   std::promise<Result<void>> promise;
   auto end = promise.get_future();
   std::uint64_t received = 0;
