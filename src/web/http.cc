@@ -120,7 +120,7 @@ bool accepts_gzip(std::string_view accept_encoding) {
     const std::string_view coding = trim(one.substr(0, parameter));
     const std::string_view weight = trim(one.substr(std::min(parameter + 1, one.size())));
     // A weight of 0, with up to three more zeros, is a no.
-    const bool is_wanted = !weight.starts_with("q=0") || weight.find_first_of("123456789") != weight.npos;
+    const bool is_wanted = !weight.starts_with("q=0") || weight.find_first_of("123456789") != std::string_view::npos;
     if (equals_ignoring_case(coding, "gzip")) return is_wanted;
     if (coding == "*") all = is_wanted;
   }
