@@ -354,11 +354,12 @@ test('a client that reads slowly has little more pulled than it reads', { skip }
     asked.add(cid)
     open++
     response.on('close', () => { --open; atRest() })
-    response.end(dag.blocks.get(cid).bytes)
+    response.writeHead(200, { 'content-type': 'application/vnd.ipld.raw' }).end(dag.blocks.get(cid).bytes)
   })
   await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve))
   const gateway = await startGateway({ options: ['--upstream', `http://127.0.0.1:${upstream.address().port}/ipfs/`] })
   const response = await new Promise((resolve) => http.get({ port: gateway.port, path: `/ipfs/${file.cid}` }, resolve))
+  assert.equal(response.statusCode, 200)
   response.pause()
   // Until nothing more is asked while the client does not read: two slices of 32 MiB at the most.
   await new Promise((resolve) => {
