@@ -461,7 +461,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     const bool is_compressible = web::is_compressible(type) && body->size() <= kMaxWebFileCompressed;
     const bool is_compressed = is_compressible && web::accepts_gzip(call.request().accept_encoding);
     if (is_compressed) {
-      etag = "W/" + etag;
+      etag = "W/\"" + hash + ".gz\"";
       body = compressed_.find(hash);
       if (!body) body = compressed_.compress(hash, **file);
     }

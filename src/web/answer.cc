@@ -121,8 +121,12 @@ std::string disposition(std::string_view type, std::string_view name) {
   return value + "; filename*=UTF-8''" + encoded;
 }
 
-/// The same in other bytes. RFC 9110, 8.8.1.
-std::string weak(std::string etag) { return etag.starts_with("W/") ? std::move(etag) : "W/" + std::move(etag); }
+/// A weak one (RFC 9110, 8.8.1) of its own: Chromium asks for ranges of the file with the tag of the compressed one
+/// that it has in If-None-Match, and a 304 would have it cut those bytes.
+std::string compressed_tag(std::string etag) {
+  etag.insert(etag.size() - 1, ".gz");
+  return etag.starts_with("W/") ? std::move(etag) : "W/" + std::move(etag);
+}
 
 enum class Varies : std::uint8_t { kByAccept, kByEncodingToo };
 
@@ -186,7 +190,7 @@ Answer answer_file(const Request& request, const ContentRequest& content, const 
                    const FileAnswer& file) {
   Head head;
   head.headers.reserve(kMostHeaders);
-  const std::string etag = file.is_compressed ? weak(file.etag) : file.etag;
+  const std::string etag = file.is_compressed ? compressed_tag(file.etag) : file.etag;
   head.add("Content-Type", file.content_type);
   head.add("Etag", etag);
   head.add("Cache-Control", std::string(is_site(content) ? kChanging : kImmutable));
@@ -240,7 +244,7 @@ Head answer_listing(const Request& request, const ContentRequest& content, const
                     bool is_compressed) {
   const std::string cid = lineage.back().to_string();
   std::string etag = "\"DirIndex-1_CID-" + cid + "\"";
-  if (is_compressed) etag = weak(std::move(etag));
+  if (is_compressed) etag = compressed_tag(std::move(etag));
   Head head;
   // A client may know the directory by its own tag, from when it had an index.html elsewhere.
   const bool is_known = !request.if_none_match.empty() && (matches_any(request.if_none_match, etag) ||

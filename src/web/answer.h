@@ -34,7 +34,7 @@ struct FileAnswer {
   const content_id::ContentId* cid = nullptr;
   /// Whether who accepts that gets it compressed: then the answer depends on the request.
   bool is_compressible = false;
-  /// It is compressed now: `size` is what goes out, and the tag a weak one, as the same file has other bytes elsewhere.
+  /// It is compressed now: `size` is what goes out, and the tag a weak one of its own.
   bool is_compressed = false;
   /// Something was put into it: it is not the bytes of any CID.
   bool is_changed = false;

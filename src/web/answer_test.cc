@@ -50,18 +50,16 @@ TEST(Answer, ACompressedFileIsAnotherRepresentation) {
   file.is_compressed = true;
   const Answer answer = answer_file(Request{}, read(""), {kCid}, file);
   EXPECT_EQ(answer.head.get("Content-Encoding"), "gzip");
-  EXPECT_EQ(answer.head.get("Etag"), "W/" + file_etag(kCid));
+  const std::string tag = "W/\"" + kCid.to_string() + ".gz\"";
+  EXPECT_EQ(answer.head.get("Etag"), tag);
   EXPECT_EQ(answer.head.get("Content-Length"), "300");
   EXPECT_EQ(answer.head.get("Accept-Ranges"), "none");
   EXPECT_EQ(answer.head.get("Vary"), "Accept, Accept-Encoding");
   EXPECT_EQ(answer_file(Request{}, read(""), {kCid}, plain).head.get("Vary"), "Accept, Accept-Encoding");
-  for (const std::string& known : {file_etag(kCid), "W/" + file_etag(kCid)}) {
-    EXPECT_EQ(answer_file(Request{.if_none_match = known}, read(""), {kCid}, file).head.status, 304);
-    EXPECT_EQ(answer_file(Request{.if_none_match = known}, read(""), {kCid}, plain).head.status, 304);
-  }
-  // What has the beginning of one does not go on with the other.
-  const std::string weak = "W/" + file_etag(kCid);
-  EXPECT_EQ(answer_file(Request{.range = "bytes=5-", .if_range = weak}, read(""), {kCid}, plain).head.status, 200);
+  EXPECT_EQ(answer_file(Request{.if_none_match = tag}, read(""), {kCid}, file).head.status, 304);
+  // What has the beginning of one does not go on with the other, nor is a part of the one cut from the other.
+  EXPECT_EQ(answer_file(Request{.range = "bytes=5-", .if_range = tag}, read(""), {kCid}, plain).head.status, 200);
+  EXPECT_EQ(answer_file(Request{.range = "bytes=5-", .if_none_match = tag}, read(""), {kCid}, plain).head.status, 206);
 }
 
 TEST(Http, GzipIsForWhoAcceptsIt) {
