@@ -2,11 +2,10 @@
 // buffers of either. Chromium only; Firefox tells nobody.
 //
 // usage: node bench/heaps.mjs [--gib 1]
-import { randomFillSync } from 'node:crypto';
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { join } from '../tests/e2e/support/cdn.mjs';
 import { startNode } from '../tests/e2e/support/node.mjs';
+import { makeFile } from './support/file.mjs';
 import { MiB, note, rate, settings, table } from './support/report.mjs';
 import { startBrowser } from './support/tabs.mjs';
 import { withFolder } from './support/transfer.mjs';
@@ -16,17 +15,9 @@ const size = gib * 1024 * MiB;
 const quarters = 4;
 const sampling = 100;
 
-function makeFile(path) {
-  const file = openSync(path, 'w');
-  const part = Buffer.alloc(16 * MiB);
-  for (let at = 0; at < size; at += part.length) writeSync(file, randomFillSync(part), 0, Math.min(part.length, size - at));
-  closeSync(file);
-  return path;
-}
-
 await withFolder(async (folder) => {
   note('importing');
-  const node = await startNode({}, [], [makeFile(joinPath(folder, 'film.bin'))]);
+  const node = await startNode({}, [], [makeFile(joinPath(folder, 'film.bin'), size)]);
   const browser = await startBrowser('chromium');
   const tab = await browser.open(`${node.http}/healthz`);
   await join(tab, { gateways: [] });

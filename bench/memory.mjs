@@ -3,13 +3,13 @@
 // tells it.
 //
 // usage: node bench/memory.mjs [--gib 2]
-import { randomFillSync } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { closeBrowsers, openTab } from '../tests/e2e/support/browsers.mjs';
 import { join } from '../tests/e2e/support/cdn.mjs';
 import { program, startNode } from '../tests/e2e/support/node.mjs';
+import { makeFile } from './support/file.mjs';
 import { MiB, note, rate, settings, table } from './support/report.mjs';
 import { close, rendezvousOf, withFolder } from './support/transfer.mjs';
 
@@ -18,14 +18,6 @@ const size = gib * 1024 * MiB;
 /** So that what is kept for others does not count: the store of a tab is in memory. */
 const storeBytes = 16 * MiB;
 const sampling = 100;
-
-function makeFile(path) {
-  const file = openSync(path, 'w');
-  const part = Buffer.alloc(16 * MiB);
-  for (let at = 0; at < size; at += part.length) writeSync(file, randomFillSync(part), 0, Math.min(part.length, size - at));
-  closeSync(file);
-  return path;
-}
 
 /** In MiB: `VmRSS`, now, or `VmHWM`, the most there was. */
 function memory(pid, name) {
@@ -81,7 +73,7 @@ async function throughTab(node, cid, url) {
 }
 
 await withFolder(async (folder) => {
-  const file = makeFile(joinPath(folder, 'film.bin'));
+  const file = makeFile(joinPath(folder, 'film.bin'), size);
   note('importing');
   const node = await startNode({}, [], [file]);
   const { cid } = node.roots[0];

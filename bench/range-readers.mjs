@@ -2,33 +2,25 @@
 // as players do that have enough. Then all read on. Resident memory, as Linux tells it.
 //
 // usage: node bench/range-readers.mjs [--readers 1000] [--mib 1024] [--range 16]
-import { randomFillSync } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { makeFile } from './support/file.mjs';
 import { MiB, note, settings, table } from './support/report.mjs';
 
 const { readers, mib, range } = settings({ readers: 1000, mib: 1024, range: 16 });
 const program = process.env.CODIO ?? new URL('../build/release/codio', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'codio-bench-readers-'));
 
-function makeFile(path) {
-  const file = openSync(path, 'w');
-  const part = Buffer.alloc(MiB);
-  for (let i = 0; i < mib; ++i) writeSync(file, randomFillSync(part));
-  closeSync(file);
-  return path;
-}
-
 async function startNode() {
   const serve = ['serve', '--http', '127.0.0.1:0', '--client-connections', '0'];
   const common = ['--repo', join(folder, 'repo'), '--json', '--no-dht', '--no-gateway'];
   // In a process of its own: what an import took is not to count.
-  const add = spawn(program, [...common, 'add', makeFile(join(folder, 'film.bin'))], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const add = spawn(program, [...common, 'add', makeFile(join(folder, 'film.bin'), mib * MiB)], { stdio: ['ignore', 'ignore', 'inherit'] });
   await once(add, 'close');
   const node = spawn(program, [...common, ...serve], { stdio: ['ignore', 'pipe', 'inherit'] });
   for await (const line of createInterface({ input: node.stdout })) {

@@ -275,9 +275,7 @@ class ContentServer::Answer {
     // A page of a status of its own is whole, whatever was asked of the URL.
     web::Request request = call_.request();
     if (status != 200) request.range = request.if_none_match = {};
-    // HEAD asks for the file's own size: browsers hide that an answer was compressed, but not from HEAD.
-    const bool compresses = file.is_compressible && request.range.empty() && !request.is_head;
-    if (compresses && web::accepts_gzip(request.accept_encoding)) {
+    if (file.is_compressible && request.range.empty() && web::accepts_gzip(request.accept_encoding)) {
       const auto compressed = co_await compress(entity.cid);
       if (!compressed) co_return refusal_of(compressed.error());
       if ((*compressed)->size() < file.size) {

@@ -138,7 +138,8 @@ HttpCall::HttpCall(HttpConnection& connection, const HttpConnection::Parser::val
     switch (field.name()) {
       case http::field::host: request_.host = value; break;
       case http::field::accept: request_.accept = value; break;
-      case http::field::accept_encoding: request_.accept_encoding = value; break;
+      // HEAD asks how long a file is, and browsers would tell of the compressed one.
+      case http::field::accept_encoding: request_.accept_encoding = request_.is_head ? "" : value; break;
       case http::field::range: request_.range = value; break;
       case http::field::if_range: request_.if_range = value; break;
       case http::field::if_none_match: request_.if_none_match = value; break;

@@ -22,6 +22,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
 
+#include "content_id/multibase.h"
 #include "node/gzip.h"
 #include "node/hash.h"
 #include "node/http_connection.h"
@@ -71,15 +72,6 @@ asio::ip::address network_of(const asio::ip::address& address) {
   auto bytes = address.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), 0);
   return asio::ip::address_v6(bytes);
-}
-
-std::string hex(const content_id::Digest256& digest) {
-  std::string text;
-  for (const std::uint8_t byte : digest) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 0xf];
-  }
-  return text;
 }
 
 bool is_content_path(std::string_view path) {
@@ -455,7 +447,9 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     if (!file) co_return co_await call.refuse(404, "there is no " + path);
     std::string_view type = web::content_type_of(path == "/" ? "index.html" : path);
     if (type.empty()) type = "application/octet-stream";
-    const std::string hash = hex(sha256(**file)).substr(0, kWebFileHash);
+    const auto digest = sha256(**file);
+    const std::string hash =
+        content_id::multibase_encode(content_id::Multibase::kBase16, digest).substr(1, kWebFileHash);
     SharedBytes body = *file;
     std::string etag = "\"" + hash + "\"";
     const bool is_compressible = web::is_compressible(type) && body->size() <= kMaxWebFileCompressed;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "content_id/multibase.h"
 #include "web/uri.h"
 
 namespace codio::web {
@@ -13,12 +14,7 @@ using content_id::ContentId;
 std::string key_of(const ContentId& cid) { return std::string(as_text(cid.multihash().bytes())); }
 
 std::string hex(BytesView bytes) {
-  std::string text;
-  for (const std::uint8_t byte : bytes) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 0xf];
-  }
-  return text;
+  return content_id::multibase_encode(content_id::Multibase::kBase16, bytes).substr(1);
 }
 
 std::string join(const std::vector<std::string>& names) {
