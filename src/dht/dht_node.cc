@@ -19,6 +19,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "dht/direct_announcements.h"
 #include "dht/name_lookups.h"
 #include "dht/own_storage.h"
 #include "dht/settings.h"
@@ -41,6 +42,11 @@ constexpr milliseconds kLookupCheck{50};
 constexpr milliseconds kReadyCheck{100};
 /// … and else, to know how many nodes there are.
 constexpr milliseconds kIdleCheck{5'000};
+/// Of a lookup in a network of one's own, whose nodes are near: when it has sent nothing for so many seconds, those
+/// that have not answered are gone. libtorrent waits for them, so it is announced to the others without it …
+constexpr int kSilentAnnouncement = 1;
+/// … and a search is over; later, as an answer would be lost.
+constexpr int kSilentSearch = 3;
 /// To hear from a node that was named to join at; the network of one's own is near.
 constexpr std::chrono::seconds kJoinTimeout{3};
 /// While no node is known it is tried again to join after this, and twice as long each time.
@@ -75,6 +81,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         schedule_(options_.announce, std::random_device()()),
         searches_(search_options()),
         own_(std::make_shared<OwnStorage>(options_.http_port)),
+        direct_(options_.http_port),
         timer_(executor_),
         check_at_(now()),
         save_at_(now() + kSaveInterval),
@@ -300,6 +307,10 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       if (listening->socket_type == lt::socket_type_t::utp && port_ == 0) {
         port_ = static_cast<std::uint16_t>(listening->port);
       }
+    } else if (const auto* known = lt::alert_cast<lt::dht_live_nodes_alert>(&alert)) {
+      direct_.handle_nodes(*session_, *known);
+    } else if (const auto* answer = lt::alert_cast<lt::dht_direct_response_alert>(&alert)) {
+      direct_.handle_answer(*session_, *answer);
     } else if (const auto* failed = lt::alert_cast<lt::dht_error_alert>(&alert)) {
       log("the DHT: " + failed->message());
     }
@@ -310,7 +321,11 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     for (const lt::dht_routing_bucket& bucket : stats.routing_table) {
       stats_nodes_ += static_cast<std::size_t>(std::max(bucket.num_nodes, 0));
     }
-    for (const lt::dht_lookup& lookup : stats.active_requests) running_.insert(to_key(lookup.target));
+    ids_.insert(stats.nid);
+    for (const lt::dht_lookup& lookup : stats.active_requests) {
+      const auto [running, is_new] = running_.emplace(to_key(lookup.target), lookup.last_sent);
+      if (!is_new) running->second = std::min(running->second, lookup.last_sent);
+    }
   }
 
   /// The nodes to join at are in no routing table.
@@ -327,11 +342,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       }
       // What was announced before may have reached nobody, or nobody but the nodes to join at.
       if (nodes_ > 0 && was_cut_off) schedule_.restart();
-      const std::set<Key> running = std::exchange(running_, {});
-      searches_.handle_lookups(running);
-      for (const Key& key : announcing_.handle_running(running)) {
-        announced_.push_back(key);
-      }
+      handle_lookups(std::exchange(running_, {}), std::exchange(ids_, {}));
     }
     if (time >= names_until_) turn_on();
     rejoin(time);
@@ -339,6 +350,26 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     session_->post_session_stats();
     const bool waits = searches_.has_lookups() || announcing_.size() > 0;
     check_at_ = time + (waits ? kLookupCheck : is_reachable() ? kIdleCheck : kReadyCheck);
+  }
+
+  void handle_lookups(const std::map<Key, int>& silent_for, const std::set<lt::sha1_hash>& ids) {
+    const bool is_own = options_.network == Network::kOwn;
+    std::set<Key> announcing;
+    std::set<Key> searching;
+    for (const auto& [key, seconds] : silent_for) {
+      announcing.insert(key);
+      if (!is_own || seconds < kSilentSearch) searching.insert(key);
+      if (is_own && seconds >= kSilentAnnouncement && announcing_.contains(key)) direct_.begin(*session_, key, ids);
+    }
+    searches_.handle_lookups(searching);
+    for (const Key& key : announcing_.handle_running(announcing)) {
+      direct_.forget(key);
+      announced_.push_back(key);
+    }
+    for (const Key& key : direct_.take_announced()) {
+      announcing_.forget(key);
+      announced_.push_back(key);
+    }
   }
 
   /// Also looks names up again: the machine may have been offline.
@@ -428,6 +459,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   SearchTable searches_;
   std::shared_ptr<OwnStorage> own_;
   LookupWatch announcing_;
+  DirectAnnouncements direct_;
   std::vector<Key> announced_;  ///< Not told yet.
   std::map<SearchId, Callbacks> callbacks_;
   boost::asio::steady_timer timer_;
@@ -450,7 +482,8 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   // What came since the last question: one answer for each address.
   bool has_stats_ = false;
   std::size_t stats_nodes_ = 0;
-  std::set<Key> running_;
+  std::set<lt::sha1_hash> ids_;  ///< Of our nodes, one for each address.
+  std::map<Key, int> running_;   ///< For how many seconds each has sent nothing.
   std::optional<lt::session> session_;
 };
 

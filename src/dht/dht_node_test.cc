@@ -61,6 +61,12 @@ Search find(TestNetwork& network, DhtNode& node, const ContentId& cid, Duration 
   return search;
 }
 
+/// Lets every node ask around, so that they know each other.
+void meet(TestNetwork& network) {
+  ASSERT_TRUE(network.join());
+  for (std::size_t i = 0; i < network.nodes().size(); ++i) find(network, *network.nodes()[i], content(99));
+}
+
 /// A node that tells when it has announced something.
 DhtOptions announcing(std::uint16_t http_port, int& announced) {
   DhtOptions options;
@@ -138,10 +144,48 @@ TEST(DhtNode, AsksWithoutAnsweringOthers) {
   DhtOptions options;
   options.read_only = true;
   std::vector<Endpoint> found;
-  network.add(options).find_providers(content(1), 30s, [&](const Endpoint& endpoint) { found.push_back(endpoint); },
-                                      {});
+  network.add(options).find_providers(content(1), 30s,
+                                      [&](const Endpoint& endpoint) { found.push_back(endpoint); }, {});
   EXPECT_TRUE(network.run_until([&] { return !found.empty(); }));
   EXPECT_THAT(found, ElementsAre(loopback(8080)));
+}
+
+TEST(DhtNode, AnnouncesWithoutWaitingForANodeThatIsGone) {
+  TestNetwork network;
+  for (int i = 0; i < 4; ++i) network.add();
+  meet(network);
+  network.nodes().erase(network.nodes().begin() + 1);
+  int announced = 0;
+  network.add(announcing(8080, announced)).announce(content(1));
+  // libtorrent waits for 15 seconds.
+  ASSERT_TRUE(network.run_until([&] { return announced == 1; }, 12s));
+  EXPECT_THAT(find(network, *network.nodes().front(), content(1), 12s).found, ElementsAre(loopback(8080)));
+  network.nodes().pop_back();
+  EXPECT_THAT(find(network, *network.nodes()[1], content(1), 12s).found, ElementsAre(loopback(8080)))
+      << "the others were told";
+}
+
+TEST(DhtNode, EndsASearchThatWaitsForNobodyButANodeThatIsGone) {
+  TestNetwork network;
+  for (int i = 0; i < 4; ++i) network.add();
+  meet(network);
+  network.nodes().erase(network.nodes().begin() + 1);
+  // libtorrent waits for 15 seconds.
+  const Search search = find(network, *network.nodes().back(), content(1), 12s);
+  EXPECT_EQ(search.end, SearchEnd::kExhausted);
+}
+
+TEST(DhtNode, FindsWhatWasAnnouncedWhenHalfOfTheNodesAreGone) {
+  TestNetwork network;
+  int announced = 0;
+  for (int i = 0; i < 15; ++i) network.add();
+  network.add(announcing(8080, announced));
+  meet(network);
+  network.nodes().back()->announce(content(1));
+  ASSERT_TRUE(network.run_until([&] { return announced == 1; }));
+  // Eight have it: whichever of them are gone, one is left.
+  for (int i = 0; i < 7; ++i) network.nodes().pop_back();
+  EXPECT_THAT(find(network, *network.nodes().front(), content(1)).found, ElementsAre(loopback(8080)));
 }
 
 TEST(DhtNode, StartsFromTheNodesThatItKnewBefore) {
@@ -272,7 +316,8 @@ TEST(DhtNode, SaysNothingAfterItsEnd) {
   network.add();
   DhtNode& node = network.add();
   bool told = false;
-  node.find_providers(content(1), 30s, [&](const Endpoint&) { told = true; }, [&](SearchEnd) { told = true; });
+  node.find_providers(
+      content(1), 30s, [&](const Endpoint&) { told = true; }, [&](SearchEnd) { told = true; });
   const SearchId cancelled =
       network.nodes().front()->find_providers(content(1), 30s, {}, [&](SearchEnd) { told = true; });
   network.nodes().front()->cancel(cancelled);

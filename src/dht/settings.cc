@@ -35,6 +35,8 @@ settings_pack settings_of(const DhtOptions& options) {
                            settings_pack::dht_ignore_dark_internet}) {
       settings.set_bool(off, false);
     }
+    // One that is gone is soon forgotten: there may be no other to take its place, and each lookup would ask it.
+    settings.set_int(settings_pack::dht_max_fail_count, 3);
     // All nodes of a machine are one address to each other.
     settings.set_int(settings_pack::dht_block_ratelimit, 1'000'000);
     settings.set_int(settings_pack::dht_upload_rate_limit, 10'000'000);
