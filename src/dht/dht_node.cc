@@ -427,7 +427,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         const auto callbacks = callbacks_.find(found->search);
         if (callbacks == callbacks_.end()) continue;
         const OnFound on_found = callbacks->second.on_found;
-        if (on_found) on_found(found->endpoint);
+        if (on_found) on_found(found->endpoint, found->place);
       } else if (const auto* ended = std::get_if<Ended>(&*output)) {
         const auto callbacks = callbacks_.extract(ended->search);
         if (!callbacks.empty() && callbacks.mapped().on_end) callbacks.mapped().on_end(ended->end);

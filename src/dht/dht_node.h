@@ -65,7 +65,9 @@ struct DhtStatus {
 /// for; names are looked up on others, which it does not.
 class DhtNode {
  public:
-  using OnFound = std::function<void(const Endpoint&)>;
+  /// `place`: how many others the node that named it named before it. A node that lies names many, to be believed in
+  /// some; where there are few providers, an honest one names few.
+  using OnFound = std::function<void(const Endpoint&, std::size_t place)>;
   using OnEnd = std::function<void(SearchEnd)>;
 
   /// Begins to join. kIo if the UDP port cannot be had.

@@ -55,7 +55,7 @@ struct Search {
 Search find(TestNetwork& network, DhtNode& node, const ContentId& cid, Duration deadline = 30s) {
   Search search;
   node.find_providers(
-      cid, deadline, [&](const Endpoint& endpoint) { search.found.push_back(endpoint); },
+      cid, deadline, [&](const Endpoint& endpoint, std::size_t) { search.found.push_back(endpoint); },
       [&](SearchEnd end) { search.end = end; });
   EXPECT_TRUE(network.run_until([&] { return search.end.has_value(); }));
   return search;
@@ -145,7 +145,7 @@ TEST(DhtNode, AsksWithoutAnsweringOthers) {
   options.read_only = true;
   std::vector<Endpoint> found;
   network.add(options).find_providers(content(1), 30s,
-                                      [&](const Endpoint& endpoint) { found.push_back(endpoint); }, {});
+                                      [&](const Endpoint& endpoint, std::size_t) { found.push_back(endpoint); }, {});
   EXPECT_TRUE(network.run_until([&] { return !found.empty(); }));
   EXPECT_THAT(found, ElementsAre(loopback(8080)));
 }
@@ -317,7 +317,7 @@ TEST(DhtNode, SaysNothingAfterItsEnd) {
   DhtNode& node = network.add();
   bool told = false;
   node.find_providers(
-      content(1), 30s, [&](const Endpoint&) { told = true; }, [&](SearchEnd) { told = true; });
+      content(1), 30s, [&](const Endpoint&, std::size_t) { told = true; }, [&](SearchEnd) { told = true; });
   const SearchId cancelled =
       network.nodes().front()->find_providers(content(1), 30s, {}, [&](SearchEnd) { told = true; });
   network.nodes().front()->cancel(cancelled);
