@@ -376,6 +376,27 @@ TEST_F(RouterTest, TellsWhatIsFoundBeforeTheSearchIsOver) {
   node.http.reset();
 }
 
+TEST_F(RouterTest, IsHeardWhileItSearches) {
+  ServingNode& node = serve(true, nullptr, 60s);
+  const Provider named{
+      .peer = identity::Key::generate().peer_id(), .address = {}, .gateways = {node.http->endpoint().url() + "/ipfs/"}};
+  SlowFinder slow(network_.io().get_executor(), named);
+  node.http->set_finder(&slow);
+  RouterFinder finder(network_.io().get_executor(), *parse_router_url(node.http->endpoint().url()));
+  Found found;
+  finder.find(
+      cid_, 60s, [&](const Provider& provider) { found.providers.push_back(provider); },
+      [&](const FindSummary& summary) { found.summary = summary; });
+  ASSERT_TRUE(network_.run_until([&] { return !found.providers.empty(); }));
+  EXPECT_EQ(found.providers[0].gateways, named.gateways);
+  EXPECT_FALSE(found.summary);
+  slow.end();
+  ASSERT_TRUE(network_.run_until([&] { return found.summary.has_value(); }));
+  EXPECT_EQ(found.summary->candidates, 1U);
+  EXPECT_THAT(found.summary->trouble, IsEmpty());
+  node.http.reset();
+}
+
 TEST_F(RouterTest, EndsASearchThatTakesTooLong) {
   ServingNode& node = serve(true, nullptr, 100ms);
   SlowFinder finder(network_.io().get_executor(), {.peer = identity::Key::generate().peer_id(), .address = {}});
@@ -442,6 +463,15 @@ class Trickler {
   boost::asio::steady_timer timer_{acceptor_.get_executor()};
   std::string text_;
 };
+
+TEST_F(RouterTest, LeavesARouterThatNeverComesToAnEnd) {
+  Trickler trickler(network_.io());
+  RouterFinder finder(network_.io().get_executor(), *parse_router_url(trickler.url()));
+  std::optional<FindSummary> summary;
+  finder.find(cid_, 500ms, {}, [&](const FindSummary& ended) { summary = ended; });
+  ASSERT_TRUE(network_.run_until([&] { return summary.has_value(); }));
+  EXPECT_THAT(summary->trouble, HasSubstr(trickler.url()));
+}
 
 TEST_F(DhtFinderTest, LeavesAnAddressThatNeverComesToAnEnd) {
   Trickler trickler(network_.io());
