@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/open_files.h"
+#include "cli/output.h"
 #include "cli/serving.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
