@@ -55,7 +55,7 @@ Times find_all(dht::TestNetwork& network) {
     dht::DhtNode& node = *network.nodes()[(i * 7 + 3) % network.nodes().size()];
     const auto search = node.find_providers(
         content(i), std::chrono::seconds(20),
-        [&](const dht::Endpoint&) {
+        [&](const dht::Endpoint&, std::size_t) {
           if (!found) found = milliseconds_since(begin);
         },
         [&](dht::SearchEnd) { ended = true; });

@@ -171,6 +171,7 @@ const until = (part) => {
   const times = survived.map((one) => one[part]);
   return `${number(median(times))} (at most ${number(Math.max(...times))})`;
 };
+console.log(`Median of ${deaths}:\n`);
 table(
   ['kill -9 of', 'who notices', 'all is found again after, ms'],
   [

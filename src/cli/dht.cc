@@ -107,7 +107,8 @@ std::string describe(const node::FindSummary& summary) {
   if (!summary.trouble.empty()) return summary.trouble;
   if (summary.candidates == 0) return "nobody in the DHT provides it";
   return "the DHT names " + std::to_string(summary.candidates) + " addresses, of which " +
-         std::to_string(summary.dead) + " did not answer and " + std::to_string(summary.liars) + " are no Codio nodes";
+         std::to_string(summary.dead) + " did not answer and " + std::to_string(summary.liars) + " are no Codio nodes" +
+         (summary.unasked == 0 ? "" : "; " + std::to_string(summary.unasked) + " were not asked, in time or at all");
 }
 
 }  // namespace codio::cli

@@ -92,7 +92,7 @@ class Announcement {
   /// Whether others find it now.
   void look(const ContentId& cid, std::uint16_t http_port) {
     dht_->find_providers(cid, kDeadline,
-                         [this, cid, http_port](const dht::Endpoint& endpoint) {
+                         [this, cid, http_port](const dht::Endpoint& endpoint, std::size_t /*place*/) {
                            // Of several, ours is the one with our port; whose else that is does not matter here.
                            if (endpoint.port() != http_port || waiting_.erase(dht::key_of(cid)) == 0) return;
                            const std::string address =

@@ -1,11 +1,7 @@
 #include "dht/dht_node.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <libtorrent/alert_types.hpp>
 #include <libtorrent/disabled_disk_io.hpp>
 #include <libtorrent/session.hpp>
@@ -13,13 +9,9 @@
 #include <libtorrent/session_stats.hpp>
 #include <libtorrent/settings_pack.hpp>
 #include <map>
-#include <mutex>
-#include <netdb.h>
 #include <optional>
 #include <random>
 #include <set>
-#include <system_error>
-#include <thread>
 #include <utility>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
@@ -27,24 +19,20 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "dht/direct_announcements.h"
+#include "dht/name_lookups.h"
 #include "dht/own_storage.h"
+#include "dht/settings.h"
+#include "dht/state_file.h"
 
 namespace codio::dht {
 
-namespace fs = std::filesystem;
 namespace lt = libtorrent;
 using content_id::ContentId;
 using lt::settings_pack;
 using std::chrono::milliseconds;
 
 namespace {
-
-/// Nodes that answer newcomers to Mainline: of libtorrent, BitTorrent and Transmission.
-const std::vector<BootstrapNode>& mainline_nodes() {
-  static const std::vector<BootstrapNode> nodes{
-      {"dht.libtorrent.org", 25401}, {"router.bittorrent.com", 6881}, {"dht.transmissionbt.com", 6881}};
-  return nodes;
-}
 
 /// Names to join at are waited for so long; they count when they come later, too.
 constexpr std::chrono::seconds kNamesTimeout{5};
@@ -54,6 +42,11 @@ constexpr milliseconds kLookupCheck{50};
 constexpr milliseconds kReadyCheck{100};
 /// … and else, to know how many nodes there are.
 constexpr milliseconds kIdleCheck{5'000};
+/// Of a lookup in a network of one's own, whose nodes are near: when it has sent nothing for so many seconds, those
+/// that have not answered are gone. libtorrent waits for them, so it is announced to the others without it …
+constexpr int kSilentAnnouncement = 1;
+/// … and a search is over; later, as an answer would be lost.
+constexpr int kSilentSearch = 3;
 /// To hear from a node that was named to join at; the network of one's own is near.
 constexpr std::chrono::seconds kJoinTimeout{3};
 /// While no node is known it is tried again to join after this, and twice as long each time.
@@ -61,8 +54,6 @@ constexpr milliseconds kFirstRejoin{2'000};
 constexpr milliseconds kLastRejoin{300'000};
 /// A node is killed more often than it is stopped.
 constexpr std::chrono::minutes kSaveInterval{10};
-/// A full routing table takes some 30 kB.
-constexpr std::uintmax_t kMaxStateSize = 1 << 20;
 /// The operating system answers at once; this is for one that is starved.
 constexpr std::chrono::seconds kListenTimeout{10};
 
@@ -76,123 +67,11 @@ Key to_key(const lt::sha1_hash& hash) {
   return key;
 }
 
-std::string bracketed(const std::string& host) { return host.find(':') == host.npos ? host : "[" + host + "]"; }
-
 const std::vector<BootstrapNode>& nodes_to_join(const DhtOptions& options) {
   return options.network == Network::kMainline && options.bootstrap.empty() ? mainline_nodes() : options.bootstrap;
 }
 
-std::vector<std::string> addresses_of(const std::string& host) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
-  addrinfo* list = nullptr;
-  std::vector<std::string> addresses;
-  if (::getaddrinfo(host.c_str(), nullptr, &hints, &list) != 0) return addresses;
-  for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
-    std::array<char, NI_MAXHOST> text{};
-    const bool is_text =
-        ::getnameinfo(one->ai_addr, one->ai_addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) == 0;
-    if (is_text) addresses.emplace_back(text.data());
-  }
-  ::freeaddrinfo(list);
-  return addresses;
-}
-
-/// Looks names up, each on a thread that nobody waits for: a name server that is silent keeps it for many seconds, and
-/// libtorrent's own lookups have to end before its session does.
-class NameLookups {
- public:
-  using OnLookedUp = std::function<void(const BootstrapNode& node, std::vector<std::string> addresses)>;
-
-  NameLookups(boost::asio::any_io_executor executor, OnLookedUp on_looked_up)
-      : state_(std::make_shared<State>(std::move(executor), std::move(on_looked_up))) {}
-  ~NameLookups() {
-    const std::lock_guard lock(state_->mutex);
-    state_->executor.reset();
-  }
-  NameLookups(const NameLookups&) = delete;
-  NameLookups& operator=(const NameLookups&) = delete;
-
-  void start(const BootstrapNode& node) {
-    std::thread([state = state_, node] {
-      auto addresses = addresses_of(node.host);
-      const std::lock_guard lock(state->mutex);
-      if (!state->executor) return;
-      boost::asio::post(*state->executor, [state, node, addresses = std::move(addresses)]() mutable {
-        if (state->executor) state->on_looked_up(node, std::move(addresses));
-      });
-    }).detach();
-  }
-
- private:
-  struct State {
-    State(boost::asio::any_io_executor where, OnLookedUp then)
-        : executor(std::move(where)), on_looked_up(std::move(then)) {}
-
-    std::mutex mutex;
-    std::optional<boost::asio::any_io_executor> executor;  ///< Nothing: nobody wants to know any more.
-    const OnLookedUp on_looked_up;
-  };
-  std::shared_ptr<State> state_;
-};
-
-settings_pack settings_of(const DhtOptions& options) {
-  settings_pack settings;
-  std::string listen;
-  for (const std::string& address : options.addresses) {
-    listen += (listen.empty() ? "" : ",") + bracketed(address) + ":" + std::to_string(options.port);
-  }
-  settings.set_str(settings_pack::listen_interfaces, listen);
-  settings.set_int(settings_pack::max_retry_port_bind, 0);
-  const bool is_own = options.network == Network::kOwn;
-  settings.set_str(settings_pack::dht_bootstrap_nodes, "");  // They come when they have been looked up.
-
-  // A DHT node and nothing else.
-  for (const auto off : {settings_pack::enable_lsd, settings_pack::enable_upnp, settings_pack::enable_natpmp,
-                         settings_pack::enable_incoming_tcp, settings_pack::enable_outgoing_tcp,
-                         settings_pack::enable_incoming_utp, settings_pack::enable_outgoing_utp}) {
-    settings.set_bool(off, false);
-  }
-  settings.set_bool(settings_pack::dht_read_only, options.read_only);
-  // Twice what AnnounceOptions say at most: requests of others are answered from it too.
-  settings.set_int(settings_pack::dht_upload_rate_limit, 100'000);
-  if (is_own) {
-    for (const auto off : {settings_pack::dht_restrict_routing_ips, settings_pack::dht_restrict_search_ips,
-                           settings_pack::dht_enforce_node_id, settings_pack::dht_prefer_verified_node_ids,
-                           settings_pack::dht_ignore_dark_internet}) {
-      settings.set_bool(off, false);
-    }
-    // All nodes of a machine are one address to each other.
-    settings.set_int(settings_pack::dht_block_ratelimit, 1'000'000);
-    settings.set_int(settings_pack::dht_upload_rate_limit, 10'000'000);
-  }
-  settings.set_int(
-      settings_pack::alert_mask,
-      static_cast<int>(static_cast<std::uint32_t>(lt::alert_category::dht | lt::alert_category::dht_operation |
-                                                  lt::alert_category::error | lt::alert_category::status)));
-  settings.set_int(settings_pack::alert_queue_size, 10'000);
-  return settings;
-}
-
 }  // namespace
-
-Result<BootstrapNode> BootstrapNode::parse(std::string_view text) {
-  const std::size_t colon = text.rfind(':');
-  std::string host(text.substr(0, std::min(colon, text.size())));
-  const std::string_view digits = colon == text.npos ? std::string_view() : text.substr(colon + 1);
-  std::uint16_t port = 0;
-  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  const bool has_brackets = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
-  if (has_brackets) host = host.substr(1, host.size() - 2);
-  const bool is_host =
-      !host.empty() && host.size() <= 253 && host.find_first_of(has_brackets ? "[], \t" : "[]:, \t/") == host.npos;
-  if (!is_host || read.ec != std::errc() || read.ptr != digits.data() + digits.size() || port == 0) {
-    return fail(ErrorCode::kMalformed, "'" + std::string(text) + "' is not HOST:PORT, such as router.example.net:6881");
-  }
-  return BootstrapNode{std::move(host), port};
-}
-
-std::string BootstrapNode::to_string() const { return bracketed(host) + ":" + std::to_string(port); }
 
 class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
  public:
@@ -202,6 +81,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         schedule_(options_.announce, std::random_device()()),
         searches_(search_options()),
         own_(std::make_shared<OwnStorage>(options_.http_port)),
+        direct_(options_.http_port),
         timer_(executor_),
         check_at_(now()),
         save_at_(now() + kSaveInterval),
@@ -211,7 +91,12 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
 
   Result<void> start() {
     if (auto free = check_port(); !free) return free;
-    lt::dht::dht_state state = load_state();
+    lt::dht::dht_state state;
+    if (auto read = read_state(options_.state_file)) {
+      state = *std::move(read);
+    } else {
+      log(read.error().message);
+    }
     const bool knows_nodes = !state.nodes.empty() || !state.nodes6.empty();
     if (knows_nodes || !options_.bootstrap.empty()) ready_at_ += kJoinTimeout;
     lt::session_params params;
@@ -300,34 +185,11 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     return search;
   }
 
-  // The state.
-
-  lt::dht::dht_state load_state() const {
-    std::error_code error;
-    const auto size = options_.state_file.empty() ? 0 : fs::file_size(options_.state_file, error);
-    if (error || size == 0 || size > kMaxStateSize) return {};
-    std::ifstream file(options_.state_file, std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    try {
-      return lt::read_session_params(text, lt::session_handle::save_dht_state).dht_state;
-    } catch (const std::exception& failure) {
-      log("the DHT starts without " + options_.state_file.string() + ": " + failure.what());
-      return {};
-    }
-  }
-
   void save_state() const {
     // Without a node it would replace a better one.
     if (options_.state_file.empty() || nodes_ == 0) return;
-    const lt::session_params params = session_->session_state(lt::session_handle::save_dht_state);
-    const std::vector<char> text = lt::write_session_params_buf(params, lt::session_handle::save_dht_state);
-    const fs::path part = options_.state_file.string() + ".part";
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    file.close();
-    std::error_code error;
-    if (file) fs::rename(part, options_.state_file, error);
-    if (!file || error) log("cannot write " + options_.state_file.string() + "; the next start will be slower");
+    const auto state = session_->session_state(lt::session_handle::save_dht_state).dht_state;
+    if (auto written = write_state(options_.state_file, state); !written) log(written.error().message);
   }
 
   // libtorrent.
@@ -445,6 +307,10 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       if (listening->socket_type == lt::socket_type_t::utp && port_ == 0) {
         port_ = static_cast<std::uint16_t>(listening->port);
       }
+    } else if (const auto* known = lt::alert_cast<lt::dht_live_nodes_alert>(&alert)) {
+      direct_.handle_nodes(*session_, *known);
+    } else if (const auto* answer = lt::alert_cast<lt::dht_direct_response_alert>(&alert)) {
+      direct_.handle_answer(*session_, *answer);
     } else if (const auto* failed = lt::alert_cast<lt::dht_error_alert>(&alert)) {
       log("the DHT: " + failed->message());
     }
@@ -455,7 +321,11 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     for (const lt::dht_routing_bucket& bucket : stats.routing_table) {
       stats_nodes_ += static_cast<std::size_t>(std::max(bucket.num_nodes, 0));
     }
-    for (const lt::dht_lookup& lookup : stats.active_requests) running_.insert(to_key(lookup.target));
+    ids_.insert(stats.nid);
+    for (const lt::dht_lookup& lookup : stats.active_requests) {
+      const auto [running, is_new] = running_.emplace(to_key(lookup.target), lookup.last_sent);
+      if (!is_new) running->second = std::min(running->second, lookup.last_sent);
+    }
   }
 
   /// The nodes to join at are in no routing table.
@@ -472,11 +342,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       }
       // What was announced before may have reached nobody, or nobody but the nodes to join at.
       if (nodes_ > 0 && was_cut_off) schedule_.restart();
-      const std::set<Key> running = std::exchange(running_, {});
-      searches_.handle_lookups(running);
-      for (const Key& key : announcing_.handle_running(running)) {
-        announced_.push_back(key);
-      }
+      handle_lookups(std::exchange(running_, {}), std::exchange(ids_, {}));
     }
     if (time >= names_until_) turn_on();
     rejoin(time);
@@ -484,6 +350,26 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
     session_->post_session_stats();
     const bool waits = searches_.has_lookups() || announcing_.size() > 0;
     check_at_ = time + (waits ? kLookupCheck : is_reachable() ? kIdleCheck : kReadyCheck);
+  }
+
+  void handle_lookups(const std::map<Key, int>& silent_for, const std::set<lt::sha1_hash>& ids) {
+    const bool is_own = options_.network == Network::kOwn;
+    std::set<Key> announcing;
+    std::set<Key> searching;
+    for (const auto& [key, seconds] : silent_for) {
+      announcing.insert(key);
+      if (!is_own || seconds < kSilentSearch) searching.insert(key);
+      if (is_own && seconds >= kSilentAnnouncement && announcing_.contains(key)) direct_.begin(*session_, key, ids);
+    }
+    searches_.handle_lookups(searching);
+    for (const Key& key : announcing_.handle_running(announcing)) {
+      direct_.forget(key);
+      announced_.push_back(key);
+    }
+    for (const Key& key : direct_.take_announced()) {
+      announcing_.forget(key);
+      announced_.push_back(key);
+    }
   }
 
   /// Also looks names up again: the machine may have been offline.
@@ -541,7 +427,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         const auto callbacks = callbacks_.find(found->search);
         if (callbacks == callbacks_.end()) continue;
         const OnFound on_found = callbacks->second.on_found;
-        if (on_found) on_found(found->endpoint);
+        if (on_found) on_found(found->endpoint, found->place);
       } else if (const auto* ended = std::get_if<Ended>(&*output)) {
         const auto callbacks = callbacks_.extract(ended->search);
         if (!callbacks.empty() && callbacks.mapped().on_end) callbacks.mapped().on_end(ended->end);
@@ -573,6 +459,7 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   SearchTable searches_;
   std::shared_ptr<OwnStorage> own_;
   LookupWatch announcing_;
+  DirectAnnouncements direct_;
   std::vector<Key> announced_;  ///< Not told yet.
   std::map<SearchId, Callbacks> callbacks_;
   boost::asio::steady_timer timer_;
@@ -595,7 +482,8 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
   // What came since the last question: one answer for each address.
   bool has_stats_ = false;
   std::size_t stats_nodes_ = 0;
-  std::set<Key> running_;
+  std::set<lt::sha1_hash> ids_;  ///< Of our nodes, one for each address.
+  std::map<Key, int> running_;   ///< For how many seconds each has sent nothing.
   std::optional<lt::session> session_;
 };
 

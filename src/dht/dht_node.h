@@ -8,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 #include <boost/asio/any_io_executor.hpp>
 
@@ -16,19 +15,10 @@
 #include "content_id/cid.h"
 #include "dht/address.h"
 #include "dht/announce_schedule.h"
+#include "dht/bootstrap_node.h"
 #include "dht/search_table.h"
 
 namespace codio::dht {
-
-/// A node to join at: a name or address, and a UDP port.
-struct BootstrapNode {
-  std::string host;  ///< IPv6 addresses without brackets.
-  std::uint16_t port;
-
-  /// `HOST:PORT`, an IPv6 address in brackets.
-  static Result<BootstrapNode> parse(std::string_view text);
-  std::string to_string() const;
-};
 
 enum class Network : std::uint8_t {
   /// Mainline: only public addresses count, and nodes must have the ids that belong to their addresses.
@@ -75,7 +65,9 @@ struct DhtStatus {
 /// for; names are looked up on others, which it does not.
 class DhtNode {
  public:
-  using OnFound = std::function<void(const Endpoint&)>;
+  /// `place`: how many others the node that named it named before it. A node that lies names many, to be believed in
+  /// some; where there are few providers, an honest one names few.
+  using OnFound = std::function<void(const Endpoint&, std::size_t place)>;
   using OnEnd = std::function<void(SearchEnd)>;
 
   /// Begins to join. kIo if the UDP port cannot be had.

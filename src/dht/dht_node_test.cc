@@ -55,10 +55,16 @@ struct Search {
 Search find(TestNetwork& network, DhtNode& node, const ContentId& cid, Duration deadline = 30s) {
   Search search;
   node.find_providers(
-      cid, deadline, [&](const Endpoint& endpoint) { search.found.push_back(endpoint); },
+      cid, deadline, [&](const Endpoint& endpoint, std::size_t) { search.found.push_back(endpoint); },
       [&](SearchEnd end) { search.end = end; });
   EXPECT_TRUE(network.run_until([&] { return search.end.has_value(); }));
   return search;
+}
+
+/// Lets every node ask around, so that they know each other.
+void meet(TestNetwork& network) {
+  ASSERT_TRUE(network.join());
+  for (std::size_t i = 0; i < network.nodes().size(); ++i) find(network, *network.nodes()[i], content(99));
 }
 
 /// A node that tells when it has announced something.
@@ -138,10 +144,48 @@ TEST(DhtNode, AsksWithoutAnsweringOthers) {
   DhtOptions options;
   options.read_only = true;
   std::vector<Endpoint> found;
-  network.add(options).find_providers(content(1), 30s, [&](const Endpoint& endpoint) { found.push_back(endpoint); },
-                                      {});
+  network.add(options).find_providers(content(1), 30s,
+                                      [&](const Endpoint& endpoint, std::size_t) { found.push_back(endpoint); }, {});
   EXPECT_TRUE(network.run_until([&] { return !found.empty(); }));
   EXPECT_THAT(found, ElementsAre(loopback(8080)));
+}
+
+TEST(DhtNode, AnnouncesWithoutWaitingForANodeThatIsGone) {
+  TestNetwork network;
+  for (int i = 0; i < 4; ++i) network.add();
+  meet(network);
+  network.nodes().erase(network.nodes().begin() + 1);
+  int announced = 0;
+  network.add(announcing(8080, announced)).announce(content(1));
+  // libtorrent waits for 15 seconds.
+  ASSERT_TRUE(network.run_until([&] { return announced == 1; }, 12s));
+  EXPECT_THAT(find(network, *network.nodes().front(), content(1), 12s).found, ElementsAre(loopback(8080)));
+  network.nodes().pop_back();
+  EXPECT_THAT(find(network, *network.nodes()[1], content(1), 12s).found, ElementsAre(loopback(8080)))
+      << "the others were told";
+}
+
+TEST(DhtNode, EndsASearchThatWaitsForNobodyButANodeThatIsGone) {
+  TestNetwork network;
+  for (int i = 0; i < 4; ++i) network.add();
+  meet(network);
+  network.nodes().erase(network.nodes().begin() + 1);
+  // libtorrent waits for 15 seconds.
+  const Search search = find(network, *network.nodes().back(), content(1), 12s);
+  EXPECT_EQ(search.end, SearchEnd::kExhausted);
+}
+
+TEST(DhtNode, FindsWhatWasAnnouncedWhenHalfOfTheNodesAreGone) {
+  TestNetwork network;
+  int announced = 0;
+  for (int i = 0; i < 15; ++i) network.add();
+  network.add(announcing(8080, announced));
+  meet(network);
+  network.nodes().back()->announce(content(1));
+  ASSERT_TRUE(network.run_until([&] { return announced == 1; }));
+  // Eight have it: whichever of them are gone, one is left.
+  for (int i = 0; i < 7; ++i) network.nodes().pop_back();
+  EXPECT_THAT(find(network, *network.nodes().front(), content(1)).found, ElementsAre(loopback(8080)));
 }
 
 TEST(DhtNode, StartsFromTheNodesThatItKnewBefore) {
@@ -272,7 +316,8 @@ TEST(DhtNode, SaysNothingAfterItsEnd) {
   network.add();
   DhtNode& node = network.add();
   bool told = false;
-  node.find_providers(content(1), 30s, [&](const Endpoint&) { told = true; }, [&](SearchEnd) { told = true; });
+  node.find_providers(
+      content(1), 30s, [&](const Endpoint&, std::size_t) { told = true; }, [&](SearchEnd) { told = true; });
   const SearchId cancelled =
       network.nodes().front()->find_providers(content(1), 30s, {}, [&](SearchEnd) { told = true; });
   network.nodes().front()->cancel(cancelled);
@@ -355,20 +400,6 @@ TEST(DhtNode, SurvivesNonsense) {
     stranger.send(packet);
   }
   EXPECT_THAT(Stranger(port).ask("ping", ""), HasSubstr("1:y1:r"));
-}
-
-TEST(BootstrapNode, ReadsNamesAndAddresses) {
-  EXPECT_EQ(BootstrapNode::parse("router.bittorrent.com:6881")->host, "router.bittorrent.com");
-  EXPECT_EQ(BootstrapNode::parse("127.0.0.1:1")->port, 1);
-  EXPECT_EQ(BootstrapNode::parse("[::1]:65535")->host, "::1");
-  EXPECT_EQ(BootstrapNode::parse("[::1]:65535")->to_string(), "[::1]:65535");
-}
-
-TEST(BootstrapNode, RefusesWhatIsNoHostAndPort) {
-  for (const char* text : {"", ":", "host", "host:", ":6881", "host:0", "host:65536", "host:6881x", "host:-1",
-                           "::1:6881", "[]:6881", "a,b:6881", "a b:6881", "http://host:6881", "[a,b]:1"}) {
-    EXPECT_FALSE(BootstrapNode::parse(text)) << text;
-  }
 }
 
 }  // namespace

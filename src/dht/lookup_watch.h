@@ -28,6 +28,7 @@ class LookupWatch {
     return over;
   }
 
+  bool contains(const Key& key) const { return missed_.contains(key); }
   std::size_t size() const { return missed_.size(); }
 
  private:

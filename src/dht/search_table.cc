@@ -15,7 +15,7 @@ SearchId SearchTable::find(Time now, const Key& key, Time deadline) {
   searches_.emplace(id, Search{key, std::max(deadline, now)});
   const auto [lookup, is_new] = lookups_.try_emplace(key);
   lookup->second.searches.insert(id);
-  for (const Endpoint& endpoint : lookup->second.endpoints) outputs_.push_back(Found{id, endpoint});
+  for (const auto& [endpoint, place] : lookup->second.endpoints) outputs_.push_back(Found{id, endpoint, place});
   if (is_new) waiting_.push_back(key);
   start_lookups();
   return id;
@@ -41,11 +41,12 @@ void SearchTable::handle_endpoints(const Key& key, std::span<const Endpoint> end
   const auto found = lookups_.find(key);
   if (found == lookups_.end()) return;
   Lookup& lookup = found->second;
-  for (const Endpoint& endpoint : endpoints) {
+  for (std::size_t place = 0; place < endpoints.size(); ++place) {
+    const Endpoint& endpoint = endpoints[place];
     if (endpoint.port() == 0 || endpoint.address().is_unspecified() || endpoint.address().is_multicast()) continue;
     if (options_.public_only && !is_public(endpoint.address())) continue;
-    if (!lookup.endpoints.insert(endpoint).second) continue;
-    for (const SearchId search : lookup.searches) outputs_.push_back(Found{search, endpoint});
+    if (!lookup.endpoints.emplace(endpoint, place).second) continue;
+    for (const SearchId search : lookup.searches) outputs_.push_back(Found{search, endpoint, place});
     if (lookup.endpoints.size() >= options_.max_endpoints) return end_lookup(key, SearchEnd::kLimit);
   }
 }

@@ -38,6 +38,7 @@ struct StartLookup {
 struct Found {
   SearchId search;
   Endpoint endpoint;
+  std::size_t place;  ///< As handle_endpoints() had it.
 };
 /// The last of a search.
 struct Ended {
@@ -48,8 +49,9 @@ struct Ended {
 using SearchOutput = std::variant<StartLookup, Found, Ended>;
 
 struct SearchOptions {
-  /// Endpoints given to one search. A key that has more is popular, or poisoned.
-  std::size_t max_endpoints = 256;
+  /// Endpoints given to one search. A key that has more is popular, or poisoned; then the honest ones are still among
+  /// as many as a score of lying nodes can name.
+  std::size_t max_endpoints = 4096;
   /// Searches at a time; more end at once with kLimit.
   std::size_t max_searches = 1024;
   /// Lookups at a time: each has some 5 requests under way. Others wait.
@@ -73,6 +75,7 @@ class SearchTable {
   /// The DHT can be asked from now on; before that searches wait. `reachable`: some node answers. Call it again
   /// whenever that changes.
   void handle_ready(bool reachable);
+  /// What one node named, in one answer. The place of each in it counts, from 0: see DhtNode::OnFound.
   void handle_endpoints(const Key& key, std::span<const Endpoint> endpoints);
   /// These lookups run in the DHT: see LookupWatch.
   void handle_lookups(const std::set<Key>& running);
@@ -87,7 +90,7 @@ class SearchTable {
  private:
   struct Lookup {
     bool is_started = false;
-    std::set<Endpoint> endpoints;
+    std::map<Endpoint, std::size_t> endpoints;  ///< With their places.
     std::set<SearchId> searches;
   };
   struct Search {

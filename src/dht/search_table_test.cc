@@ -55,6 +55,24 @@ TEST_F(SearchTableTest, GivesEachEndpointOnceAsItIsFound) {
   EXPECT_THAT(poll().found, ElementsAre(std::pair(id, numbered(2))));
 }
 
+TEST_F(SearchTableTest, TellsThePlaceOfEachInTheAnswerThatNamedItFirst) {
+  table_.handle_ready(true);
+  table_.find(kStart, key_, kStart + 10s);
+  give(key_, {numbered(1), endpoint("127.0.0.1"), numbered(2)});
+  give(key_, {numbered(2), numbered(3)});
+  const auto places = [&] {
+    std::vector<std::pair<Endpoint, std::size_t>> found;
+    while (const auto output = table_.poll_output()) {
+      if (const auto* one = std::get_if<Found>(&*output)) found.emplace_back(one->endpoint, one->place);
+    }
+    return found;
+  };
+  const std::vector<std::pair<Endpoint, std::size_t>> expected{{numbered(1), 0}, {numbered(2), 2}, {numbered(3), 1}};
+  EXPECT_EQ(places(), expected);
+  table_.find(kStart, key_, kStart + 10s);
+  EXPECT_EQ(places(), expected) << "as who came first heard it";
+}
+
 TEST_F(SearchTableTest, EndsWhenEveryNodeWasAsked) {
   table_.handle_ready(true);
   const SearchId id = table_.find(kStart, key_, kStart + 10s);

@@ -48,6 +48,7 @@ CurlTransfer::CurlTransfer(const std::string& url, const CurlOptions& options, c
     set(CURLOPT_SSL_VERIFYPEER, 0L);
     set(CURLOPT_SSL_VERIFYHOST, 0L);
   }
+  set(CURLOPT_FORBID_REUSE, options.closes ? 1L : 0L);
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_QUICK_EXIT, 1L);  // Else to cancel would wait for a name server.
   set(CURLOPT_ERRORBUFFER, message_.data());

@@ -38,6 +38,7 @@ struct CurlOptions {
   std::string user_agent;
   std::string ca_file;           ///< PEM certificates to trust instead of the system's.
   bool any_certificate = false;  ///< Trust whatever the server shows.
+  bool closes = false;           ///< Keep the connection for nobody else.
 };
 
 /// One GET. Everything of it happens on its CurlThread.

@@ -39,6 +39,8 @@ struct HttpRequest {
   std::string ca_file;  ///< PEM certificates to trust instead of the system's.
   /// For an answer that proves itself: the server's certificate is not looked at.
   bool any_certificate = false;
+  /// Nothing else will be asked of that server: the connection is not kept.
+  bool closes = false;
   /// Whether the server at this IP address may be connected to; empty: any may. The name may lead to our own network.
   std::function<bool(std::string_view address)> may_ask = {};
   /// Told of each part of the body as it comes, instead of keeping it; not with an empty one.

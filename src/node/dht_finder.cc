@@ -1,7 +1,6 @@
 #include "node/dht_finder.h"
 
 #include <chrono>
-#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -43,6 +42,7 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
         dht_(dht),
         options_(options),
         book_(options.book),
+        queue_(queue_options(options)),
         http_(std::make_unique<gateway::HttpClient>()) {}
 
   void stop() {
@@ -57,7 +57,8 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
     search.on_found = std::move(on_found);
     search.on_end = std::move(on_end);
     search.dht = dht_.find_providers(
-        root, deadline, [this, id](const dht::Endpoint& endpoint) { handle_endpoint(id, endpoint); },
+        root, deadline,
+        [this, id](const dht::Endpoint& endpoint, std::size_t place) { handle_endpoint(id, endpoint, place); },
         [this, id](dht::SearchEnd end) { handle_searched(id, end); });
     search.timer.expires_after(deadline);
     search.timer.async_wait([weak = weak_from_this(), id](const boost::system::error_code& error) {
@@ -81,23 +82,38 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
     OnFound on_found;
     OnEnd on_end;
     boost::asio::steady_timer timer;
-    std::optional<dht::SearchId> dht;   ///< As long as it runs.
-    std::set<std::string> asking = {};  ///< Addresses.
-    std::set<std::string> given = {};   ///< Peers.
+    std::optional<dht::SearchId> dht;     ///< As long as it runs.
+    std::set<dht::Endpoint> asking = {};  ///< Or waiting for it.
+    std::set<std::string> given = {};     ///< Peers.
     FindSummary summary = {};
   };
 
-  void handle_endpoint(FindId id, const dht::Endpoint& endpoint) {
+  /// In the queue or being asked.
+  struct Asked {
+    explicit Asked(const boost::asio::any_io_executor& executor) : timer(executor) {}
+
+    std::set<FindId> searches;
+    boost::asio::steady_timer timer;
+    gateway::HttpId request{};
+  };
+
+  static AskQueueOptions queue_options(const DhtFinderOptions& options) {
+    AskQueueOptions queue = options.queue;
+    if (!options.public_only) queue.max_of_network = 0;
+    return queue;
+  }
+
+  void handle_endpoint(FindId id, const dht::Endpoint& endpoint, std::size_t place) {
     const auto search = searches_.find(id);
     if (search == searches_.end()) return;
     ++search->second.summary.candidates;
-    const std::string address = text_of(endpoint);
-    if (const EndpointBook::Entry* known = book_.find(now(), address)) return give(id, *known);
-    search->second.asking.insert(address);
-    const auto [asked, is_new] = asked_.try_emplace(address);
-    asked->second.insert(id);
-    if (!is_new) return;
-    queue_.push_back(address);
+    if (const EndpointBook::Entry* known = book_.find(now(), text_of(endpoint))) return give(id, *known);
+    if (!asked_.contains(endpoint) && !queue_.push(endpoint, place)) {
+      ++search->second.summary.unasked;
+      return;
+    }
+    asked_.try_emplace(endpoint, executor_).first->second.searches.insert(id);
+    search->second.asking.insert(endpoint);
     ask_queued();
   }
 
@@ -110,35 +126,49 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void ask_queued() {
-    while (running_ < options_.max_asked && !queue_.empty()) {
-      const std::string address = std::move(queue_.front());
-      queue_.pop_front();
-      ++running_;
-      ask(address);
+    while (const auto endpoint = queue_.pop()) {
+      Asked& asked = asked_.at(*endpoint);
+      std::erase_if(asked.searches, [this](FindId id) { return !searches_.contains(id); });
+      if (asked.searches.empty()) {
+        queue_.done(*endpoint);
+        asked_.erase(*endpoint);
+        continue;
+      }
+      asked.timer.expires_after(options_.answer_timeout);
+      asked.timer.async_wait([weak = weak_from_this(), endpoint = *endpoint](const boost::system::error_code& error) {
+        const auto self = weak.lock();
+        if (error || !self || self->stopped_) return;
+        if (const auto late = self->asked_.find(endpoint); late != self->asked_.end()) {
+          self->http_->cancel(late->second.request);
+        }
+      });
+      ask(*endpoint);
     }
   }
 
   /// The DHT knows no scheme: what does not speak HTTP may speak HTTPS. Its certificate is of a name and not of this
   /// address; who answers proves itself by its signature.
-  void ask(const std::string& address, std::string_view scheme = kHttp) {
+  void ask(const dht::Endpoint& endpoint, std::string_view scheme = kHttp) {
     const std::string challenge = identity::random_token();
-    const std::string url = std::string(scheme) + address + "/.well-known/codio";
+    const std::string url = std::string(scheme) + text_of(endpoint) + "/.well-known/codio";
     gateway::HttpRequest request;
     request.url = url + "?challenge=" + challenge;
     request.any_certificate = true;
     request.accept = "application/json";
     request.max_size = kMaxDescriptor;
     request.timeout = options_.timeout;
-    request.connect_timeout = options_.timeout;
+    request.connect_timeout = options_.connect_timeout;
+    request.closes = true;
     if (options_.public_only) request.may_ask = named_by(Reach::kInternet);
-    http_->get(std::move(request), [weak = weak_from_this(), executor = executor_, address, url, challenge,
-                                    asked_at = now()](Result<gateway::HttpAnswer> answer) {
+    auto done = [weak = weak_from_this(), executor = executor_, endpoint, url, challenge,
+                 asked_at = now()](Result<gateway::HttpAnswer> answer) {
       boost::asio::post(executor,
-                        [weak, address, url, challenge, latency = now() - asked_at, answer = std::move(answer)] {
+                        [weak, endpoint, url, challenge, latency = now() - asked_at, answer = std::move(answer)] {
                           const auto self = weak.lock();
-                          if (self && !self->stopped_) self->handle_answer(address, url, challenge, latency, answer);
+                          if (self && !self->stopped_) self->handle_answer(endpoint, url, challenge, latency, answer);
                         });
-    });
+    };
+    asked_.at(endpoint).request = http_->get(std::move(request), std::move(done));
   }
 
   /// An HTTPS server closes the connection or answers 400 when it is spoken to in HTTP.
@@ -146,17 +176,18 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
     return answer ? answer->status == 400 : answer.error().code == ErrorCode::kUnavailable;
   }
 
-  void handle_answer(const std::string& address, const std::string& url, const std::string& challenge, Duration latency,
-                     const Result<gateway::HttpAnswer>& answer) {
-    if (url.starts_with(kHttp) && may_speak_https(answer)) return ask(address, kHttps);
-    --running_;
-    EndpointBook::Entry entry = judge(address, url, challenge, latency, answer);
+  void handle_answer(const dht::Endpoint& endpoint, const std::string& url, const std::string& challenge,
+                     Duration latency, const Result<gateway::HttpAnswer>& answer) {
+    if (url.starts_with(kHttp) && may_speak_https(answer)) return ask(endpoint, kHttps);
+    queue_.done(endpoint);
+    const std::string address = text_of(endpoint);
+    const EndpointBook::Entry entry = judge(address, url, challenge, latency, answer);
     book_.note(now(), address, entry);
-    const auto asked = asked_.extract(address);
-    for (const FindId id : asked.mapped()) {
+    const auto asked = asked_.extract(endpoint);
+    for (const FindId id : asked.mapped().searches) {
       const auto search = searches_.find(id);
       if (search == searches_.end()) continue;
-      search->second.asking.erase(address);
+      search->second.asking.erase(endpoint);
       give(id, entry);
       const auto again = searches_.find(id);  // Its callback may have cancelled it.
       if (again != searches_.end() && again->second.asking.empty() && !again->second.dht) end(id);
@@ -194,14 +225,17 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
     if (entry.verdict == Verdict::kDead) ++search.summary.dead;
     if (entry.verdict == Verdict::kLiar) ++search.summary.liars;
     if (entry.verdict != Verdict::kNode || !search.given.insert(entry.provider.peer).second) return;
+    const bool is_enough = search.given.size() >= options_.max_providers;
     const OnFound on_found = search.on_found;  // The callback may end the search.
     if (on_found) on_found(entry.provider);
+    if (is_enough) end(id);
   }
 
   void end(FindId id) {
     auto search = searches_.extract(id);
     if (search.empty()) return;
     if (search.mapped().dht) dht_.cancel(*search.mapped().dht);
+    search.mapped().summary.unasked += search.mapped().asking.size();
     if (search.mapped().on_end) search.mapped().on_end(search.mapped().summary);
   }
 
@@ -209,12 +243,11 @@ class DhtFinder::Impl : public std::enable_shared_from_this<Impl> {
   dht::DhtNode& dht_;
   DhtFinderOptions options_;
   EndpointBook book_;
+  AskQueue queue_;
   std::unique_ptr<gateway::HttpClient> http_;
   std::uint64_t last_id_ = 0;
   std::map<FindId, Search> searches_;
-  std::map<std::string, std::set<FindId>> asked_;  ///< Addresses in the queue or being asked, and for whom.
-  std::deque<std::string> queue_;
-  std::size_t running_ = 0;
+  std::map<dht::Endpoint, Asked> asked_;
   bool stopped_ = false;
 };
 

@@ -7,17 +7,23 @@
 
 #include "dht/dht_node.h"
 #include "gateway/http_client.h"
+#include "node/ask_queue.h"
 #include "node/endpoint_book.h"
 #include "node/provider.h"
 
 namespace codio::node {
 
 struct DhtFinderOptions {
-  /// Addresses asked at a time. Each costs a connection; a poisoned search brings hundreds that do not answer.
-  std::size_t max_asked = 16;
-  /// From the connection to the last byte of the descriptor, each without a byte.
+  AskQueueOptions queue;
+  /// For a connection: the longest way on earth, and a packet that is lost and sent again.
+  Duration connect_timeout = std::chrono::seconds(2);
+  /// Without a byte.
   Duration timeout = std::chrono::seconds(3);
-  /// As the DHT's network: only public addresses are asked.
+  /// For an answer, however it trickles.
+  Duration answer_timeout = std::chrono::seconds(6);
+  /// Given to one search, which ends then: no download has use for more.
+  std::size_t max_providers = 64;
+  /// As the DHT's network: only public addresses are asked, and few of one network. Else max_of_network does not count.
   bool public_only = true;
   EndpointBookOptions book;
 };

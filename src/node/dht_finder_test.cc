@@ -10,6 +10,8 @@
 #include <optional>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
 
 #include "dht/testing.h"
 #include "node/http_server.h"
@@ -374,6 +376,27 @@ TEST_F(RouterTest, TellsWhatIsFoundBeforeTheSearchIsOver) {
   node.http.reset();
 }
 
+TEST_F(RouterTest, IsHeardWhileItSearches) {
+  ServingNode& node = serve(true, nullptr, 60s);
+  const Provider named{
+      .peer = identity::Key::generate().peer_id(), .address = {}, .gateways = {node.http->endpoint().url() + "/ipfs/"}};
+  SlowFinder slow(network_.io().get_executor(), named);
+  node.http->set_finder(&slow);
+  RouterFinder finder(network_.io().get_executor(), *parse_router_url(node.http->endpoint().url()));
+  Found found;
+  finder.find(
+      cid_, 60s, [&](const Provider& provider) { found.providers.push_back(provider); },
+      [&](const FindSummary& summary) { found.summary = summary; });
+  ASSERT_TRUE(network_.run_until([&] { return !found.providers.empty(); }));
+  EXPECT_EQ(found.providers[0].gateways, named.gateways);
+  EXPECT_FALSE(found.summary);
+  slow.end();
+  ASSERT_TRUE(network_.run_until([&] { return found.summary.has_value(); }));
+  EXPECT_EQ(found.summary->candidates, 1U);
+  EXPECT_THAT(found.summary->trouble, IsEmpty());
+  node.http.reset();
+}
+
 TEST_F(RouterTest, EndsASearchThatTakesTooLong) {
   ServingNode& node = serve(true, nullptr, 100ms);
   SlowFinder finder(network_.io().get_executor(), {.peer = identity::Key::generate().peer_id(), .address = {}});
@@ -410,6 +433,68 @@ TEST_F(RouterTest, SaysWhichRouterIsNoHelp) {
   const Found found = ask(url, cid_);
   EXPECT_THAT(found.providers, IsEmpty());
   EXPECT_THAT(found.summary->trouble, HasSubstr(url));
+}
+
+/// An HTTP server that never comes to an end.
+class Trickler {
+ public:
+  explicit Trickler(boost::asio::io_context& io) : acceptor_(io, {boost::asio::ip::make_address("127.0.0.1"), 0}) {
+    acceptor_.async_accept(socket_, [this](const boost::system::error_code& error) {
+      if (!error) write("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n");
+    });
+  }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+
+ private:
+  void write(std::string text) {
+    text_ = std::move(text);
+    boost::asio::async_write(socket_, boost::asio::buffer(text_),
+                             [this](const boost::system::error_code& failed, auto) {
+                               if (failed) return;
+                               timer_.expires_after(10ms);
+                               timer_.async_wait([this](const boost::system::error_code& error) {
+                                 if (!error) write(" ");
+                               });
+                             });
+  }
+
+  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::ip::tcp::socket socket_{acceptor_.get_executor()};
+  boost::asio::steady_timer timer_{acceptor_.get_executor()};
+  std::string text_;
+};
+
+TEST_F(RouterTest, LeavesARouterThatNeverComesToAnEnd) {
+  Trickler trickler(network_.io());
+  RouterFinder finder(network_.io().get_executor(), *parse_router_url(trickler.url()));
+  std::optional<FindSummary> summary;
+  finder.find(cid_, 500ms, {}, [&](const FindSummary& ended) { summary = ended; });
+  ASSERT_TRUE(network_.run_until([&] { return summary.has_value(); }));
+  EXPECT_THAT(summary->trouble, HasSubstr(trickler.url()));
+}
+
+TEST_F(DhtFinderTest, LeavesAnAddressThatNeverComesToAnEnd) {
+  Trickler trickler(network_.io());
+  ServingNode& honest = serve();
+  announce(cid_, honest.http->endpoint().port);
+  announce(cid_, static_cast<std::uint16_t>(std::stoi(trickler.url().substr(trickler.url().rfind(':') + 1))));
+  DhtFinderOptions options;
+  options.public_only = false;
+  options.answer_timeout = 3s;
+  DhtFinder finder(network_.io().get_executor(), *seeker_, options);
+  const Found found = find(finder, cid_);
+  EXPECT_THAT(found.providers, SizeIs(1));
+  EXPECT_EQ(found.summary->dead, 1U);
+  EXPECT_EQ(found.summary->unasked, 0U);
+}
+
+TEST_F(DhtFinderTest, EndsWhenItHasFoundEnough) {
+  for (int i = 0; i < 3; ++i) announce(cid_, serve().http->endpoint().port);
+  DhtFinderOptions options;
+  options.public_only = false;
+  options.max_providers = 2;
+  DhtFinder finder(network_.io().get_executor(), *seeker_, options);
+  EXPECT_THAT(find(finder, cid_).providers, SizeIs(2));
 }
 
 TEST(RouterUrl, IsReadWithOrWithoutASlash) {

@@ -29,7 +29,8 @@ struct Provider {
 struct FindSummary {
   std::size_t candidates = 0;  ///< Addresses that were said to serve it.
   std::size_t dead = 0;        ///< Of them, those that did not answer …
-  std::size_t liars = 0;       ///< … or answered something else than a node does.
+  std::size_t liars = 0;       ///< … or answered something else than a node does …
+  std::size_t unasked = 0;     ///< … or were too many, or not asked in time.
   /// Why it may have found too little, and what to do; empty: it could do its work.
   std::string trouble;
 };

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "gateway/gateway_url.h"
 #include "gateway/http_client.h"
@@ -44,13 +45,27 @@ class RouterFinder::Impl : public std::enable_shared_from_this<Impl> {
     request.accept = "application/x-ndjson, application/json;q=0.9";
     request.max_size = kMaxRoutingAnswer;
     request.timeout = deadline;
+    request.on_part = [weak = weak_from_this(), executor = executor_, id](const gateway::HttpAnswer& head,
+                                                                          BytesView part) {
+      boost::asio::post(executor, [weak, id, head, text = std::string(as_text(part))] {
+        if (const auto self = weak.lock()) self->handle_part(id, head, text);
+      });
+    };
     const auto http = http_.get(
         std::move(request), [weak = weak_from_this(), executor = executor_, id](Result<gateway::HttpAnswer> answer) {
           boost::asio::post(executor, [weak, id, answer = std::move(answer)] {
             if (const auto self = weak.lock()) self->handle_answer(id, answer);
           });
         });
-    searches_.emplace(id, Search{std::move(on_found), std::move(on_end), http, std::chrono::steady_clock::now()});
+    const auto search = searches_.emplace(
+        id, Search{std::move(on_found), std::move(on_end), http, std::chrono::steady_clock::now(), timer_of(deadline)});
+    // A router that trickles would never be without a byte for so long.
+    search.first->second.timer.async_wait([weak = weak_from_this(), id](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || !self->searches_.contains(id)) return;
+      self->http_.cancel(self->searches_.at(id).http);
+      self->handle_answer(id, fail(ErrorCode::kTimeout, "it does not come to the end of its answer"));
+    });
     return id;
   }
 
@@ -65,37 +80,64 @@ class RouterFinder::Impl : public std::enable_shared_from_this<Impl> {
     OnEnd on_end;
     gateway::HttpId http;
     std::chrono::steady_clock::time_point begun_at;
+    boost::asio::steady_timer timer;
+    std::string text = {};  ///< That came and was not read yet.
+    FindSummary summary = {};
   };
+
+  boost::asio::steady_timer timer_of(Duration deadline) const {
+    return boost::asio::steady_timer(executor_, std::chrono::steady_clock::time_point::duration(deadline));
+  }
+
+  /// A router that answers line by line is read so: it may take as long as we wait.
+  void handle_part(FindId id, const gateway::HttpAnswer& head, const std::string& text) {
+    const auto search = searches_.find(id);
+    if (search == searches_.end()) return;
+    search->second.text += text;
+    const std::size_t lines = search->second.text.rfind('\n') + 1;
+    if (lines == 0 || head.status != 200 || !head.content_type.starts_with("application/x-ndjson")) return;
+    const std::string whole = search->second.text.substr(0, lines);
+    search->second.text.erase(0, lines);
+    if (const auto records = parse_routing_answer(head.content_type, whole)) {
+      give(id, *records);
+    } else {
+      search->second.summary.trouble = trouble(records.error());
+    }
+  }
 
   void handle_answer(FindId id, const Result<gateway::HttpAnswer>& answer) {
     const auto found = searches_.find(id);
     if (found == searches_.end()) return;
-    const auto latency =
-        std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - found->second.begun_at);
-    FindSummary summary;
-    const auto records = read(answer);
-    if (!records) summary.trouble = "the router " + url_ + " is no help: " + records.error().message;
-    const OnFound on_found = found->second.on_found;
-    if (records) {
-      for (const RoutingRecord& record : *records) {
-        ++summary.candidates;
-        const auto provider = provider_of(record, latency);
-        if (!provider) continue;
-        on_found(*provider);
-        if (!searches_.contains(id)) return;  // The callback cancelled it.
-      }
-    }
+    const auto records = read(answer, found->second.text);
+    if (!records) found->second.summary.trouble = trouble(records.error());
+    if (records && !give(id, *records)) return;
     const auto search = searches_.extract(id);
-    search.mapped().on_end(summary);
+    search.mapped().on_end(search.mapped().summary);
   }
 
-  static Result<std::vector<RoutingRecord>> read(const Result<gateway::HttpAnswer>& answer) {
+  std::string trouble(const Error& error) const { return "the router " + url_ + " is no help: " + error.message; }
+
+  /// False if the callback ended the search.
+  bool give(FindId id, const std::vector<RoutingRecord>& records) {
+    for (const RoutingRecord& record : records) {
+      const auto search = searches_.find(id);
+      if (search == searches_.end()) return false;
+      if (++search->second.summary.candidates > kMaxRoutingRecords) return true;
+      const auto passed = std::chrono::steady_clock::now() - search->second.begun_at;
+      const auto provider = provider_of(record, std::chrono::duration_cast<Duration>(passed));
+      const OnFound on_found = search->second.on_found;
+      if (provider) on_found(*provider);
+    }
+    return searches_.contains(id);
+  }
+
+  static Result<std::vector<RoutingRecord>> read(const Result<gateway::HttpAnswer>& answer, std::string_view text) {
     if (!answer) return std::unexpected(answer.error());
     if (answer->status == 404) return std::vector<RoutingRecord>();
     if (answer->status != 200) {
       return fail(ErrorCode::kUnavailable, "it answered with HTTP " + std::to_string(answer->status));
     }
-    return parse_routing_answer(answer->content_type, as_text(answer->body));
+    return parse_routing_answer(answer->content_type, text);
   }
 
   std::optional<Provider> provider_of(const RoutingRecord& record, Duration latency) const {

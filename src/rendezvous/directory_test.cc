@@ -868,6 +868,20 @@ TEST_F(DirectoryTest, SurvivesMutationsOfValidMessages) {
   EXPECT_EQ(directory_.connections(), 0U);
 }
 
+TEST(ServerMessage, NamesProvidersInJsonWhateverTheyAreCalled) {
+  const std::string cid = numbered_cid(1).to_string();
+  EXPECT_EQ(to_json(ServerMessage{Providers{7, numbered_cid(1), {}}}),
+            R"({"cid":")" + cid + R"(","id":7,"peers":[],"type":"providers"})");
+  EXPECT_EQ(to_json(ServerMessage{Providers{7, numbered_cid(1), {"a", "b-_9"}, {}, true}}),
+            R"({"cid":")" + cid + R"(","id":7,"more":true,"peers":["a","b-_9"],"type":"providers"})");
+  EXPECT_EQ(to_json(ServerMessage{Providers{7, numbered_cid(1), {R"(a"b)"}}}),
+            R"({"cid":")" + cid + R"(","id":7,"peers":["a\"b"],"type":"providers"})")
+      << "no name of a peer's, but JSON";
+  EXPECT_EQ(to_json(ServerMessage{Providers{7, numbered_cid(1), {"a"}, {{"b", "ws://x/"}}}}),
+            R"({"cid":")" + cid +
+                R"(","elsewhere":[{"peer":"b","rendezvous":"ws://x/"}],"id":7,"peers":["a"],"type":"providers"})");
+}
+
 TEST(ParseServerMessage, RefusesAnotherVersionAndWhatIsUnknown) {
   EXPECT_EQ(parse_server_message(R"({"type":"welcome","version":2,"peer":"a","maxAnnounced":1})").error().code,
             ErrorCode::kUnsupported);

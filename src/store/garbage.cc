@@ -34,8 +34,6 @@ constexpr std::uint64_t kUseBucket = 60'000'000;
 /// Of the blob files, in percent, that may be removed blocks after a collection.
 constexpr std::uint64_t kMaxGarbage = 25;
 
-Slice as_slice(BytesView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-
 /// The links of a dag-pb block; none of what is not one, although its CID says so: nobody will ever follow them.
 std::vector<ContentId> links_of(const Slice& block) {
   std::vector<ContentId> links;

@@ -8,6 +8,14 @@
 //   roots       CID → record
 // One batch always changes a block's columns together, and they are flushed together (atomic_flush).
 //
+// | file              | what                                              |
+// |-------------------|---------------------------------------------------|
+// | rocks_open.cc     | opens or makes the database                       |
+// | rocks_store.cc    | copies of blocks, roots, what is on the disk when |
+// | references.cc     | blocks that stay in files of the user's           |
+// | usage.cc          | counts what is here                               |
+// | garbage.cc        | collection and eviction                           |
+//
 // FORMAT 1 had no references, and of a record only the size; what it wrote is valid in FORMAT 2.
 #pragma once
 
@@ -20,15 +28,9 @@
 #include <unordered_set>
 
 #include "store/block_store.h"
+#include "store/records.h"
 
 namespace codio::store {
-
-/// What stands in `sizes`.
-struct Record {
-  std::uint64_t size = 0;
-  std::uint64_t used = 0;
-  bool is_reference = false;
-};
 
 class Marks;
 
@@ -135,7 +137,5 @@ class RocksStore final : public BlockStore {
   /// is tried.
   std::optional<std::uint64_t> futile_at_;
 };
-
-std::string_view as_text(const rocksdb::Slice& slice);
 
 }  // namespace codio::store
