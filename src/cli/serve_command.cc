@@ -39,6 +39,7 @@
 #include "node/puller.h"
 #include "node/remote_store.h"
 #include "node/router_finder.h"
+#include "node/shared_finder.h"
 #include "node/transfer_manager.h"
 #include "rendezvous/server.h"
 #include "rendezvous/turn.h"
@@ -286,10 +287,14 @@ class Serving {
     for (const std::string& router : common_.routers) {
       auto url = node::parse_router_url(router);
       if (!url) return std::unexpected(url.error());
-      options.finders.push_back(std::make_shared<node::RouterFinder>(io_.get_executor(), *std::move(url)));
+      options.finders.push_back(shared(std::make_shared<node::RouterFinder>(io_.get_executor(), *std::move(url))));
     }
     options.on_stored = [puller = puller_](const ContentId& cid) { puller->handle_stored(cid); };
     return {};
+  }
+
+  std::shared_ptr<node::ProviderFinder> shared(std::shared_ptr<node::ProviderFinder> finder) {
+    return std::make_shared<node::SharedFinder>(io_.get_executor(), std::move(finder), node::SharedFinder::Options());
   }
 
   Result<void> join_dht() {
@@ -301,7 +306,7 @@ class Serving {
     dht_ = *std::move(dht);
     node::DhtFinderOptions finder;
     finder.public_only = common_.dht_bootstrap.empty();
-    finder_ = std::make_shared<node::DhtFinder>(io_.get_executor(), *dht_, finder);
+    finder_ = shared(std::make_shared<node::DhtFinder>(io_.get_executor(), *dht_, finder));
     http_->set_finder(finder_.get());
     if (common_.json) print_json({{"event", "dht"}, {"port", dht_->status().port}});
     return {};
@@ -589,9 +594,9 @@ class Serving {
   asio::signal_set hangup_;
   asio::steady_timer timer_;
   std::unique_ptr<dht::DhtNode> dht_;
-  std::shared_ptr<node::DhtFinder> finder_;
-  std::map<ContentId, bool> offered_;        ///< To be announced, and whether a deny list keeps it from that.
-  std::map<dht::Key, ContentId> announced_;  ///< Not told yet.
+  std::shared_ptr<node::ProviderFinder> finder_;  ///< In the DHT.
+  std::map<ContentId, bool> offered_;             ///< To be announced, and whether a deny list keeps it from that.
+  std::map<dht::Key, ContentId> announced_;       ///< Not told yet.
   asio::steady_timer issue_;
   asio::steady_timer reload_;
   std::shared_ptr<node::TlsFiles> tls_;
