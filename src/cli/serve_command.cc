@@ -210,7 +210,7 @@ class Serving {
     if (!endpoint) return std::unexpected(endpoint.error());
     node::HttpServerOptions options;
     options.endpoint = *std::move(endpoint);
-    options.web_files = node::WebFiles(options_.web_root);
+    options.web_root = options_.web_root;
     options.gateways = gateways_for_clients(common_);
     options.ice_servers = issued_ice_servers();
     auto key = load_key(common_);
