@@ -31,6 +31,8 @@ const library = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
 if (!library.every((name) => existsSync(pkg + name))) throw new Error(`${pkg} is not whole: build browser/lib first`);
 
 const modules = ['background', 'bridge', 'node', 'options', 'popup', 'spool-worker', 'view'];
+/** Loaded by the viewer when it needs it, by the browser that does. */
+const media = 'media';
 const scripts = ['named', 'page'];
 
 for (const [browser, manifest] of Object.entries(manifests)) {
@@ -45,7 +47,7 @@ for (const [browser, manifest] of Object.entries(manifests)) {
   writeFileSync(`${folder}manifest.json`, `${JSON.stringify(manifest(version), undefined, 2)}\n`);
   const shared = {
     bundle: true,
-    target: browser === 'chrome' ? 'chrome120' : 'firefox142',
+    target: browser === 'chrome' ? 'chrome124' : 'firefox142',
     minifySyntax: true,
     legalComments: 'none',
     outdir: folder,
@@ -55,10 +57,15 @@ for (const [browser, manifest] of Object.entries(manifests)) {
         name: 'the library as a page imports it',
         setup: ({ onResolve }) => onResolve({ filter: /^codio-cdn$/ }, () => ({ path: './pkg/codio_wasm.js', external: true })),
       },
+      {
+        name: 'what is loaded when it is needed',
+        setup: ({ onResolve }) => onResolve({ filter: /^\.\/media$/ }, () => ({ path: `./${media}.js`, external: true })),
+      },
     ],
   };
   const entry = (names) => names.map((name) => here(`src/${name}.ts`));
   await build({ ...shared, format: 'esm', entryPoints: entry(modules) });
+  if (browser === 'firefox') await build({ ...shared, format: 'esm', entryPoints: entry([media]) });
   await build({ ...shared, format: 'iife', entryPoints: entry(scripts) });
   const files = list(folder).map((path) => [relative(folder, path), readFileSync(path)]);
   const packed = zip(files);
