@@ -30,9 +30,7 @@ const pkg = here('../../build/browser/pkg/');
 const library = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
 if (!library.every((name) => existsSync(pkg + name))) throw new Error(`${pkg} is not whole: build browser/lib first`);
 
-const modules = ['background', 'bridge', 'node', 'options', 'popup', 'spool-worker', 'view'];
-/** Loaded by the viewer when it needs it, by the browser that does. */
-const media = 'media';
+const modules = ['background', 'bridge', 'media', 'node', 'options', 'popup', 'spool-worker', 'view'];
 const scripts = ['named', 'page'];
 
 for (const [browser, manifest] of Object.entries(manifests)) {
@@ -59,13 +57,12 @@ for (const [browser, manifest] of Object.entries(manifests)) {
       },
       {
         name: 'what is loaded when it is needed',
-        setup: ({ onResolve }) => onResolve({ filter: /^\.\/media$/ }, () => ({ path: `./${media}.js`, external: true })),
+        setup: ({ onResolve }) => onResolve({ filter: /^\.\/media$/ }, () => ({ path: './media.js', external: true })),
       },
     ],
   };
   const entry = (names) => names.map((name) => here(`src/${name}.ts`));
   await build({ ...shared, format: 'esm', entryPoints: entry(modules) });
-  if (browser === 'firefox') await build({ ...shared, format: 'esm', entryPoints: entry([media]) });
   await build({ ...shared, format: 'iife', entryPoints: entry(scripts) });
   const files = list(folder).map((path) => [relative(folder, path), readFileSync(path)]);
   const packed = zip(files);

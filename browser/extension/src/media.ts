@@ -1,6 +1,6 @@
 /**
- * Film and sound for a player whose browser lets nobody answer its URLs bit by bit: taken apart as it comes and put together
- * anew, not encoded anew, in the way that MediaSource takes. In memory are some seconds before and behind the playhead.
+ * Film and sound for players, which take no bytes but from URLs: taken apart as it comes and put together anew, not encoded
+ * anew, in the way that MediaSource takes. In memory are some seconds before and behind the playhead.
  */
 import {
   AppendOnlyStreamTarget,

@@ -130,21 +130,20 @@ async function play(tag: 'video' | 'audio', wanted: string): Promise<void> {
   const stage = () => byId('content').replaceChildren(player);
   const showError = () => note(`This browser cannot play it: ${player.error?.message || type}`);
   player.onprogress = player.ondurationchange = () => showReady(player);
-  if (!FIREFOX) {
+  if (!(await playBitByBit(player, wanted, stage))) {
     // Where our service worker answers for pages of ours, the player asks for what it needs.
-    player.onerror = showError;
-    player.src = `content/?${new URLSearchParams({ u: wanted, type })}`;
-    stage();
-  } else if (await playBitByBit(player, wanted, stage)) {
-    player.onerror = showError;
-  } else {
-    note('Firefox plays a file of this kind once all of it is here.');
-    const whole = await onDisk(wanted);
-    byId('note').hidden = true;
-    player.onerror = showError;
-    player.src = URL.createObjectURL(new Blob([whole], { type }));
+    player.src = FIREFOX ? await wholeUrl(wanted) : `content/?${new URLSearchParams({ u: wanted, type })}`;
     stage();
   }
+  player.onerror = showError;
+  if (player.error) showError();
+}
+
+async function wholeUrl(wanted: string): Promise<string> {
+  note('Firefox plays a file of this kind once all of it is here.');
+  const whole = await onDisk(wanted);
+  byId('note').hidden = true;
+  return URL.createObjectURL(new Blob([whole], { type }));
 }
 
 /** Tells whether that can be done. */
