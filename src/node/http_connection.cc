@@ -127,10 +127,12 @@ asio::awaitable<std::size_t> HttpConnection::read_some(asio::mutable_buffer into
 
 asio::awaitable<void> HttpConnection::write(BytesView first, BytesView second) {
   while (!first.empty() || !second.empty()) {
-    const BytesView head = first.first(std::min(first.size(), kWritePiece));
+    // A head before 256 KiB does not leave a runt to be written by itself.
+    const std::size_t left = first.size() + second.size();
+    const std::size_t most = left <= kWritePiece + kWritePiece / 8 ? left : kWritePiece;
+    const BytesView head = first.first(std::min(first.size(), most));
     first = first.subspan(head.size());
-    const BytesView tail =
-        first.empty() ? second.first(std::min(second.size(), kWritePiece - head.size())) : BytesView();
+    const BytesView tail = first.empty() ? second.first(std::min(second.size(), most - head.size())) : BytesView();
     second = second.subspan(tail.size());
     const std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
                                                     asio::buffer(tail.data(), tail.size())};

@@ -269,7 +269,7 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
 
   asio::awaitable<void> send(Socket& socket, const LocalReply& reply, bool keep) {
     http::response<http::empty_body> head{reply.status, 11};
-    head.set(http::field::content_type, reply.type);
+    head.set(http::field::content_type, {reply.type.data(), reply.type.size()});
     head.keep_alive(keep);
     head.content_length(reply.body->size());
     http::response_serializer<http::empty_body> serializer(head);

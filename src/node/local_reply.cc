@@ -7,7 +7,7 @@ namespace codio::node {
 namespace http = boost::beast::http;
 using nlohmann::json;
 
-LocalReply reply(const json& value, const char* type) {
+LocalReply reply(const json& value, std::string_view type) {
   if (type == kCborType) return {http::status::ok, type, share(to_cbor(value))};
   const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   const BytesView bytes = as_bytes(text);

@@ -15,19 +15,19 @@
 
 namespace codio::node {
 
-inline constexpr const char* kJsonType = "application/json";
-inline constexpr const char* kCborType = "application/cbor";
-inline constexpr const char* kBlockType = "application/vnd.ipld.raw";
+inline constexpr std::string_view kJsonType = "application/json";
+inline constexpr std::string_view kCborType = "application/cbor";
+inline constexpr std::string_view kBlockType = "application/vnd.ipld.raw";
 
 using LocalRequest = boost::beast::http::request<boost::beast::http::vector_body<std::uint8_t>>;
 
 struct LocalReply {
   boost::beast::http::status status = boost::beast::http::status::ok;
-  const char* type = kCborType;
+  std::string_view type = kCborType;
   SharedBytes body;
 };
 
-LocalReply reply(const nlohmann::json& value, const char* type = kCborType);
+LocalReply reply(const nlohmann::json& value, std::string_view type = kCborType);
 LocalReply refuse(const Error& error);
 /// What is done is all there is to say.
 LocalReply reply_done(const Result<void>& done);

@@ -135,8 +135,9 @@ class SharedFinder::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  void end(FindId id, const FindSummary& summary) {
+  void end(FindId id, FindSummary summary) {
     const auto waiter = waiters_.extract(id);
+    if (waiter.empty()) return;  // It left when its time was over already.
     leave(id, waiter.mapped().root);
     waiter.mapped().on_end(summary);
   }

@@ -162,6 +162,21 @@ TEST_F(SharedFinderTest, OneWhoLeavesInACallbackIsToldNoMore) {
   EXPECT_THAT(other.peers, ElementsAre("a", "b"));
 }
 
+TEST_F(SharedFinderTest, OneWhoLeavesWhenItsTimeIsOverIsToldNothing) {
+  FindId second;
+  std::size_t ends = 0;
+  finder_.find(
+      root_, 0s, [](const Provider&) {},
+      [&](const FindSummary&) {
+        ++ends;
+        finder_.cancel(second);
+      });
+  second = finder_.find(root_, 0s, [](const Provider&) {}, [&](const FindSummary&) { ++ends; });
+  while (ends == 0) io_.run_one();
+  settle();
+  EXPECT_EQ(ends, 1u);
+}
+
 TEST_F(SharedFinderTest, OnlySoManySearchesGoOnForNobody) {
   constexpr std::uint64_t kMany = 100;
   for (std::uint64_t i = 0; i < kMany; ++i) {

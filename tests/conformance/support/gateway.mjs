@@ -32,6 +32,7 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
     '--repo', repo, '--json', '--no-gateway', 'serve', '--http', '127.0.0.1:0',
     ...(options.includes('--dht-bootstrap') ? [] : ['--no-dht']), ...options
   ], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended = new Promise((resolve) => node.on('close', resolve))
   let log = ''
   node.stderr.on('data', (data) => { log += data })
   const lines = createInterface({ input: node.stdout })
@@ -39,7 +40,7 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
   let dht
   const url = await new Promise((resolve, reject) => {
     let http
-    node.on('close', () => reject(new Error(`codio serve ended: ${log}`)))
+    ended.then(() => reject(new Error(`codio serve ended: ${log}`)))
     lines.on('line', (line) => {
       const event = JSON.parse(line)
       if (event.event === 'listening') http = new URL(event.http)
@@ -76,12 +77,13 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
         request.end()
       })
     },
+    /** Rejects if it crashed meanwhile. */
     async stop () {
-      node.removeAllListeners('close')
-      const ended = new Promise((resolve) => node.on('close', resolve))
+      const crashed = node.signalCode !== null || node.exitCode > 0
       node.kill('SIGKILL')
       await ended
       await rm(folder, { recursive: true, force: true })
+      if (crashed) throw new Error(`codio serve ended by itself: ${node.signalCode ?? node.exitCode} ${log}`)
     }
   }
 }
