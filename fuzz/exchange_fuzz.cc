@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "content_id/dag_pb.h"
 #include "content_id/unixfs/data.h"
+#include "fuzz/program.h"
 #include "transfer/exchange.h"
 
 using namespace codio;
@@ -21,41 +22,12 @@ using namespace codio::transfer;
 using content_id::Codec;
 using content_id::ContentId;
 using content_id::Digest256;
+using fuzz::Program;
 
 namespace {
 
 constexpr std::size_t kMaxOutputs = 10'000;
 constexpr std::size_t kSlots = 2;
-
-class Program {
- public:
-  explicit Program(BytesView bytes) : rest_(bytes) {}
-
-  bool at_end() const { return rest_.empty(); }
-
-  std::uint8_t byte() {
-    if (rest_.empty()) return 0;
-    const std::uint8_t value = rest_.front();
-    rest_ = rest_.subspan(1);
-    return value;
-  }
-
-  /// Small numbers mostly, huge ones sometimes.
-  std::uint64_t number() {
-    const std::uint64_t low = byte();
-    return low < 240 ? low : low == 255 ? ~std::uint64_t{0} - byte() : std::uint64_t{1} << (byte() % 64);
-  }
-
-  BytesView bytes() {
-    const std::size_t size = byte();
-    const BytesView out = rest_.first(std::min(size, rest_.size()));
-    rest_ = rest_.subspan(out.size());
-    return out;
-  }
-
- private:
-  BytesView rest_;
-};
 
 struct Block {
   ContentId cid;

@@ -16,41 +16,14 @@
 #include "content_id/dag_pb.h"
 #include "content_id/unixfs/data.h"
 #include "content_id/unixfs/traversal.h"
+#include "fuzz/program.h"
 
 using namespace codio;
 using namespace codio::content_id;
 using namespace codio::content_id::unixfs;
+using fuzz::Program;
 
 namespace {
-
-class Program {
- public:
-  explicit Program(BytesView bytes) : rest_(bytes) {}
-
-  bool at_end() const { return rest_.empty(); }
-
-  std::uint8_t byte() {
-    if (rest_.empty()) return 0;
-    const std::uint8_t value = rest_.front();
-    rest_ = rest_.subspan(1);
-    return value;
-  }
-
-  /// Small numbers mostly, huge ones sometimes.
-  std::uint64_t number() {
-    const std::uint64_t low = byte();
-    return low < 250 ? low : low == 255 ? ~std::uint64_t{0} - byte() : std::uint64_t{1} << (byte() % 64);
-  }
-
-  BytesView bytes() {
-    const BytesView out = rest_.first(std::min<std::size_t>(byte(), rest_.size()));
-    rest_ = rest_.subspan(out.size());
-    return out;
-  }
-
- private:
-  BytesView rest_;
-};
 
 /// The blocks by made-up digests: walks do not hash.
 struct Dag {

@@ -30,7 +30,7 @@ const pkg = here('../../build/browser/pkg/');
 const library = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
 if (!library.every((name) => existsSync(pkg + name))) throw new Error(`${pkg} is not whole: build browser/lib first`);
 
-const modules = ['background', 'bridge', 'node', 'options', 'popup', 'spool-worker', 'view'];
+const modules = ['background', 'bridge', 'media', 'node', 'options', 'popup', 'spool-worker', 'view'];
 const scripts = ['named', 'page'];
 
 for (const [browser, manifest] of Object.entries(manifests)) {
@@ -45,7 +45,7 @@ for (const [browser, manifest] of Object.entries(manifests)) {
   writeFileSync(`${folder}manifest.json`, `${JSON.stringify(manifest(version), undefined, 2)}\n`);
   const shared = {
     bundle: true,
-    target: browser === 'chrome' ? 'chrome120' : 'firefox142',
+    target: browser === 'chrome' ? 'chrome124' : 'firefox142',
     minifySyntax: true,
     legalComments: 'none',
     outdir: folder,
@@ -54,6 +54,10 @@ for (const [browser, manifest] of Object.entries(manifests)) {
       {
         name: 'the library as a page imports it',
         setup: ({ onResolve }) => onResolve({ filter: /^codio-cdn$/ }, () => ({ path: './pkg/codio_wasm.js', external: true })),
+      },
+      {
+        name: 'what is loaded when it is needed',
+        setup: ({ onResolve }) => onResolve({ filter: /^\.\/media$/ }, () => ({ path: './media.js', external: true })),
       },
     ],
   };

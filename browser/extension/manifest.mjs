@@ -20,7 +20,7 @@ const permissions = ['activeTab', 'contextMenus', 'notifications', 'scripting', 
 export const manifests = {
   chrome: (version) => ({
     ...shared(version),
-    minimum_chrome_version: '120',
+    minimum_chrome_version: '124',
     permissions: [...permissions, 'offscreen'],
     background: { service_worker: 'background.js', type: 'module' },
     web_accessible_resources: [{ resources: ['bridge.html'], matches: optional, use_dynamic_url: true }],

@@ -28,9 +28,9 @@
 #include "cli/access_log.h"
 #include "cli/options.h"
 #include "dht/dht_node.h"
-#include "node/dht_finder.h"
 #include "node/http_server.h"
 #include "node/local_api.h"
+#include "node/provider.h"
 #include "node/puller.h"
 #include "node/transfer_manager.h"
 #include "rendezvous/server.h"
@@ -117,7 +117,7 @@ class Serving {
   boost::asio::signal_set hangup_;
   boost::asio::steady_timer timer_;
   std::unique_ptr<dht::DhtNode> dht_;
-  std::shared_ptr<node::DhtFinder> finder_;
+  std::shared_ptr<node::ProviderFinder> finder_;   ///< In the DHT.
   std::map<content_id::ContentId, bool> offered_;  ///< To be announced, and whether a deny list keeps it from that.
   std::map<dht::Key, content_id::ContentId> announced_;  ///< Not told yet.
   boost::asio::steady_timer issue_;

@@ -10,8 +10,10 @@
 #include "cli/serving.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
+#include "node/dht_finder.h"
 #include "node/local_protocol.h"
 #include "node/router_finder.h"
+#include "node/shared_finder.h"
 
 namespace codio::cli {
 
@@ -46,6 +48,10 @@ std::chrono::seconds unix_time() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
 }
 
+std::shared_ptr<node::ProviderFinder> shared(asio::io_context& io, std::shared_ptr<node::ProviderFinder> finder) {
+  return std::make_shared<node::SharedFinder>(io.get_executor(), std::move(finder), node::SharedFinder::Options());
+}
+
 }  // namespace
 
 Result<void> Serving::listen() {
@@ -53,7 +59,7 @@ Result<void> Serving::listen() {
   if (!endpoint) return std::unexpected(endpoint.error());
   node::HttpServerOptions options;
   options.endpoint = *std::move(endpoint);
-  options.web_files = node::WebFiles(options_.web_root);
+  options.web_root = options_.web_root;
   options.gateways = gateways_for_clients(common_);
   options.ice_servers = issued_ice_servers();
   auto key = load_key(common_);
@@ -91,7 +97,7 @@ Result<void> Serving::join_dht() {
   dht_ = *std::move(dht);
   node::DhtFinderOptions finder;
   finder.public_only = common_.dht_bootstrap.empty();
-  finder_ = std::make_shared<node::DhtFinder>(io_.get_executor(), *dht_, finder);
+  finder_ = shared(io_, std::make_shared<node::DhtFinder>(io_.get_executor(), *dht_, finder));
   http_->set_finder(finder_.get());
   if (common_.json) print_json({{"event", "dht"}, {"port", dht_->status().port}});
   return {};
@@ -167,7 +173,7 @@ Result<void> Serving::ask_others(node::TransferManagerOptions& options) {
   for (const std::string& router : common_.routers) {
     auto url = node::parse_router_url(router);
     if (!url) return std::unexpected(url.error());
-    options.finders.push_back(std::make_shared<node::RouterFinder>(io_.get_executor(), *std::move(url)));
+    options.finders.push_back(shared(io_, std::make_shared<node::RouterFinder>(io_.get_executor(), *std::move(url))));
   }
   options.on_stored = [puller = puller_](const ContentId& cid) { puller->handle_stored(cid); };
   return {};

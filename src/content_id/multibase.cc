@@ -49,17 +49,21 @@ constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char
 constexpr char to_upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
 void encode_bits(const Encoding& encoding, BytesView bytes, std::string& out) {
-  const std::uint32_t mask = (1U << encoding.bits) - 1;
+  const unsigned bits = encoding.bits;
+  const char* const alphabet = encoding.alphabet.data();
+  const std::uint32_t mask = (1U << bits) - 1;
   std::uint32_t buffer = 0;
   unsigned held = 0;
+  out.resize(1 + (bytes.size() * 8 + bits - 1) / bits);
+  char* next = out.data() + 1;
   for (const std::uint8_t byte : bytes) {
     buffer = buffer << 8 | byte;
-    for (held += 8; held >= encoding.bits;) {
-      held -= encoding.bits;
-      out.push_back(encoding.alphabet[buffer >> held & mask]);
+    for (held += 8; held >= bits;) {
+      held -= bits;
+      *next++ = alphabet[buffer >> held & mask];
     }
   }
-  if (held > 0) out.push_back(encoding.alphabet[buffer << (encoding.bits - held) & mask]);
+  if (held > 0) *next = alphabet[buffer << (bits - held) & mask];
   while (encoding.padded && out.size() % 4 != 1) out.push_back('=');  // `out` begins with the prefix.
 }
 

@@ -11,17 +11,19 @@ using content_id::ContentId;
 using unixfs::Scope;
 
 ContentReader::ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const asio::any_io_executor& executor)
-    : store_(store), puller_(std::move(puller)), signal_(executor) {}
+    : store_(store), puller_(std::move(puller)), executor_(executor) {}
 
-void ContentReader::plan(const ContentId& root, unixfs::TraversalOptions what) {
+void ContentReader::plan(const ContentId& root, const unixfs::TraversalOptions& what) {
+  if (!puller_) return;
   slices_.clear();
   slice_ = std::numeric_limits<std::uint64_t>::max();
   begun_ = what.range.begin;
-  plan_.emplace(root, std::move(what));
+  plan_.emplace(root, what);
 }
 
-void ContentReader::plan_file(const ContentId& root, std::vector<std::string> path, unixfs::ByteRange range) {
-  plan(root, {.path = std::move(path), .scope = Scope::kBytes, .range = range});
+void ContentReader::plan_file(const ContentId& root, const std::vector<std::string>& path, unixfs::ByteRange range) {
+  if (!puller_) return;
+  plan(root, {.path = path, .scope = Scope::kBytes, .range = range});
   slice_ = kSlice;
 }
 
@@ -31,7 +33,8 @@ Result<bool> ContentReader::begin_pull() {
   what.range.begin = begun_;
   if (what.range.end - begun_ > slice_) what.range.end = begun_ + slice_;
   const std::uint64_t end = what.range.end;
-  auto pull = puller_->begin(plan_->first, std::move(what), turn_, signal_);
+  if (!signal_) signal_.emplace(executor_);
+  auto pull = puller_->begin(plan_->first, std::move(what), turn_, *signal_);
   if (!pull) return std::unexpected(pull.error());
   begun_ = end;
   turn_ = Puller::Turn::kNext;
@@ -48,6 +51,7 @@ void ContentReader::move_on(std::uint64_t offset) {
 }
 
 Result<std::optional<SharedBytes>> ContentReader::load(const ContentId& cid) {
+  is_missing_ = false;
   if (last_ && last_->first == cid) return last_->second;
   auto block = store_.get(cid);
   if (block && *block) last_.emplace(cid, **block);
@@ -55,7 +59,13 @@ Result<std::optional<SharedBytes>> ContentReader::load(const ContentId& cid) {
 }
 
 asio::awaitable<Result<SharedBytes>> ContentReader::block(ContentId cid) {
-  is_missing_ = false;
+  auto here = load(cid);
+  if (!here) co_return std::unexpected(here.error());
+  if (*here) co_return **std::move(here);
+  co_return co_await fetch(cid);
+}
+
+asio::awaitable<Result<SharedBytes>> ContentReader::fetch(ContentId cid) {
   for (;;) {
     for (const Slice& slice : slices_) slice.pull->expect(cid);
     auto block = load(cid);
@@ -74,20 +84,30 @@ asio::awaitable<Result<SharedBytes>> ContentReader::block(ContentId cid) {
     }
     if (auto came = co_await slices_.front().pull->wait(); !came) {
       is_missing_ = true;
-      co_return std::unexpected(came.error());
+      // Of the store's own blocks kMismatch would be; who lied elsewhere is no more help than who failed.
+      const bool lied = came.error().code == ErrorCode::kMismatch;
+      co_return fail(lied ? ErrorCode::kUnavailable : came.error().code, came.error().message);
     }
   }
 }
 
-asio::awaitable<Result<bool>> ContentReader::feed(unixfs::Traversal& traversal) {
-  if (traversal.error()) co_return std::unexpected(*traversal.error());
-  const auto wants = traversal.poll_wants(1);
-  if (wants.empty()) co_return false;
-  const auto block = co_await this->block(wants.front());
-  if (!block) co_return std::unexpected(block.error());
-  if (auto handled = traversal.handle_block(wants.front(), *block); !handled)
-    co_return std::unexpected(handled.error());
-  co_return true;
+template <class Poll>
+asio::awaitable<Result<std::invoke_result_t<Poll>>> ContentReader::feed(unixfs::Traversal& traversal, Poll poll) {
+  for (;;) {
+    if (auto polled = poll()) co_return polled;
+    if (traversal.error()) co_return std::unexpected(*traversal.error());
+    const auto wants = traversal.poll_wants(1);
+    if (wants.empty()) co_return poll();
+    auto block = load(wants.front());
+    if (!block) co_return std::unexpected(block.error());
+    if (!*block) {
+      auto fetched = co_await fetch(wants.front());
+      if (!fetched) co_return std::unexpected(fetched.error());
+      *block = *std::move(fetched);
+    }
+    if (auto handled = traversal.handle_block(wants.front(), **block); !handled)
+      co_return std::unexpected(handled.error());
+  }
 }
 
 asio::awaitable<Result<unixfs::Entity>> ContentReader::entity(ContentId root, std::vector<std::string> path) {
@@ -103,12 +123,10 @@ asio::awaitable<Result<unixfs::Entity>> ContentReader::entity_of(ContentId cid) 
 }
 
 asio::awaitable<Result<unixfs::Entity>> ContentReader::walk(unixfs::Traversal traversal) {
-  while (!traversal.entity()) {
-    const auto fed = co_await feed(traversal);
-    if (!fed) co_return std::unexpected(fed.error());
-    if (!*fed && !traversal.entity()) co_return fail(ErrorCode::kUnsupported, "that is no UnixFS entity");
-  }
-  co_return *traversal.entity();
+  auto entity = co_await feed(traversal, [&] { return traversal.entity(); });
+  if (!entity) co_return std::unexpected(entity.error());
+  if (!*entity) co_return fail(ErrorCode::kUnsupported, "that is no UnixFS entity");
+  co_return **std::move(entity);
 }
 
 asio::awaitable<Result<Bytes>> ContentReader::bytes(ContentId file, std::uint64_t most) {
@@ -126,24 +144,13 @@ asio::awaitable<Result<Bytes>> ContentReader::bytes(ContentId file, std::uint64_
 }
 
 asio::awaitable<Result<std::optional<unixfs::Segment>>> ContentReader::next_segment(unixfs::Traversal& traversal) {
-  for (;;) {
-    if (auto segment = traversal.poll_segment()) {
-      move_on(segment->offset + segment->size);
-      co_return segment;
-    }
-    const auto fed = co_await feed(traversal);
-    if (!fed) co_return std::unexpected(fed.error());
-    if (!*fed) co_return traversal.poll_segment();
-  }
+  auto segment = co_await feed(traversal, [&] { return traversal.poll_segment(); });
+  if (segment && *segment) move_on((*segment)->offset + (*segment)->size);
+  co_return segment;
 }
 
 asio::awaitable<Result<std::optional<unixfs::DirectoryEntry>>> ContentReader::next_entry(unixfs::Traversal& traversal) {
-  for (;;) {
-    if (auto entry = traversal.poll_entry()) co_return entry;
-    const auto fed = co_await feed(traversal);
-    if (!fed) co_return std::unexpected(fed.error());
-    if (!*fed) co_return traversal.poll_entry();
-  }
+  return feed(traversal, [&] { return traversal.poll_entry(); });
 }
 
 }  // namespace codio::node

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 #include <boost/asio/awaitable.hpp>
@@ -26,11 +27,12 @@ class ContentReader {
   ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const boost::asio::any_io_executor& executor);
 
   /// What is going to be read: fetched ahead, from the first block on that is not here. Ends the plan before.
-  void plan(const content_id::ContentId& root, content_id::unixfs::TraversalOptions what);
+  void plan(const content_id::ContentId& root, const content_id::unixfs::TraversalOptions& what);
 
   /// The same of a file's bytes that are going to be read by next_segment(). They are fetched in slices: a client that
-  /// reads slowly has no more fetched than 1.5 * kSlice ahead of it.
-  void plan_file(const content_id::ContentId& root, std::vector<std::string> path, content_id::unixfs::ByteRange range);
+  /// reads slowly has no more fetched than 1.5 * kSlice ahead of it. The walk is to have the window kWindow.
+  void plan_file(const content_id::ContentId& root, const std::vector<std::string>& path,
+                 content_id::unixfs::ByteRange range);
 
   boost::asio::awaitable<Result<SharedBytes>> block(content_id::ContentId cid);
   /// What the path leads to. It is planned so.
@@ -47,14 +49,20 @@ class ContentReader {
 
   /// Several windows of a fast and long line.
   static constexpr std::uint64_t kSlice = std::uint64_t{32} << 20;
+  /// Nothing is asked for before it is next: an inner node may be of a slice that is not begun.
+  static constexpr std::uint64_t kWindow = 1;
 
   /// Whether the last failure was that a block could not be had, and not that a path does not exist.
   bool is_missing() const { return is_missing_; }
 
  private:
-  /// Feeds the walk its next block; false if it wants none.
-  boost::asio::awaitable<Result<bool>> feed(content_id::unixfs::Traversal& traversal);
   boost::asio::awaitable<Result<content_id::unixfs::Entity>> walk(content_id::unixfs::Traversal traversal);
+  /// Feeds the walk until `poll()` gives something, which is returned, or it wants nothing more. One coroutine for all
+  /// blocks that are here.
+  template <class Poll>
+  boost::asio::awaitable<Result<std::invoke_result_t<Poll>>> feed(content_id::unixfs::Traversal& traversal, Poll poll);
+  /// A block that is not here: by a pull.
+  boost::asio::awaitable<Result<SharedBytes>> fetch(content_id::ContentId cid);
   /// Begins the pull of what is planned, or of its next slice; false if there is nothing more to begin.
   Result<bool> begin_pull();
   /// Ends the pulls of what was read, and begins the next slice in time.
@@ -67,7 +75,8 @@ class ContentReader {
   std::optional<std::pair<content_id::ContentId, SharedBytes>> last_;
   std::optional<std::pair<content_id::ContentId, content_id::unixfs::TraversalOptions>> plan_;
   bool is_missing_ = false;
-  Signal signal_;
+  boost::asio::any_io_executor executor_;
+  std::optional<Signal> signal_;  ///< Once something is pulled.
   struct Slice {
     std::uint64_t end;  ///< In the file; of what is not read in slices, as far as there can be.
     std::unique_ptr<Puller::Pull> pull;

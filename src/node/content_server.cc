@@ -72,31 +72,24 @@ class ContentServer::Answer {
         content_(content),
         reader_(server.cache_, content.only_if_cached ? nullptr : server.options_.puller, executor) {}
 
-  asio::awaitable<void> run() {
-    const auto refusal = co_await try_answer();
-    if (!refusal) co_return;
-    // What went out cannot be taken back: the client must see that it is not whole.
-    if (!call_.take_back()) call_.abort();
-    const bool is_absent = refusal->status == 404 && reader_.is_missing();
-    if (is_absent && content_.only_if_cached) {
-      co_return co_await call_.refuse(412, "only-if-cached: it is not on this node");
-    }
-    co_await call_.refuse(*refusal);
-  }
-
- private:
   using Outcome = std::optional<Refusal>;
 
   asio::awaitable<Outcome> try_answer() {
-    if (const auto refusal = denied_path(content_.root, content_.names)) co_return refusal;
-    if (const auto refusal = denied(content_.root)) co_return refusal;
+    if (auto refusal = denied_path(content_.root, content_.names)) return refuse(*std::move(refusal));
+    if (auto refusal = denied(content_.root)) return refuse(*std::move(refusal));
     switch (content_.format) {
-      case Format::kFile: co_return co_await answer_entity();
-      case Format::kCar: co_return co_await answer_car();
-      case Format::kTar: co_return co_await answer_tar();
-      default: co_return co_await answer_block();
+      case Format::kFile: return answer_entity();
+      case Format::kCar: return answer_car();
+      case Format::kTar: return answer_tar();
+      default: return answer_block();
     }
   }
+
+  /// Whether it was a block that could not be had, and not a path that does not exist.
+  bool is_missing() const { return reader_.is_missing(); }
+
+ private:
+  static asio::awaitable<Outcome> refuse(Refusal refusal) { co_return refusal; }
 
   Outcome denied(const ContentId& cid) const {
     const auto status = server_.options_.deny_lists ? server_.options_.deny_lists->denied_block(cid) : std::nullopt;
@@ -361,13 +354,15 @@ class ContentServer::Answer {
   /// A file's bytes. `root` and `path` are where it is fetched from if it is not here.
   asio::awaitable<Outcome> stream(const ContentId& cid, const std::vector<std::string>& path, unixfs::ByteRange range) {
     reader_.plan_file(path.empty() ? cid : content_.root, path, range);
-    unixfs::Traversal traversal(cid, {.path = {}, .scope = Scope::kBytes, .range = range});
-    for (;;) {
+    unixfs::Traversal traversal(cid,
+                                {.path = {}, .scope = Scope::kBytes, .range = range, .window = ContentReader::kWindow});
+    while (!traversal.finished()) {
       const auto segment = co_await reader_.next_segment(traversal);
       if (!segment) co_return refusal_of(segment.error());
-      if (!*segment) co_return std::nullopt;
+      if (!*segment) break;
       co_await call_.write((*segment)->view());
     }
+    co_return std::nullopt;
   }
 
   asio::awaitable<Outcome> answer_listing(const unixfs::Entity& directory) {
@@ -508,9 +503,16 @@ ContentServer::ContentServer(std::shared_ptr<const store::BlockStore> store, Con
       options_(std::move(options)) {}
 ContentServer::~ContentServer() = default;
 
-asio::awaitable<void> ContentServer::answer(HttpCall& call, const web::ContentRequest& content) const {
+asio::awaitable<void> ContentServer::answer(HttpCall& call, web::ContentRequest content) const {
   Answer answer(*this, call, content, co_await asio::this_coro::executor);
-  co_await answer.run();
+  const auto refusal = co_await answer.try_answer();
+  if (!refusal) co_return;
+  // What went out cannot be taken back: the client must see that it is not whole.
+  if (!call.take_back()) call.abort();
+  if (refusal->status == 404 && content.only_if_cached && answer.is_missing()) {
+    co_return co_await call.refuse(412, "only-if-cached: it is not on this node");
+  }
+  co_await call.refuse(*refusal);
 }
 
 }  // namespace codio::node

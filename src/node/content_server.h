@@ -39,8 +39,7 @@ class ContentServer {
   ContentServer(std::shared_ptr<const store::BlockStore> store, ContentServerOptions options);
   ~ContentServer();
 
-  /// The content must outlive the answer.
-  boost::asio::awaitable<void> answer(HttpCall& call, const web::ContentRequest& content) const;
+  boost::asio::awaitable<void> answer(HttpCall& call, web::ContentRequest content) const;
 
  private:
   class Answer;

@@ -53,7 +53,6 @@ class DhtFinderTest : public testing::Test {
     node.rendezvous = std::make_unique<rendezvous::Server>(network_.io().get_executor(), rendezvous::Server::Options());
     HttpServerOptions options;
     options.endpoint = {"127.0.0.1", 0};
-    options.web_files = WebFiles();
     if (is_signed) options.key = node.key;
     options.tls = std::move(tls);
     options.routing_deadline = routing_deadline;

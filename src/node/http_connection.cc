@@ -42,13 +42,17 @@ const std::string& http_date() {
   return text;
 }
 
+/// What the last answer of this thread was written into: the next one needs no memory.
+std::string& spare() {
+  thread_local std::string text;
+  return text;
+}
+
 std::string_view view(boost::string_view text) { return {text.data(), text.size()}; }
 
-std::variant<beast::tcp_stream, asio::ssl::stream<beast::tcp_stream>> make_stream(tcp::socket socket,
-                                                                                  asio::ssl::context* tls) {
-  if (tls == nullptr) return beast::tcp_stream(std::move(socket));
-  return std::variant<beast::tcp_stream, asio::ssl::stream<beast::tcp_stream>>(
-      std::in_place_index<1>, beast::tcp_stream(std::move(socket)), *tls);
+std::variant<tcp::socket, asio::ssl::stream<tcp::socket>> make_stream(tcp::socket socket, asio::ssl::context* tls) {
+  if (tls == nullptr) return socket;
+  return std::variant<tcp::socket, asio::ssl::stream<tcp::socket>>(std::in_place_index<1>, std::move(socket), *tls);
 }
 
 }  // namespace
@@ -56,47 +60,66 @@ std::variant<beast::tcp_stream, asio::ssl::stream<beast::tcp_stream>> make_strea
 HttpConnection::HttpConnection(tcp::socket socket, asio::ssl::context* tls, Duration write_timeout)
     : stream_(make_stream(std::move(socket), tls)),
       write_timeout_(write_timeout),
-      buffer_(kMaxRequestHead + kMaxRequestBody) {
+      buffer_(kMaxRequestHead + kMaxRequestBody),
+      timer_(this->socket().get_executor()) {
   boost::system::error_code ignored;
-  lowest().socket().set_option(tcp::no_delay(true), ignored);
-  client_ = lowest().socket().remote_endpoint(ignored).address();
+  this->socket().set_option(tcp::no_delay(true), ignored);
+  client_ = this->socket().remote_endpoint(ignored).address();
   if (client_.is_v6() && client_.to_v6().is_v4_mapped()) {
     client_ = asio::ip::make_address_v4(asio::ip::v4_mapped, client_.to_v6());
   }
 }
 
-beast::tcp_stream& HttpConnection::lowest() {
+tcp::socket& HttpConnection::socket() {
   if (auto* tls = std::get_if<Tls>(&stream_)) return tls->next_layer();
   return std::get<Plain>(stream_);
 }
 
-tcp::socket& HttpConnection::socket() { return lowest().socket(); }
-
 tcp::endpoint HttpConnection::local() const {
   boost::system::error_code ignored;
-  return const_cast<HttpConnection*>(this)->lowest().socket().local_endpoint(ignored);
+  return const_cast<HttpConnection*>(this)->socket().local_endpoint(ignored);
+}
+
+void HttpConnection::expires_after(Duration most) {
+  deadline_ = Clock::now() + most;
+  if (!is_watched_ || deadline_ < timer_.expiry()) watch();
+}
+
+void HttpConnection::watch() {
+  is_watched_ = true;
+  timer_.expires_at(deadline_);
+  timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (error || !self) return;
+    self->is_watched_ = false;
+    if (Clock::now() >= self->deadline_) return self->close();
+    if (self->deadline_ != Clock::time_point::max()) self->watch();
+  });
 }
 
 asio::awaitable<void> HttpConnection::handshake(Duration most) {
   auto* tls = std::get_if<Tls>(&stream_);
   if (tls == nullptr) co_return;
-  lowest().expires_after(most);
+  expires_after(most);
   co_await tls->async_handshake(asio::ssl::stream_base::server, use_awaitable);
+  expires_never();
 }
 
 asio::awaitable<boost::system::error_code> HttpConnection::read(Parser& parser, Duration most) {
   boost::system::error_code error;
-  lowest().expires_after(most);
+  expires_after(most);
+  is_reading_ = true;
   if (auto* tls = std::get_if<Tls>(&stream_)) {
     co_await http::async_read(*tls, buffer_, parser, asio::redirect_error(use_awaitable, error));
   } else {
     co_await http::async_read(std::get<Plain>(stream_), buffer_, parser, asio::redirect_error(use_awaitable, error));
   }
+  is_reading_ = false;
+  expires_never();
   co_return error;
 }
 
 asio::awaitable<std::size_t> HttpConnection::read_some(asio::mutable_buffer into, boost::system::error_code& error) {
-  lowest().expires_never();
   if (auto* tls = std::get_if<Tls>(&stream_))
     co_return co_await tls->async_read_some(into, asio::redirect_error(use_awaitable, error));
   co_return co_await std::get<Plain>(stream_).async_read_some(into, asio::redirect_error(use_awaitable, error));
@@ -111,22 +134,26 @@ asio::awaitable<void> HttpConnection::write(BytesView first, BytesView second) {
     second = second.subspan(tail.size());
     const std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
                                                     asio::buffer(tail.data(), tail.size())};
-    lowest().expires_after(write_timeout_);
+    expires_after(write_timeout_);
     if (auto* tls = std::get_if<Tls>(&stream_)) {
       co_await asio::async_write(*tls, buffers, use_awaitable);
     } else {
       co_await asio::async_write(std::get<Plain>(stream_), buffers, use_awaitable);
     }
   }
+  expires_never();
 }
 
 void HttpConnection::close() {
   boost::system::error_code ignored;
-  lowest().socket().shutdown(tcp::socket::shutdown_both, ignored);
-  lowest().socket().close(ignored);
+  socket().shutdown(tcp::socket::shutdown_both, ignored);
+  socket().close(ignored);
 }
 
-void HttpConnection::cancel() { lowest().cancel(); }
+void HttpConnection::cancel_read() {
+  boost::system::error_code ignored;
+  if (is_reading_) socket().cancel(ignored);
+}
 
 HttpCall::HttpCall(HttpConnection& connection, const HttpConnection::Parser::value_type& message)
     : connection_(connection), message_(message), keep_alive_(message.keep_alive()) {
@@ -197,7 +224,8 @@ void HttpCall::begin(web::Head head) {
   head.add("Date", http_date());
   if (!keep_alive_) head.add("Connection", "close");
   if (keep_alive_ && message_.version() < 11) head.add("Connection", "keep-alive");
-  pending_ = web::write_head(head, message_.version());
+  pending_ = std::exchange(spare(), {});
+  web::write_head(head, message_.version(), pending_);
 }
 
 asio::awaitable<void> HttpCall::write(BytesView piece) {
@@ -223,7 +251,12 @@ asio::awaitable<void> HttpCall::send_now() { return flush({}); }
 
 asio::awaitable<void> HttpCall::end() {
   if (chunked_) pending_ += "0\r\n\r\n";
-  co_await flush({});
+  return flush({});
+}
+
+HttpCall::~HttpCall() {
+  pending_.clear();
+  if (pending_.capacity() > spare().capacity()) spare() = std::move(pending_);
 }
 
 asio::awaitable<void> HttpCall::flush(BytesView more) {

@@ -1,17 +1,20 @@
 // One connection of the HTTP server, plain or encrypted, and one request on it that is being answered.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
@@ -21,8 +24,9 @@
 
 namespace codio::node {
 
-/// Failures of the connection are boost::system::system_error: whoever owns it closes it then.
-class HttpConnection {
+/// Failures of the connection are boost::system::system_error: whoever owns it closes it then. What takes longer than
+/// it may closes it, too. Only in a shared_ptr.
+class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
@@ -35,8 +39,8 @@ class HttpConnection {
   /// Two buffers in one write; either may be empty.
   boost::asio::awaitable<void> write(BytesView first, BytesView second);
   void close();
-  /// Wakes up who waits for a request.
-  void cancel();
+  /// Ends the wait for a request, if there is one.
+  void cancel_read();
 
   bool is_encrypted() const { return std::holds_alternative<Tls>(stream_); }
   const boost::asio::ip::address& client() const { return client_; }
@@ -46,15 +50,25 @@ class HttpConnection {
   boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer into, boost::system::error_code& error);
 
  private:
-  using Plain = boost::beast::tcp_stream;
-  using Tls = boost::asio::ssl::stream<boost::beast::tcp_stream>;
+  using Clock = std::chrono::steady_clock;
+  using Plain = boost::asio::ip::tcp::socket;
+  using Tls = boost::asio::ssl::stream<Plain>;
 
-  boost::beast::tcp_stream& lowest();
+  /// What begins now is to end by then.
+  void expires_after(Duration most);
+  void expires_never() { deadline_ = Clock::time_point::max(); }
+  void watch();
 
   std::variant<Plain, Tls> stream_;
   boost::asio::ip::address client_;
   Duration write_timeout_;
   boost::beast::flat_buffer buffer_;
+  /// One timer for all, which looks at the deadline when it fires: to set it for each read and write would cost a small
+  /// answer more than to send it.
+  Clock::time_point deadline_ = Clock::time_point::max();
+  boost::asio::steady_timer timer_;
+  bool is_watched_ = false;
+  bool is_reading_ = false;  ///< A request.
 };
 
 inline constexpr std::uint32_t kMaxRequestHead = 16 * 1024;
@@ -64,6 +78,9 @@ inline constexpr std::uint64_t kMaxRequestBody = 4096;
 class HttpCall {
  public:
   HttpCall(HttpConnection& connection, const HttpConnection::Parser::value_type& message);
+  ~HttpCall();
+  HttpCall(const HttpCall&) = delete;
+  HttpCall& operator=(const HttpCall&) = delete;
 
   const web::Request& request() const { return request_; }
   std::string_view method() const;

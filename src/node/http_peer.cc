@@ -62,7 +62,8 @@ class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
     std::optional<gateway::HttpId> request = {};
     bool is_started = false;
     bool is_whole = false;
-    bool failed = false;
+    /// Why it gets no block from here.
+    std::optional<wire::DontHaveReason> refusal = {};
     std::optional<std::uint64_t> size = {};
     Bytes bytes = {};
     std::size_t sent = 0;
@@ -132,7 +133,7 @@ class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
       });
     };
     want.request = http_.get(std::move(request), [later, id = want.id](const Result<gateway::HttpAnswer>& answer) {
-      later([id, is_block = answer && answer->status == 200](Impl& self) { self.handle_end(id, is_block); });
+      later([id, status = answer ? answer->status : 0L](Impl& self) { self.handle_end(id, status); });
     });
   }
 
@@ -144,22 +145,27 @@ class HttpPeer::Impl : public std::enable_shared_from_this<Impl> {
     pump();
   }
 
-  void handle_end(wire::WantId id, bool is_block) {
+  /// `status`: 0 if the connection failed.
+  void handle_end(wire::WantId id, long status) {
     const auto want = find(id);
     if (want == wants_.end()) return;
     want->request.reset();
-    want->is_whole = is_block;
-    want->failed = !is_block || (want->size && *want->size != want->bytes.size());
-    if (!want->failed) want->size = want->bytes.size();
-    failures_ = want->failed ? failures_ + 1 : 0;
-    if (failures_ >= kMaxFailures || (want->failed && want->sent > 0)) return close();
+    want->is_whole = status == 200 && (!want->size || *want->size == want->bytes.size());
+    if (want->is_whole) {
+      want->size = want->bytes.size();
+      failures_ = 0;
+    } else {
+      const bool is_trouble = status == 0 || status == 429 || status >= 500;
+      want->refusal = is_trouble ? wire::DontHaveReason::kBusy : wire::DontHaveReason::kNotHere;
+      if (++failures_ >= kMaxFailures || want->sent > 0) return close();
+    }
     pump();
   }
 
   /// True when it was handed over whole, or cannot be.
   bool hand_over(Want& want) {
-    if (want.failed) {
-      tell(wire::DontHave{.ids = {want.id}, .reason = wire::DontHaveReason::kNotHere});
+    if (want.refusal) {
+      tell(wire::DontHave{.ids = {want.id}, .reason = *want.refusal});
       return true;
     }
     if (!want.size) return false;

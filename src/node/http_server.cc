@@ -22,12 +22,11 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http.hpp>
 
-#include "content_id/multibase.h"
 #include "node/gzip.h"
-#include "node/hash.h"
 #include "node/http_connection.h"
 #include "node/http_threads.h"
 #include "node/node_answers.h"
+#include "node/web_files.h"
 #include "web/answer.h"
 #include "web/conditions.h"
 #include "web/content_type.h"
@@ -47,8 +46,6 @@ constexpr std::size_t kMaxTarget = 8 * 1024;
 constexpr std::chrono::seconds kHandshakeTimeout{15};
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::size_t kBridgeBuffer = 16 * 1024;
-/// Characters of a hash that tell the versions of a file apart.
-constexpr std::size_t kWebFileHash = 32;
 /// Each is compressed once.
 constexpr std::size_t kMaxWebFileCompressed = std::size_t{8} << 20;
 constexpr std::size_t kWebFilesCompressed = std::size_t{8} << 20;
@@ -117,6 +114,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
         rendezvous_(rendezvous),
         options_(std::move(options)),
         endpoint_(options_.endpoint),
+        web_files_(options_.web_root),
         content_(store, options_.content),
         node_(std::make_shared<NodeAnswers>(io, store, rendezvous,
                                             NodeAnswersOptions{.gateways = options_.gateways,
@@ -127,8 +125,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
                                                                .max_routing = options_.max_routing,
                                                                .deny_lists = options_.content.deny_lists,
                                                                .tls = options_.tls})),
-        idle_(thread_count(options_.threads)),
-        threads_(std::make_unique<HttpThreads>(idle_.size())) {}
+        open_(thread_count(options_.threads)),
+        threads_(std::make_unique<HttpThreads>(open_.size())) {}
 
   Result<void> listen() {
     if (auto listening = listen(acceptor_, endpoint_); !listening) return listening;
@@ -156,7 +154,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     draining_ = true;
     for (std::size_t i = 0; i < threads_->size(); ++i) {
       asio::post(threads_->io(i), [self = shared_from_this(), i] {
-        for (HttpConnection* connection : self->idle_[i]) connection->cancel();
+        for (HttpConnection* connection : self->open_[i]) connection->cancel_read();
       });
     }
   }
@@ -216,10 +214,12 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  /// Counts a connection, and its client's.
+  /// Counts a connection, and its client's, and knows it on its thread.
   class Place {
    public:
-    Place(Impl& server, const asio::ip::address& client) : server_(server), client_(network_of(client)) {
+    Place(Impl& server, std::size_t thread, HttpConnection& connection)
+        : server_(server), thread_(thread), connection_(connection), client_(network_of(connection.client())) {
+      server_.open_[thread_].insert(&connection_);
       ++server_.connections_;
       server_.metrics_.connected();
       if (server_.options_.max_client_connections == 0) return;
@@ -227,6 +227,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
       count_ = ++server_.clients_[client_];
     }
     ~Place() {
+      server_.open_[thread_].erase(&connection_);
       --server_.connections_;
       server_.metrics_.disconnected();
       if (server_.options_.max_client_connections == 0) return;
@@ -239,6 +240,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
    private:
     Impl& server_;
+    std::size_t thread_;
+    HttpConnection& connection_;
     asio::ip::address client_;
     std::size_t count_ = 0;
   };
@@ -249,16 +252,14 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     const auto context = tls ? tls->current() : nullptr;
     const auto connection = std::make_shared<HttpConnection>(tcp::socket(self->threads_->io(thread), protocol, handle),
                                                              context.get(), self->options_.write_timeout);
-    const Place place(*self, connection->client());
+    const Place place(*self, thread, *connection);
     try {
       co_await connection->handshake(kHandshakeTimeout);
       for (bool keep = true; keep && !self->draining_;) {
         HttpConnection::Parser parser;
         parser.header_limit(kMaxRequestHead);
         parser.body_limit(kMaxRequestBody);
-        self->idle_[thread].insert(connection.get());
         const auto error = co_await connection->read(parser, self->options_.request_timeout);
-        self->idle_[thread].erase(connection.get());
         if (error) {
           co_await self->refuse_unread(*connection, error);
           break;
@@ -417,8 +418,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   asio::awaitable<void> answer_content(HttpCall& call, std::expected<web::ContentRequest, web::Refusal> content) {
-    if (!content) co_return co_await call.refuse(content.error());
-    co_await content_.answer(call, *content);
+    if (!content) return call.refuse(std::move(content.error()));
+    return content_.answer(call, *std::move(content));
   }
 
   asio::awaitable<void> answer_health(HttpCall& call) {
@@ -443,33 +444,29 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
 
   asio::awaitable<void> answer_web_file(HttpCall& call, const web::Target& target) {
     const std::string path(target.path);
-    const auto file = options_.web_files.find(path);
+    const auto file = web_files_.find(path);
     if (!file) co_return co_await call.refuse(404, "there is no " + path);
     std::string_view type = web::content_type_of(path == "/" ? "index.html" : path);
     if (type.empty()) type = "application/octet-stream";
-    const auto digest = sha256(**file);
-    const std::string hash =
-        content_id::multibase_encode(content_id::Multibase::kBase16, digest).substr(1, kWebFileHash);
-    SharedBytes body = *file;
-    std::string etag = "\"" + hash + "\"";
-    const bool is_compressible = web::is_compressible(type) && body->size() <= kMaxWebFileCompressed;
-    const bool is_compressed = is_compressible && web::accepts_gzip(call.request().accept_encoding);
-    if (is_compressed) {
-      etag = "W/\"" + hash + ".gz\"";
-      body = compressed_.find(hash);
-      if (!body) body = compressed_.compress(hash, **file);
+    std::string etag = "\"" + file->hash + "\"";
+    const bool is_compressible = web::is_compressible(type) && file->bytes.size() <= kMaxWebFileCompressed;
+    SharedBytes compressed;
+    if (is_compressible && web::accepts_gzip(call.request().accept_encoding)) {
+      etag = "W/\"" + file->hash + ".gz\"";
+      compressed = compressed_.find(file->hash);
+      if (!compressed) compressed = compressed_.compress(file->hash, file->bytes);
     }
     web::Head head;
     if (web::matches_any(call.request().if_none_match, etag)) head.status = 304;
-    head.add("Content-Type", std::string(type));
-    head.add("Etag", std::move(etag));
+    head.add("Content-Type", type);
+    head.add("Etag", etag);
     head.add("Cache-Control", "no-cache");
     if (is_compressible) head.add("Vary", "Accept-Encoding");
-    if (is_compressed) head.add("Content-Encoding", "gzip");
+    if (compressed) head.add("Content-Encoding", "gzip");
     if (path == kServiceWorker) head.add("Service-Worker-Allowed", "/");  // Otherwise it gets /pkg/ only.
     head.is_for_all_origins = true;
-    const std::string_view text = head.status == 304 ? std::string_view() : as_text(*body);
-    co_await call.respond(std::move(head), text);
+    const BytesView body = head.status == 304 ? BytesView() : compressed ? BytesView(*compressed) : file->bytes;
+    co_await call.respond(std::move(head), as_text(body));
   }
 
   asio::io_context& io_;
@@ -480,6 +477,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   Endpoint endpoint_;
   Endpoint inside_;
   HttpMetrics metrics_;
+  WebFiles web_files_;
   CompressedFiles compressed_{kWebFilesCompressed};
   ContentServer content_;
   std::shared_ptr<NodeAnswers> node_;
@@ -487,8 +485,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
   std::atomic<bool> draining_ = false;
   std::mutex clients_mutex_;
   std::map<asio::ip::address, std::size_t> clients_;
-  /// Of each thread, and on it only: those that wait for a request.
-  std::vector<std::set<HttpConnection*>> idle_;
+  /// Of each thread, and on it only.
+  std::vector<std::set<HttpConnection*>> open_;
   std::unique_ptr<HttpThreads> threads_;
 };
 

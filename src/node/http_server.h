@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,7 +16,6 @@
 #include "node/http_metrics.h"
 #include "node/provider.h"
 #include "node/tls_files.h"
-#include "node/web_files.h"
 #include "rendezvous/server.h"
 #include "store/block_store.h"
 
@@ -35,7 +35,8 @@ struct Endpoint {
 
 struct HttpServerOptions {
   Endpoint endpoint{"127.0.0.1", 8080};
-  WebFiles web_files;
+  /// Of the browser's files, instead of those in the program: for their development.
+  std::filesystem::path web_root;
   /// Of docs/protocol.md §1, besides this node's own.
   std::vector<std::string> gateways;
   std::vector<rendezvous::IceServer> ice_servers;

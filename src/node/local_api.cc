@@ -2,15 +2,11 @@
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <fstream>
 #include <mutex>
 #include <set>
-#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
-#include <vector>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -23,9 +19,10 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
-#include "content_id/car.h"
-#include "content_id/multibase.h"
 #include "node/local_protocol.h"
+#include "node/local_reply.h"
+#include "node/local_status.h"
+#include "node/local_store.h"
 
 namespace codio::node {
 
@@ -36,7 +33,6 @@ using asio::use_awaitable;
 using asio::local::stream_protocol;
 using content_id::ContentId;
 using nlohmann::json;
-using Request = http::request<http::vector_body<std::uint8_t>>;
 
 namespace {
 
@@ -46,242 +42,7 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 /// How often a collection tells how far it is.
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
-constexpr const char* kJson = "application/json";
-constexpr const char* kCbor = "application/cbor";
-constexpr const char* kBlock = "application/vnd.ipld.raw";
-
-struct Reply {
-  http::status status = http::status::ok;
-  const char* type = kCbor;
-  SharedBytes body;
-};
-
-Reply reply(const json& value, const char* type = kCbor) {
-  if (type == kCbor) return {http::status::ok, type, share(to_cbor(value))};
-  const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  const BytesView bytes = as_bytes(text);
-  return {http::status::ok, type, share(Bytes(bytes.begin(), bytes.end()))};
-}
-
-Reply refuse(const Error& error) {
-  Reply refusal = reply(encode(error), kJson);
-  switch (error.code) {
-    case ErrorCode::kNotFound: refusal.status = http::status::not_found; break;
-    case ErrorCode::kMalformed: refusal.status = http::status::bad_request; break;
-    default: refusal.status = http::status::internal_server_error;
-  }
-  return refusal;
-}
-
-/// What is done is all there is to say.
-Reply reply_done(const Result<void>& done) { return done ? reply(json::object()) : refuse(done.error()); }
-
-template <class T>
-Reply reply_encoded(const Result<T>& value) {
-  return value ? reply(encode(*value)) : refuse(value.error());
-}
-
-Error unknown(std::string_view what) {
-  return {ErrorCode::kNotFound,
-          "the node knows no " + std::string(what) + ": it is another version of codio; stop it and start this one"};
-}
-
 Error too_large() { return {ErrorCode::kTooLarge, "the request is too large"}; }
-
-/// `/v1/NAME[/REST][?QUERY]`
-struct Target {
-  std::string name;
-  std::string rest;
-  std::string query;
-
-  explicit Target(std::string_view text) {
-    const std::size_t mark = std::min(text.find('?'), text.size());
-    query = text.substr(std::min(mark + 1, text.size()));
-    text = text.substr(0, mark);
-    constexpr std::string_view kPrefix = "/v1/";
-    if (!text.starts_with(kPrefix)) return;
-    text.remove_prefix(kPrefix.size());
-    const std::size_t slash = std::min(text.find('/'), text.size());
-    name = text.substr(0, slash);
-    rest = text.substr(std::min(slash + 1, text.size()));
-  }
-
-  std::string parameter(std::string_view wanted) const {
-    for (std::string_view left = query; !left.empty();) {
-      const std::size_t end = std::min(left.find('&'), left.size());
-      const std::string_view pair = left.substr(0, end);
-      left.remove_prefix(std::min(end + 1, left.size()));
-      if (pair.starts_with(wanted) && pair.substr(wanted.size()).starts_with('=')) {
-        return std::string(pair.substr(wanted.size() + 1));
-      }
-    }
-    return {};
-  }
-};
-
-std::string_view target_of(const Request& request) { return {request.target().data(), request.target().size()}; }
-
-// The store's part; on a thread of the pool.
-
-Reply put_blocks(store::BlockStore& store, const Bytes& archive) {
-  content_id::CarReader reader;
-  reader.append(archive);
-  std::vector<content_id::CarBlock> blocks;
-  for (;;) {
-    auto block = reader.poll_block();
-    if (!block) return refuse(block.error());
-    if (!*block) break;
-    blocks.push_back(**std::move(block));
-  }
-  if (!reader.at_boundary()) return refuse({ErrorCode::kMalformed, "the blocks end early"});
-  std::vector<store::BlockStore::Entry> entries;
-  entries.reserve(blocks.size());
-  for (const auto& block : blocks) entries.push_back({block.cid, *block.bytes});
-  return reply_done(store.put_many(entries));
-}
-
-Reply put_references(store::BlockStore& store, const Bytes& body) {
-  const auto value = parse_cbor(body);
-  if (!value) return refuse(value.error());
-  const auto entries = decode_list<store::BlockStore::ReferenceEntry>(*value);
-  return entries ? reply_done(store.put_references(*entries)) : refuse(entries.error());
-}
-
-Reply list_blocks(const store::BlockStore& store, const Target& target) {
-  std::optional<content_id::Multihash> after;
-  if (const std::string text = target.parameter("after"); !text.empty()) {
-    const auto bytes = content_id::multibase_decode(text);
-    if (!bytes) return refuse(bytes.error());
-    BytesView view(*bytes);
-    auto hash = content_id::Multihash::take(view);
-    if (!hash) return refuse(hash.error());
-    after = *std::move(hash);
-  }
-  std::size_t max = 0;
-  const std::string text = target.parameter("max");
-  std::from_chars(text.data(), text.data() + text.size(), max);
-  const auto page = store.list(after, std::min(max, kMaxLocalPage));
-  return page ? reply(encode_list(std::span(*page))) : refuse(page.error());
-}
-
-Reply describe_block(const store::BlockStore& store, const ContentId& cid) {
-  const auto size = store.size(cid);
-  if (!size) return refuse(size.error());
-  const auto reference = store.reference(cid);
-  if (!reference) return refuse(reference.error());
-  return reply({{"size", *size ? json(**size) : json()}, {"reference", *reference ? encode(**reference) : json()}});
-}
-
-Reply get_block(const store::BlockStore& store, const ContentId& cid) {
-  auto block = store.get(cid);
-  if (!block) return refuse(block.error());
-  if (!*block) return refuse({ErrorCode::kNotFound, "block " + cid.to_string() + " is not in the store"});
-  return {http::status::ok, kBlock, **std::move(block)};
-}
-
-Reply pin(store::BlockStore& store, const Bytes& body) {
-  const auto value = parse_cbor(body);
-  if (!value) return refuse(value.error());
-  const auto root = decode<store::Root>(*value);
-  return root ? reply_done(store.add_root(*root)) : refuse(root.error());
-}
-
-Reply answer_store(store::BlockStore& store, const Request& request) {
-  const Target target(target_of(request));
-  const auto is = [&](http::verb verb, std::string_view name) {
-    return request.method() == verb && target.name == name;
-  };
-  if (target.rest.empty()) {
-    if (is(http::verb::get, "blocks")) return list_blocks(store, target);
-    if (is(http::verb::post, "blocks")) return put_blocks(store, request.body());
-    if (is(http::verb::post, "references")) return put_references(store, request.body());
-    if (is(http::verb::post, "sync")) return reply_done(store.sync());
-    if (is(http::verb::put, "pins")) return pin(store, request.body());
-    if (is(http::verb::get, "usage")) return reply_encoded(store.usage());
-    if (is(http::verb::get, "pins")) {
-      const auto roots = store.roots();
-      return roots ? reply(encode_list(std::span(*roots))) : refuse(roots.error());
-    }
-    return refuse(unknown(target_of(request)));
-  }
-  const auto cid = ContentId::parse(target.rest);
-  if (!cid) return refuse(cid.error());
-  if (is(http::verb::get, "blocks")) return get_block(store, *cid);
-  if (is(http::verb::put, "blocks")) return reply_done(store.put(*cid, request.body()));
-  if (is(http::verb::delete_, "blocks")) return reply_done(store.remove(*cid));
-  if (is(http::verb::get, "info")) return describe_block(store, *cid);
-  if (is(http::verb::delete_, "pins")) return reply_done(store.remove_root(*cid));
-  if (is(http::verb::post, "touch")) {
-    const auto here = store.touch(*cid);
-    return here ? reply(*here) : refuse(here.error());
-  }
-  return refuse(unknown(target_of(request)));
-}
-
-// The node's part.
-
-json rate_json(const std::optional<std::uint64_t>& rate) { return rate ? json(*rate) : json(); }
-
-using RateChange = std::optional<std::optional<std::uint64_t>>;
-
-/// Nothing if the field is not there; an inner nothing if it is null.
-Result<RateChange> rate_field(const json& body, const char* name) {
-  const auto field = body.find(name);
-  if (field == body.end()) return RateChange();
-  if (field->is_null()) return RateChange(std::in_place, std::nullopt);
-  if (field->is_number_unsigned()) return RateChange(std::in_place, field->get<std::uint64_t>());
-  return fail(ErrorCode::kMalformed, std::string(name) + " is no number of bytes");
-}
-
-Result<LimitChanges> parse_limits(const Bytes& text) {
-  const json body = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!body.is_object()) return fail(ErrorCode::kMalformed, "the limits are no JSON object");
-  LimitChanges changes;
-  for (const auto& [name, target] :
-       {std::pair("maxUpload", &changes.upload_rate), std::pair("maxDownload", &changes.download_rate),
-        std::pair("storeLimit", &changes.store_limit)}) {
-    auto rate = rate_field(body, name);
-    if (!rate) return std::unexpected(rate.error());
-    *target = *rate;
-  }
-  if (const auto slots = body.find("uploadSlots"); slots != body.end()) {
-    if (!slots->is_number_unsigned() || *slots == 0) {
-      return fail(ErrorCode::kMalformed, "uploadSlots is no number of peers");
-    }
-    changes.upload_slots = slots->get<std::size_t>();
-  }
-  return changes;
-}
-
-json transfer_json(const TransferProgress& transfer) {
-  const transfer::Progress& progress = transfer.progress;
-  json peers = json::array();
-  for (std::size_t i = 0; i < progress.peers.size(); ++i) {
-    peers.push_back(
-        {{"id", transfer.peers.at(i)}, {"bytes", progress.peers[i].bytes}, {"rate", progress.peers[i].rate}});
-  }
-  return {{"cid", transfer.root.to_string()},
-          {"received", progress.received},
-          {"total", rate_json(progress.total)},
-          {"verified", progress.verified},
-          {"fromStore", progress.from_store},
-          {"fromPeers", progress.from_peers},
-          {"fromGateways", progress.from_gateways},
-          {"duplicates", progress.duplicates},
-          {"rate", progress.rate},
-          {"averageRate", progress.average_rate},
-          {"remaining", progress.remaining ? json(std::chrono::duration<double>(*progress.remaining).count()) : json()},
-          {"peers", peers}};
-}
-
-/// Resident bytes of this process; 0 if they cannot be known.
-std::uint64_t memory_in_use() {
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t size = 0;
-  std::uint64_t resident = 0;
-  file >> size >> resident;
-  return file ? resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
-}
 
 }  // namespace
 
@@ -366,17 +127,17 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
         boost::system::error_code error;
         co_await http::async_read(socket, buffer, parser, asio::redirect_error(use_awaitable, error));
         if (error == http::error::body_limit || error == http::error::header_limit) {
-          const Reply refusal = refuse(too_large());
+          const LocalReply refusal = refuse(too_large());
           co_await self->send(socket, refusal, false);
           break;
         }
         if (error) break;
-        const Request request = parser.release();
-        const Target target(target_of(request));
+        const LocalRequest request = parser.release();
+        const LocalTarget target(target_of(request));
         if (target.name == "hold") co_return co_await self->hold(socket);
         if (target.name == "collect") co_return co_await self->collect(socket, target);
         keep = request.keep_alive();
-        const Reply answer = co_await self->answer(request, target);
+        const LocalReply answer = co_await self->answer(request, target);
         co_await self->send(socket, answer, keep);
       }
     } catch (const boost::system::system_error&) {
@@ -384,28 +145,28 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  asio::awaitable<Reply> answer(const Request& request, const Target& target) {
+  asio::awaitable<LocalReply> answer(const LocalRequest& request, const LocalTarget& target) {
     const bool is_get = request.method() == http::verb::get;
-    if (is_get && target.name == "peers") co_return reply(peers(), kJson);
+    if (is_get && target.name == "peers") co_return reply(peers_json(transfers_), kJsonType);
     if (is_get && target.name == "stats") {
       const auto usage = co_await on_worker([this] { return store_->usage(); });
-      co_return usage ? reply(stats(*usage), kJson) : refuse(usage.error());
+      co_return usage ? reply(stats(*usage), kJsonType) : refuse(usage.error());
     }
     if (target.name == "limits") {
       if (request.method() == http::verb::patch) {
         const auto changes = parse_limits(request.body());
         if (!changes) co_return refuse(changes.error());
-        if (auto changed = change(*changes); !changed) co_return refuse(changed.error());
+        if (auto changed = change_limits(transfers_, *store_, *changes); !changed) co_return refuse(changed.error());
       }
       const auto usage = co_await on_worker([this] { return store_->usage(); });
-      co_return usage ? reply(limits(usage->limit), kJson) : refuse(usage.error());
+      co_return usage ? reply(limits_json(transfers_.limits(), usage->limit), kJsonType) : refuse(usage.error());
     }
-    Reply answered = co_await on_worker([this, &request] { return answer_store(*store_, request); });
+    LocalReply answered = co_await on_worker([this, &request] { return answer_store(*store_, request); });
     if (answered.status == http::status::ok && target.name == "pins") tell_of_pin(request, target);
     co_return answered;
   }
 
-  void tell_of_pin(const Request& request, const Target& target) const {
+  void tell_of_pin(const LocalRequest& request, const LocalTarget& target) const {
     if (request.method() == http::verb::put && options_.on_pinned) {
       const auto root = decode<store::Root>(*parse_cbor(request.body()));
       options_.on_pinned(root->cid);
@@ -415,77 +176,18 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  json peers() {
-    json list = json::array();
-    for (const PeerInfo& peer : transfers_.peers()) {
-      list.push_back({{"id", peer.id},
-                      {"downloaded", peer.stats.downloaded},
-                      {"uploaded", peer.stats.uploaded},
-                      {"downloadRate", peer.stats.download_rate},
-                      {"uploadRate", peer.stats.upload_rate},
-                      {"window", peer.stats.window}});
-    }
-    return list;
-  }
-
   json stats(const store::Usage& usage) {
-    const auto peers = transfers_.peers();
-    double upload_rate = 0;
-    double download_rate = 0;
-    for (const PeerInfo& peer : peers) {
-      upload_rate += peer.stats.upload_rate;
-      download_rate += peer.stats.download_rate;
-    }
-    json transfers = json::array();
-    for (const TransferProgress& transfer : transfers_.transfers()) transfers.push_back(transfer_json(transfer));
-    const transfer::Totals& totals = transfers_.totals();
-    json result = options_.about();
+    json stats = options_.about();
     const auto uptime = std::chrono::steady_clock::now() - started_;
-    result.update({{"id", transfers_.id()},
-                   {"uptime", std::chrono::duration_cast<std::chrono::seconds>(uptime).count()},
-                   {"connections", peers.size()},
-                   {"uploaded", totals.uploaded},
-                   {"downloaded", totals.from_peers},
-                   {"fromGateways", totals.from_gateways},
-                   {"duplicates", totals.duplicates},
-                   {"uploadRate", upload_rate},
-                   {"downloadRate", download_rate},
-                   {"transfers", transfers},
-                   {"store",
-                    {{"path", usage.folder},
-                     {"blocks", usage.blocks},
-                     {"bytes", usage.bytes},
-                     {"references", usage.references},
-                     {"referenceBytes", usage.reference_bytes},
-                     {"pins", usage.pins},
-                     {"diskBytes", usage.disk_bytes}}},
-                   {"memory", memory_in_use()},
-                   {"limits", limits(usage.limit)}});
-    return result;
-  }
-
-  json limits(const std::optional<std::uint64_t>& store_limit) const {
-    const transfer::Limits& limits = transfers_.limits();
-    return {{"maxUpload", rate_json(limits.upload_rate)},
-            {"maxDownload", rate_json(limits.download_rate)},
-            {"uploadSlots", limits.upload_slots},
-            {"storeLimit", rate_json(store_limit)}};
-  }
-
-  Result<void> change(const LimitChanges& changes) {
-    transfer::Limits limits = transfers_.limits();
-    limits.upload_rate = changes.upload_rate.value_or(limits.upload_rate);
-    limits.download_rate = changes.download_rate.value_or(limits.download_rate);
-    limits.upload_slots = changes.upload_slots.value_or(limits.upload_slots);
-    transfers_.set_limits(limits);
-    return changes.store_limit ? store_->set_limit(*changes.store_limit) : Result<void>();
+    stats.update(stats_json(transfers_, usage, std::chrono::duration_cast<std::chrono::seconds>(uptime)));
+    return stats;
   }
 
   /// Until the command closes the connection.
   asio::awaitable<void> hold(Socket& socket) {
     const auto held = co_await on_worker([this] { return store_->hold(); });
     if (!held) {
-      const Reply refusal = refuse(held.error());
+      const LocalReply refusal = refuse(held.error());
       co_return co_await send(socket, refusal, false);
     }
     co_await send_head(socket);
@@ -510,14 +212,14 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
     return result ? json{{"done", encode(*result)}} : encode(result.error());
   }
 
-  asio::awaitable<void> collect(Socket& socket, const Target& target) {
+  asio::awaitable<void> collect(Socket& socket, const LocalTarget& target) {
     auto state = std::make_shared<Collecting>();
     store::CollectOptions options;
     options.dry_run = target.parameter("dry-run") == "1";
     if (const std::string below = target.parameter("below"); !below.empty()) {
       const auto cid = ContentId::parse(below);
       if (!cid) {
-        const Reply refusal = refuse(cid.error());
+        const LocalReply refusal = refuse(cid.error());
         co_return co_await send(socket, refusal, false);
       }
       options.below = *cid;
@@ -565,7 +267,7 @@ class LocalApi::Impl : public std::enable_shared_from_this<Impl> {
     co_return work();
   }
 
-  asio::awaitable<void> send(Socket& socket, const Reply& reply, bool keep) {
+  asio::awaitable<void> send(Socket& socket, const LocalReply& reply, bool keep) {
     http::response<http::empty_body> head{reply.status, 11};
     head.set(http::field::content_type, reply.type);
     head.keep_alive(keep);

@@ -27,14 +27,6 @@ struct LocalApiOptions {
   std::function<void(const content_id::ContentId&)> on_unpinned;
 };
 
-/// What a command wants changed. What is not there stays; an inner nothing is no limit.
-struct LimitChanges {
-  std::optional<std::optional<std::uint64_t>> upload_rate;
-  std::optional<std::optional<std::uint64_t>> download_rate;
-  std::optional<std::size_t> upload_slots;
-  std::optional<std::optional<std::uint64_t>> store_limit;
-};
-
 /// | what            | path                                                       | body                             |
 /// |-----------------|------------------------------------------------------------|----------------------------------|
 /// | GET             | /v1/peers, /v1/stats                                       | JSON                             |

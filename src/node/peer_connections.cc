@@ -16,6 +16,9 @@ constexpr Duration kDistrust = std::chrono::minutes(10);
 /// Two that offer to each other at once, or a reconnection before the old one is known to be lost.
 constexpr std::ptrdiff_t kMaxConnectionsOfPeer = 2;
 
+/// Whether it sent what nobody sends who keeps to the protocol. One that was idle, or left, may be met again.
+bool is_bad(ErrorCode code) { return code == ErrorCode::kMismatch || code == ErrorCode::kMalformed; }
+
 std::string random_session() {
   constexpr std::string_view kAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789";
   std::random_device random;
@@ -29,7 +32,7 @@ std::string random_session() {
 void TransferManager::Impl::carry_out(transfer::ClosePeer& output) {
   if (const auto http = http_peers_.find(output.peer); http != http_peers_.end()) {
     log("asks " + http->second->gateway() + " no more: " + output.reason.message);
-    ban({std::nullopt, http->second->gateway()}, options_.ban);
+    if (is_bad(output.reason.code)) ban({std::nullopt, http->second->gateway()}, options_.ban);
     return drop_http(output.peer);
   }
   const auto connection = connections_.find(output.peer);
@@ -37,12 +40,8 @@ void TransferManager::Impl::carry_out(transfer::ClosePeer& output) {
   const std::size_t client = connection->second->client;
   const std::string& peer = connection->second->peer;
   log("closed the connection to peer " + peer + " of " + name_of(client) + ": " + output.reason.message);
-  switch (output.reason.code) {
-    case ErrorCode::kMismatch:
-    case ErrorCode::kMalformed: ban({std::nullopt, peer}, options_.ban); break;
-    case ErrorCode::kForged: ban({client, peer}, kDistrust); break;
-    default: break;
-  }
+  if (is_bad(output.reason.code)) ban({std::nullopt, peer}, options_.ban);
+  if (output.reason.code == ErrorCode::kForged) ban({client, peer}, kDistrust);
   connections_.erase(output.peer);
 }
 

@@ -1,6 +1,7 @@
 // How a coroutine waits for what happens on another thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -33,15 +34,18 @@ class Signal {
 
   /// Whether it was notified since the last wait, or is before the time is over.
   boost::asio::awaitable<bool> wait(Duration most) {
-    {
-      const std::lock_guard lock(state_->mutex);
-      if (std::exchange(state_->notified, false)) co_return true;
-      state_->timer->expires_after(most);
+    const auto until = std::chrono::steady_clock::now() + most;
+    for (;;) {
+      {
+        const std::lock_guard lock(state_->mutex);
+        if (std::exchange(state_->notified, false)) co_return true;
+        if (std::chrono::steady_clock::now() >= until) co_return false;
+        state_->timer->expires_at(until);
+      }
+      // What cancels it may be of a notification that an earlier wait has taken already.
+      boost::system::error_code ignored;
+      co_await state_->timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
     }
-    boost::system::error_code ignored;
-    co_await state_->timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
-    const std::lock_guard lock(state_->mutex);
-    co_return std::exchange(state_->notified, false);
   }
 
   /// To be called from any thread, any number of times.

@@ -210,6 +210,29 @@ TEST_F(TransferManagerTest, NobodyOnTheInternetSendsUsToThisMachine) {
   }
 }
 
+TEST_F(TransferManagerTest, AnHttpServerThatWasIdleIsAskedAgain) {
+  Peer peer;
+  peer.store = *store::BlockStore::open(peer.folder.path());
+  TransferManagerOptions options;
+  options.exchange.idle_timeout = std::chrono::milliseconds(20);
+  options.exchange.missing_timeout = std::chrono::milliseconds(100);
+  options.finders = {
+      std::make_shared<Rumour>(loop_.io().get_executor(), Provider{.peer = identity::Key::generate().peer_id(),
+                                                                   .address = "127.0.0.1:80",
+                                                                   .rendezvous = {},
+                                                                   .gateways = {server_->endpoint().url() + "/ipfs/"},
+                                                                   .teller = Reach::kMachine})};
+  loop_.run(
+      [&] { peer.transfers = *TransferManager::make(loop_.io().get_executor(), peer.store, std::move(options)); });
+  for (const std::uint32_t seed : {8, 9}) {
+    const Bytes content = random_bytes(seed, 100'000);
+    const auto downloaded = download(peer, put_file(*node_store_, content));
+    EXPECT_EQ(downloaded.value_or(Bytes()), content) << (downloaded ? "" : downloaded.error().message);
+    while (!loop_.run([&] { return peer.transfers->peers().empty(); })) std::this_thread::yield();
+  }
+  loop_.run([&] { peer.transfers.reset(); });
+}
+
 TEST_F(TransferManagerTest, SaysWhyEachSourceFailed) {
   boost::asio::ip::tcp::acceptor closed(loop_.io(), {boost::asio::ip::address_v4::loopback(), 0});
   const std::string host = "127.0.0.1:" + std::to_string(closed.local_endpoint().port());

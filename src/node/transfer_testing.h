@@ -30,8 +30,7 @@ class PeersAtARendezvous : public testing::Test {
     node_store_ = *store::BlockStore::open(node_folder_.path());
     loop_.run([this] {
       rendezvous_ = std::make_unique<rendezvous::Server>(loop_.io().get_executor(), rendezvous::Server::Options());
-      server_ = *HttpServer::listen(loop_.io(), node_store_, *rendezvous_,
-                                    {.endpoint = {"127.0.0.1", 0}, .web_files = WebFiles()});
+      server_ = *HttpServer::listen(loop_.io(), node_store_, *rendezvous_, {.endpoint = {"127.0.0.1", 0}});
     });
   }
 

@@ -1,29 +1,59 @@
 #include "node/web_files.h"
 
-#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
+#include "content_id/multibase.h"
 #include "node/embedded_files.h"
+#include "node/hash.h"
 
 namespace codio::node {
+namespace {
 
-std::optional<SharedBytes> WebFiles::find(std::string_view path) const {
-  if (path.find("..") != path.npos || !path.starts_with('/')) return std::nullopt;
+/// Characters of a hash that tell the versions of a file apart.
+constexpr std::size_t kHashSize = 32;
+
+std::string hash_of(BytesView bytes) {
+  return content_id::multibase_encode(content_id::Multibase::kBase16, sha256(bytes)).substr(1, kHashSize);
+}
+
+}  // namespace
+
+std::shared_ptr<const WebFile> WebFiles::find(std::string_view path) const {
+  if (path.find("..") != path.npos || !path.starts_with('/')) return nullptr;
   const std::string name = path.starts_with("/pkg/") ? std::string(path.substr(1))
                            : path == "/"             ? "demo/index.html"
                                                      : "demo" + std::string(path);
-  if (!folder_.empty()) {
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(folder_ / name, error)) return std::nullopt;
-    std::ifstream file(folder_ / name, std::ios::binary);
-    return share(Bytes{std::istreambuf_iterator<char>(file), {}});
-  }
+  return folder_.empty() ? find_embedded(name) : find_in_folder(name);
+}
+
+std::shared_ptr<const WebFile> WebFiles::find_embedded(const std::string& name) const {
   const auto files = embedded_files();
-  const auto found = std::find_if(files.begin(), files.end(), [&](const auto& file) { return file.name == name; });
-  if (found == files.end()) return std::nullopt;
-  return share(Bytes(found->bytes.begin(), found->bytes.end()));
+  const auto found = std::ranges::find(files, name, &EmbeddedFile::name);
+  if (found == files.end()) return nullptr;
+  const std::lock_guard lock(mutex_);
+  Kept& kept = kept_[name];
+  if (!kept.file) kept.file = std::make_shared<WebFile>(WebFile{.bytes = found->bytes, .hash = hash_of(found->bytes)});
+  return kept.file;
+}
+
+std::shared_ptr<const WebFile> WebFiles::find_in_folder(const std::string& name) const {
+  const auto path = folder_ / name;
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return nullptr;
+  const Version version{std::filesystem::file_size(path, error), std::filesystem::last_write_time(path, error)};
+  const std::lock_guard lock(mutex_);
+  Kept& kept = kept_[name];
+  if (kept.file && kept.version == version) return kept.file;
+  std::ifstream stream(path, std::ios::binary);
+  auto file = std::make_shared<WebFile>();
+  file->read.assign(std::istreambuf_iterator<char>(stream), {});
+  file->bytes = file->read;
+  file->hash = hash_of(file->bytes);
+  kept = {version, std::move(file)};
+  return kept.file;
 }
 
 }  // namespace codio::node

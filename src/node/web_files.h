@@ -1,8 +1,11 @@
 // The browser's files, as the build made them: the demo at `/`, the library below `/pkg/`.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -10,16 +13,38 @@
 
 namespace codio::node {
 
+struct WebFile {
+  BytesView bytes;
+  std::string hash;  ///< Tells its versions apart.
+  Bytes read = {};   ///< What `bytes` is of, unless that is in the program.
+};
+
+/// Files are read and hashed once, and again when their size or time has changed. Thread-safe.
 class WebFiles {
  public:
   /// The files embedded in this program, or instead those of a folder laid out as build/browser is: for development.
   explicit WebFiles(std::filesystem::path folder = {}) : folder_(std::move(folder)) {}
 
-  /// The file for a URL path such as "/" or "/pkg/codio_wasm.js". Thread-safe.
-  std::optional<SharedBytes> find(std::string_view path) const;
+  /// The file for a URL path such as "/" or "/pkg/codio_wasm.js"; null: there is none.
+  std::shared_ptr<const WebFile> find(std::string_view path) const;
 
  private:
-  std::filesystem::path folder_;
+  struct Version {
+    std::uintmax_t size = 0;
+    std::filesystem::file_time_type changed = {};
+    bool operator==(const Version&) const = default;
+  };
+  struct Kept {
+    Version version;
+    std::shared_ptr<const WebFile> file;
+  };
+
+  std::shared_ptr<const WebFile> find_embedded(const std::string& name) const;
+  std::shared_ptr<const WebFile> find_in_folder(const std::string& name) const;
+
+  const std::filesystem::path folder_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, Kept> kept_;  ///< By name. Only of files that there are.
 };
 
 }  // namespace codio::node

@@ -20,9 +20,6 @@ constexpr std::string_view kListing = "public, max-age=604800, stale-while-reval
 /// What changes whenever its author likes.
 constexpr std::string_view kChanging = "no-cache";
 
-/// Room for those of a file.
-constexpr std::size_t kMostHeaders = 20;
-
 /// Plain JSON and CBOR, which nothing else here knows.
 constexpr std::uint64_t kJsonCodec = 0x0200;
 constexpr std::uint64_t kCborCodec = 0x51;
@@ -130,15 +127,19 @@ std::string compressed_tag(std::string etag) {
 
 enum class Varies : std::uint8_t { kByAccept, kByEncodingToo };
 
-void describe(Head& head, const ContentRequest& content, const std::vector<ContentId>& lineage,
-              Varies varies = Varies::kByAccept) {
+/// The CIDs of the lineage, as X-Ipfs-Roots has them.
+std::string roots_of(const std::vector<ContentId>& lineage) {
   std::string roots;
   for (const ContentId& cid : lineage) {
     if (!roots.empty()) roots += ',';
     roots += cid.to_string();
   }
+  return roots;
+}
+
+void describe(Head& head, const ContentRequest& content, std::string_view roots, Varies varies = Varies::kByAccept) {
   head.add("X-Ipfs-Path", content.content_path);
-  head.add("X-Ipfs-Roots", std::move(roots));
+  head.add("X-Ipfs-Roots", roots);
   head.add("X-Content-Type-Options", "nosniff");
   head.add("Vary", varies == Varies::kByAccept ? "Accept" : "Accept, Accept-Encoding");
   head.is_for_all_origins = true;
@@ -152,7 +153,7 @@ void locate(Head& head, const ContentRequest& content) {
   const std::string_view format = content.format == Format::kTar ? "tar" : tag_of(content.format);
   std::string location = content.url_path + "?format=" + std::string(format);
   if (!content.query.empty()) location += "&" + content.query.substr(1);
-  head.add("Content-Location", std::move(location));
+  head.add("Content-Location", location);
 }
 
 void name_download(Head& head, const ContentRequest& content, const ContentId& target) {
@@ -189,16 +190,19 @@ std::string format_etag(const ContentRequest& content, const ContentId& target) 
 Answer answer_file(const Request& request, const ContentRequest& content, const std::vector<ContentId>& lineage,
                    const FileAnswer& file) {
   Head head;
-  head.headers.reserve(kMostHeaders);
   const std::string etag = file.is_compressed ? compressed_tag(file.etag) : file.etag;
   head.add("Content-Type", file.content_type);
   head.add("Etag", etag);
-  head.add("Cache-Control", std::string(is_site(content) ? kChanging : kImmutable));
+  head.add("Cache-Control", is_site(content) ? kChanging : kImmutable);
   // Who has the beginning of the compressed file must not go on with the file's own bytes.
   head.add("Accept-Ranges", file.is_compressed ? "none" : "bytes");
   if (file.is_compressed) head.add("Content-Encoding", "gzip");
-  describe(head, content, lineage, file.is_compressible ? Varies::kByEncodingToo : Varies::kByAccept);
-  if (!file.is_changed) head.add("X-Codio-CID", (file.cid != nullptr ? *file.cid : lineage.back()).to_string());
+  const std::string roots = roots_of(lineage);
+  describe(head, content, roots, file.is_compressible ? Varies::kByEncodingToo : Varies::kByAccept);
+  if (!file.is_changed) {
+    const bool is_other = file.cid != nullptr && *file.cid != lineage.back();
+    head.add("X-Codio-CID", is_other ? file.cid->to_string() : roots.substr(roots.rfind(',') + 1));
+  }
   // The files of strangers share the node's origin with its pages and their storage.
   if (content.place.kind == Place::Kind::kPath) head.add("Content-Security-Policy", "sandbox allow-scripts");
   if (content.filename && !content.filename->empty()) {
@@ -217,11 +221,11 @@ Answer answer_block(const Request& request, const ContentRequest& content, const
   const std::string etag = format_etag(content, target);
   head.add("Content-Type", media_type_of(content));
   head.add("Etag", etag);
-  head.add("Cache-Control", std::string(is_site(content) ? kChanging : kImmutable));
+  head.add("Cache-Control", is_site(content) ? kChanging : kImmutable);
   head.add("Accept-Ranges", "bytes");
   name_download(head, content, target);
   locate(head, content);
-  describe(head, content, lineage);
+  describe(head, content, roots_of(lineage));
   return finish(request, std::move(head), etag, size);
 }
 
@@ -232,11 +236,11 @@ Head answer_stream(const Request& request, const ContentRequest& content, const 
   head.status = !request.if_none_match.empty() && matches_any(request.if_none_match, etag) ? 304 : 200;
   head.add("Content-Type", media_type_of(content));
   head.add("Etag", etag);
-  head.add("Cache-Control", std::string(is_site(content) ? kChanging : kImmutable));
+  head.add("Cache-Control", is_site(content) ? kChanging : kImmutable);
   head.add("Accept-Ranges", "none");
   name_download(head, content, target);
   locate(head, content);
-  describe(head, content, lineage);
+  describe(head, content, roots_of(lineage));
   return head;
 }
 
@@ -252,11 +256,11 @@ Head answer_listing(const Request& request, const ContentRequest& content, const
   head.status = is_known ? 304 : 200;
   head.add("Content-Type", "text/html; charset=utf-8");
   head.add("Etag", etag);
-  head.add("Cache-Control", std::string(is_site(content) ? kChanging : kListing));
+  head.add("Cache-Control", is_site(content) ? kChanging : kListing);
   // Whatever its names are, nothing in a listing runs or is fetched.
   head.add("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
   if (is_compressed) head.add("Content-Encoding", "gzip");
-  describe(head, content, lineage, Varies::kByEncodingToo);
+  describe(head, content, roots_of(lineage), Varies::kByEncodingToo);
   return head;
 }
 
@@ -290,7 +294,7 @@ Refusal add_slash(const ContentRequest& content) {
 Page explain(const Request& request, const Refusal& refusal) {
   Page page;
   page.head.status = refusal.status;
-  for (const Header& header : refusal.headers) page.head.headers.push_back(header);
+  for (const Header& header : refusal.headers) page.head.add(header.name, header.value);
   const bool is_html = accepts(request.accept, "text/html");
   const std::string title = std::to_string(refusal.status) + " " + std::string(reason_of(refusal.status));
   if (refusal.status != 304 && refusal.status != 204) {

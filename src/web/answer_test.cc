@@ -16,6 +16,12 @@ ContentRequest read(const std::string& rest, std::string_view accept = "") {
   return *read_path_request(Request{.target = target, .accept = accept}, {});
 }
 
+std::string written(const Head& head, unsigned version = 11) {
+  std::string text;
+  write_head(head, version, text);
+  return text;
+}
+
 TEST(Answer, AFileSaysAllThatCachesNeed) {
   const ContentRequest content = read("/a.txt");
   const Answer answer = answer_file(Request{}, content, {kCid, kCid},
@@ -28,7 +34,7 @@ TEST(Answer, AFileSaysAllThatCachesNeed) {
   EXPECT_EQ(answer.head.get("X-Codio-CID"), kCid.to_string());
   EXPECT_EQ(answer.head.get("Content-Length"), "11");
   EXPECT_TRUE(answer.head.is_for_all_origins);
-  const std::string text = write_head(answer.head, 11);
+  const std::string text = written(answer.head);
   EXPECT_TRUE(text.contains("\r\nAccess-Control-Allow-Origin: *\r\n"));
   EXPECT_TRUE(text.contains("Retry-After"));
   EXPECT_TRUE(text.ends_with("\r\n\r\n"));
@@ -71,10 +77,24 @@ TEST(Http, GzipIsForWhoAcceptsIt) {
   }
 }
 
+TEST(Http, AHeadGivesWhatWasAdded) {
+  Head head;
+  head.add("X-Long", "1");
+  head.add("X", "2");
+  head.add("x-long", "3");
+  head.add("X-Empty", "");
+  EXPECT_EQ(head.get("X"), "2");
+  EXPECT_EQ(head.get("x-LONG"), "1");
+  EXPECT_EQ(head.get("X-Empty"), "");
+  EXPECT_EQ(head.get("X-L"), "");
+  EXPECT_EQ(head.size(), 4u);
+  EXPECT_EQ(head.lines(), "X-Long: 1\r\nX: 2\r\nx-long: 3\r\nX-Empty: \r\n");
+}
+
 TEST(Http, NothingInAValueEndsItsLine) {
   Head head;
   head.add("X-A", "b\r\nX-B: c\x7f");
-  EXPECT_EQ(write_head(head, 10), "HTTP/1.0 200 OK\r\nX-A: b  X-B: c \r\n\r\n");
+  EXPECT_EQ(written(head, 10), "HTTP/1.0 200 OK\r\nX-A: b  X-B: c \r\n\r\n");
 }
 
 TEST(Answer, BlocksAreDownloadsOfTheirOwn) {
@@ -110,7 +130,7 @@ TEST(Answer, NamesAreAsciiAndExact) {
 TEST(Answer, NothingThatAStrangerWroteEndsAHeader) {
   Head head;
   head.add("Location", "/a\r\nSet-Cookie: x=1");
-  EXPECT_EQ(write_head(head, 11), "HTTP/1.1 200 OK\r\nLocation: /a  Set-Cookie: x=1\r\n\r\n");
+  EXPECT_EQ(written(head), "HTTP/1.1 200 OK\r\nLocation: /a  Set-Cookie: x=1\r\n\r\n");
   const Answer answer = answer_file(Request{}, read("?filename=a%0D%0AX%3A%20%22b"), {kCid},
                                     {.etag = "\"x\"", .content_type = "text/plain", .size = 1});
   EXPECT_TRUE(answer.head.get("Content-Disposition").starts_with("inline; filename=\"a__X: _b\""));

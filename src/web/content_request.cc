@@ -34,6 +34,9 @@ constexpr std::array kFormats{
     FormatName{Format::kCbor, "cbor", "application/cbor"},
 };
 
+/// Each costs a block to read, and a CID in X-Ipfs-Roots: these are 8 KiB of head, which is what clients take.
+constexpr std::size_t kMaxNames = 128;
+
 /// The parameters of a media type in an Accept header: "; version=1; order=dfs".
 std::string_view media_parameters(std::string_view accept, std::string_view media_type) {
   const std::size_t at = accept.find(media_type);
@@ -141,7 +144,9 @@ std::expected<std::vector<std::string>, Refusal> read_names(std::string_view pat
     auto name = percent_decode(path.substr(0, end));
     path.remove_prefix(std::min(end + 1, path.size()));
     if (!name) return refuse(400, "the path is malformed: " + name.error().message);
-    if (!name->empty()) names.push_back(*std::move(name));
+    if (name->empty()) continue;
+    if (names.size() == kMaxNames) return refuse(400, "a path of over 128 names is not followed");
+    names.push_back(*std::move(name));
   }
   return names;
 }

@@ -74,6 +74,16 @@ TEST(ContentRequest, SaysWhatIsWrongWithAPath) {
   EXPECT_EQ(refused("/ipns/example.net"), 501);
 }
 
+TEST(ContentRequest, FollowsAPathOfSoManyNames) {
+  std::string path = "/ipfs/" + kV1;
+  for (int i = 0; i < 128; ++i) path += "//a";
+  const auto content = read(path);
+  ASSERT_TRUE(content);
+  EXPECT_EQ(content->names.size(), 128u);
+  EXPECT_TRUE(read(path + "/"));
+  EXPECT_EQ(refused(path + "/a"), 400);
+}
+
 TEST(ContentRequest, LeadsIpfsUrlsToTheirPath) {
   const auto content = read("/ipfs/?uri=ipfs%3A%2F%2F" + kV0 + "%2Fwiki%2FDiego%20M.html");
   ASSERT_FALSE(content);

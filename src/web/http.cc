@@ -10,6 +10,22 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [&](char x, char y) { return lower(x) == lower(y); });
 }
 
+constexpr std::string_view kEndOfLine = "\r\n";
+/// Room for the headers of a file.
+constexpr std::size_t kUsualHead = 1024;
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+/// Without branches, so that the compiler looks at many at a time.
+bool has_control(std::string_view text) {
+  unsigned char found = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    found = static_cast<unsigned char>(found | (byte < 0x20) | (byte == 0x7f));
+  }
+  return found != 0;
+}
+
 /// What the path gateway's specification names, the CID, and when to come back: Retry-After may be a date.
 constexpr std::string_view kAllOrigins =
     "Access-Control-Allow-Origin: *\r\n"
@@ -26,9 +42,24 @@ std::string_view trim(std::string_view text) {
 
 }  // namespace
 
+void Head::add(std::string_view name, std::string_view value) {
+  if (lines_.empty()) lines_.reserve(kUsualHead);
+  lines_.append(name).append(": ");
+  const std::size_t begin = lines_.size();
+  lines_.append(value).append(kEndOfLine);
+  ++size_;
+  if (!has_control(value)) return;
+  const auto at = lines_.begin() + static_cast<std::ptrdiff_t>(begin);
+  std::replace_if(at, at + static_cast<std::ptrdiff_t>(value.size()), is_control, ' ');
+}
+
 std::string_view Head::get(std::string_view name) const {
-  for (const Header& header : headers) {
-    if (equals_ignoring_case(header.name, name)) return header.value;
+  for (std::string_view rest = lines_; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find(kEndOfLine));
+    rest.remove_prefix(line.size() + kEndOfLine.size());
+    if (line.size() > name.size() && line[name.size()] == ':' &&
+        equals_ignoring_case(line.substr(0, name.size()), name))
+      return line.substr(name.size() + 2);
   }
   return {};
 }
@@ -73,29 +104,15 @@ std::string_view reason_of(int status) {
   }
 }
 
-std::string write_head(const Head& head, unsigned version) {
-  constexpr std::size_t kLine = 4;  // What is between and behind a name and a value.
-  std::size_t size = 64 + (head.is_for_all_origins ? kAllOrigins.size() : 0);
-  for (const Header& header : head.headers) size += header.name.size() + header.value.size() + kLine;
-  std::string text;
-  text.reserve(size);
+void write_head(const Head& head, unsigned version, std::string& text) {
   text += version == 10 ? "HTTP/1.0 " : "HTTP/1.1 ";
   text += std::to_string(head.status);
   text += ' ';
   text += reason_of(head.status);
-  text += "\r\n";
-  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-  for (const Header& header : head.headers) {
-    text += header.name;
-    text += ": ";
-    const std::size_t value = text.size();
-    text += header.value;
-    std::replace_if(text.begin() + static_cast<std::ptrdiff_t>(value), text.end(), is_control, ' ');
-    text += "\r\n";
-  }
+  text += kEndOfLine;
+  text += head.lines();
   if (head.is_for_all_origins) text += kAllOrigins;
-  text += "\r\n";
-  return text;
+  text += kEndOfLine;
 }
 
 bool accepts(std::string_view accept, std::string_view media_type) {

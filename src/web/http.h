@@ -1,6 +1,7 @@
 // The parts of HTTP messages that answers are made of.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,16 +32,24 @@ struct Header {
   bool operator==(const Header&) const = default;
 };
 
-/// A response's status line and headers, without those of the connection.
-struct Head {
+/// A response's status and headers, without those of the connection.
+class Head {
+ public:
   int status = 200;
-  std::vector<Header> headers;
   /// The pages of all origins may read the answer: with the headers of CORS, which are always the same.
   bool is_for_all_origins = false;
 
-  void add(std::string_view name, std::string value) { headers.push_back({name, std::move(value)}); }
-  /// The first value; empty if there is none.
+  /// Control characters in the value become spaces: nothing that a stranger wrote ends a header.
+  void add(std::string_view name, std::string_view value);
+  /// The first value; empty if there is none. Valid until the next add().
   std::string_view get(std::string_view name) const;
+  std::size_t size() const { return size_; }
+  /// As they are sent, a line each.
+  std::string_view lines() const { return lines_; }
+
+ private:
+  std::string lines_;
+  std::size_t size_ = 0;
 };
 
 /// A request that is not to be fulfilled: a status, a sentence for a person, and what else goes with it, such as
@@ -57,9 +66,8 @@ Refusal try_again(int status, std::string message, int seconds);
 /// "Not Found". Empty if the status has no name.
 std::string_view reason_of(int status);
 
-/// Status line, headers and the empty line. Control characters in values become spaces: nothing that a stranger wrote
-/// ends a header.
-std::string write_head(const Head& head, unsigned version);
+/// Appends status line, headers and the empty line.
+void write_head(const Head& head, unsigned version, std::string& text);
 
 /// Whether an Accept header names exactly this media type, with whatever parameters.
 bool accepts(std::string_view accept, std::string_view media_type);

@@ -21,6 +21,8 @@ bool is_plain(char c) {
 
 Result<std::string> percent_decode(std::string_view text) {
   std::string decoded;
+  if (text.find('%') == text.npos && text.find('\0') == text.npos) return std::string(text);  // As nearly always.
+  decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];
     if (c == '%') {
@@ -38,6 +40,7 @@ Result<std::string> percent_decode(std::string_view text) {
 
 std::string percent_encode(std::string_view name) {
   std::string encoded;
+  encoded.reserve(name.size());
   for (const char c : name) {
     if (is_plain(c)) {
       encoded += c;

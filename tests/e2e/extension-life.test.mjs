@@ -6,7 +6,7 @@ import { after, before, describe, test as testNode } from 'node:test';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
 import { download, eventually, join, sha256 } from './support/cdn.mjs';
 import { buildFile } from './support/dag.mjs';
-import { at, click, navigate, openExtension, progressOf, savedHash, saveToSpool, setSettings, shown, text } from './support/extension.mjs';
+import { at, click, countNodes, navigate, openExtension, progressOf, savedHash, saveToSpool, setSettings, shown, text } from './support/extension.mjs';
 import { startNode } from './support/node.mjs';
 
 /** A browser that starts twice takes a minute on a busy machine. */
@@ -26,14 +26,25 @@ after(async () => {
   await closeBrowsers();
   await node?.stop();
   site?.close();
+  site?.closeAllConnections();
 });
 
-/** A page, and a file that nobody has. */
+const schemes = ['web', 'ext'];
+/** Files that nobody has. */
 const letter = randomBytes(700_000);
+const large = randomBytes(60_000_000);
+
 async function startSite() {
-  const server = createServer((request, response) => {
-    response.setHeader('content-type', request.url === '/letter.bin' ? 'application/octet-stream' : 'text/html');
-    response.end(request.url === '/letter.bin' ? letter : `<title>a site</title><a href="web+codio://${cidOf('picture.svg')}">the picture</a>`);
+  const links = schemes.map((scheme) => `<a id="${scheme}" href="${scheme}+codio://${cidOf('picture.svg')}">the picture</a>`);
+  const bodies = { '/letter.bin': letter, '/large.bin': large };
+  /** Of those that do not come to their end. */
+  const lengths = { '/endless.bin': 90_000_000, '/huge.bin': 300_000_000 };
+  const server = createServer(({ url }, response) => {
+    const length = lengths[url];
+    response.setHeader('content-type', length || bodies[url] ? 'application/octet-stream' : 'text/html');
+    if (!length) return void response.end(bodies[url] ?? `<title>a site</title>${links.join('')}`);
+    response.setHeader('content-length', length);
+    response.write(large.subarray(0, 5_000_000));
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return Object.assign(server, { url: `http://127.0.0.1:${server.address().port}` });
@@ -118,7 +129,7 @@ for (const browser of ['chromium', 'firefox']) {
     test('The CID of a file that nobody knows is copied, and the file neither shared nor kept', () =>
       withExtension({ grant: true }, async (extension) => {
         const page = await extension.open(site.url);
-        await page.bringToFront?.();
+        await page.bringToFront();
         await extension.clickMenu('copy', `${site.url}/letter.bin`, `${site.url}/`);
         await eventually(async () => assert.equal(await extension.clipboard(page), buildFile(letter).cid), 20_000);
         const popup = await extension.page('popup.html');
@@ -127,6 +138,37 @@ for (const browser of ['chromium', 'firefox']) {
         await join(taker, { policy: 'p2p-only' });
         assert.equal((await download(taker, buildFile(letter).cid)).code, 'not-found');
         await taker.context().close();
+      }));
+
+    test('A large file is shared from the disk, with its progress, and can be stopped; one larger than the cache is not begun', () =>
+      withExtension({ grant: true, settings: { storeBytes: 100e6 } }, async (extension) => {
+        const page = await extension.open(site.url);
+        const popup = await extension.page('popup.html');
+        const share = (name) => extension.clickMenu('share', `${site.url}/${name}`, `${site.url}/`);
+        const says = (what) => popup.waitForFunction((wanted) => new RegExp(wanted).test(document.querySelector('#notice').textContent), what);
+
+        await share('endless.bin');
+        await popup.waitForFunction(() => /^Transfers \(1\)/.test(document.querySelector('#transfers-title').textContent));
+        await popup.waitForFunction(() => /MB of 90\.0 MB.*Read to be shared/.test(document.querySelector('#transfers').textContent));
+        await click(popup, '#transfers button:not([hidden])');
+        await popup.waitForFunction(() => document.querySelector('#transfers').childElementCount === 0);
+        await says('^Not shared: endless\\.bin was stopped in the popup');
+        assert.equal(await filesOnDisk(popup), 0);
+
+        await share('huge.bin');
+        await says('^Not shared: .*huge\\.bin has 300 MB, which is more than 100 MB, what is left of the cache');
+
+        await share('large.bin');
+        await shown(popup, '#shares li');
+        const { shares } = await popup.evaluate(() => chrome.storage.local.get('shares'));
+        assert.deepEqual([shares[0].cid, shares[0].size], [buildFile(large).cid, large.length]);
+        await eventually(async () => assert.equal(await filesOnDisk(popup), 0));
+        const taker = await openTab('chromium', node.http);
+        await join(taker, { policy: 'p2p-only' });
+        const got = await download(taker, shares[0].cid);
+        assert.equal(got.hash, sha256(large), got.error);
+        await taker.context().close();
+        await page.close();
       }));
 
     test('A refused permission leaves the options as they are, and says so', () =>
@@ -152,14 +194,16 @@ for (const browser of ['chromium', 'firefox']) {
         await showsPicture(opened);
       }));
 
-    test('web+codio: links open in the viewer', () =>
-      withExtension({}, async (extension) => {
-        await extension.agreeToHandle?.('web+codio');
-        const page = await extension.open(site.url);
-        await click(page, 'a');
-        await at(page, 'view.html');
-        await showsPicture(page);
-      }));
+    for (const scheme of schemes) {
+      test(`${scheme}+codio: links open in the viewer`, () =>
+        withExtension({}, async (extension) => {
+          await extension.agreeToHandle?.(`${scheme}+codio`);
+          const page = await extension.open(site.url);
+          await click(page, `#${scheme}`);
+          await at(page, 'view.html');
+          await showsPicture(page);
+        }));
+    }
 
     if (browser === 'firefox') {
       test('A permission that is taken back takes with it what it was for', () =>
@@ -217,11 +261,12 @@ for (const browser of ['chromium', 'firefox']) {
   });
 }
 
-/** Pages of the node, as the browser counts them. */
-async function countNodes(extension) {
-  const page = await extension.page('popup.html');
+/** That the extension keeps besides its cache. */
+function filesOnDisk(page) {
   return page.evaluate(async () => {
-    if (chrome.runtime.getContexts && chrome.offscreen) return (await chrome.runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT'] })).length;
-    return (await chrome.runtime.getBackgroundPage()).frames.length;
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('spool', { create: true });
+    let count = 0;
+    for await (const _ of folder.keys()) count++;
+    return count;
   });
 }

@@ -127,6 +127,13 @@ for (const browser of ['chromium', 'firefox']) {
         await shown(popup, '#transfers progress, #transfers [role=progressbar]');
         await popup.waitForFunction(() => Number(document.querySelector('#transfers [role=progressbar]')?.getAttribute('aria-valuenow')) > 40);
         assert.equal(await text(popup, '#peer-count'), '1');
+        // Speed and its history, and who sends.
+        await popup.waitForFunction(() => {
+          const heights = document.querySelector('#graph path').getAttribute('d').match(/ [\d.]+(?=[LZ])/g);
+          return new Set(heights).size > 2 && /^[1-9][\d.]* [KM]B\/s$/.test(document.querySelector('#speed-down').textContent);
+        });
+        assert.equal(await popup.evaluate(() => document.querySelectorAll('#map circle').length), 2);
+        assert.match(await text(popup, '#map-text'), /^1 peer\. .*Sending [\d.]+ MB\/s\.$/);
         assert.match(await text(popup, '#transfers'), /MB\/s.*100 % peers|MB\/s.*left.*% peers/);
         for (const scheme of ['light', 'dark']) {
           await setScheme(extension, popup, scheme);
@@ -139,6 +146,38 @@ for (const browser of ['chromium', 'firefox']) {
         await eventually(async () => assert.equal(await totals(popup), sent));
         assert.equal(await text(popup, '#bytes-downloaded'), await popup.evaluate((bytes) => `${(bytes / 1e6).toFixed(1)} MB`, sent));
         assert.ok((await popup.evaluate(() => window.seen.size)) > 8, 'it was not live');
+      }));
+
+    test('The popup lets the site below it use the node, or leaves it alone, and sets the limits', () =>
+      withExtension({ grant: true }, async (extension) => {
+        const page = await extension.open(`${site.url}/links`);
+        const popup = await extension.page('popup.html');
+        await page.bringToFront();
+        await popup.evaluate(() => void setTimeout(() => location.reload()));
+        await shown(popup, '#site-section');
+        assert.match(await text(popup, '#site-section'), new RegExp(new URL(site.url).host));
+        const kept = async () => (await popup.evaluate(() => chrome.storage.local.get('settings'))).settings;
+        const rule = (wanted) => eventually(async () => assert.deepEqual((await kept()).sites[site.url], wanted));
+        await click(popup, '#site-node');
+        await rule({ node: true });
+        await eventually(async () => {
+          await navigate(page, `${site.url}/links`);
+          await page.waitForFunction(() => document.documentElement.dataset.codioExtension === 'here', undefined, { timeout: 1000 });
+        }, 15_000);
+        await click(popup, '#site-off');
+        await rule({ node: true, off: true });
+        const options = await extension.page('options.html');
+        await options.waitForFunction((url) => document.querySelector('#sites tbody').textContent.includes(url), site.url);
+        await click(options, '#sites tbody button');
+        await rule(undefined);
+        for (const [id, name] of [['max-upload', 'maxUpload'], ['max-download', 'maxDownload']]) {
+          await popup.evaluate((one) => {
+            const select = document.getElementById(one);
+            select.value = '1000000';
+            select.dispatchEvent(new Event('change'));
+          }, id);
+          await eventually(async () => assert.equal((await kept())[name], 1e6));
+        }
       }));
 
     test('A transfer can be paused', () =>
@@ -250,6 +289,18 @@ for (const browser of ['chromium', 'firefox']) {
         await click(page, 'a');
         await at(page, 'view.html');
         await page.waitForFunction(() => document.querySelector('#content img')?.naturalWidth > 0);
+      }));
+
+    test('A codio:// address that is typed opens in the viewer', () =>
+      withExtension({}, async (extension) => {
+        const page = await extension.open(`${site.url}/links`);
+        await extension.enter(page, `codio://${cidOf('picture.svg')}`);
+        const viewer = await eventually(async () => {
+          const found = await extension.find('view.html');
+          assert.ok(found);
+          return found;
+        }, 20_000);
+        await viewer.waitForFunction(() => document.querySelector('#content img')?.naturalWidth > 0);
       }));
 
     test('Gateway links open in the viewer where the user wants it, and the original is a click away', () =>

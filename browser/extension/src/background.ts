@@ -4,7 +4,8 @@ import { monthOf } from './budget';
 import { connectNode } from './connect';
 import { answerPlayers } from './content';
 import { closeNode, giveToNode, isNodeOpen, openNode } from './host';
-import { add, noTotals, type Hashed, type Month, type Order, type Orders, type Request, type Share, type Shared, type Totals, type Woken } from './messages';
+import { nameOf } from './fetch-file';
+import { add, noTotals, type Errand, type Month, type Order, type Orders, type Outcome, type Request, type Share, type Totals, type Woken } from './messages';
 import { permittedSettings, requestPermissions } from './permissions';
 import { isFromUs, siteOf } from './sender';
 import { changeSettings, check, isRecord, loadSettings, mayUseNode, type Settings } from './settings';
@@ -15,6 +16,8 @@ import { takeTurns } from './turns';
 const founding = ['node', 'rendezvous', 'gateways', 'iceServers', 'privacy', 'share', 'storeBytes'] as const;
 /** Originals that the user asked for, oldest first. */
 const maxLeft = 100;
+/** Milliseconds after which who waits for a file wants to know more. */
+const patience = 3_000;
 
 /** For what reads and then writes storage. */
 const inTurn = takeTurns();
@@ -35,6 +38,12 @@ async function shares(): Promise<Share[]> {
   return (kept as Share[] | undefined) ?? [];
 }
 
+/** What the node has not ended yet. */
+async function errands(): Promise<Errand[]> {
+  const { errands: kept } = await chrome.storage.session.get('errands');
+  return (kept as Errand[] | undefined) ?? [];
+}
+
 async function orders(): Promise<Orders> {
   return {
     settings: await loadSettings(),
@@ -42,6 +51,7 @@ async function orders(): Promise<Orders> {
     lifetime: await totalsOf(chrome.storage.local),
     month: await month(),
     shares: await shares(),
+    errands: await errands(),
   };
 }
 
@@ -104,6 +114,11 @@ chrome.runtime.onMessage.addListener((request: unknown, sender, answer) => {
     case 'report':
       void inTurn(() => keep((request as Extract<Request, { type: 'report' }>).totals));
       return false;
+    case 'done': {
+      const { errand, outcome } = request as Extract<Request, { type: 'done' }>;
+      void end(errand, outcome);
+      return false;
+    }
     case 'idle':
       void closeNode();
       return false;
@@ -185,10 +200,11 @@ chrome.contextMenus.onClicked.addListener(({ menuItemId, srcUrl, linkUrl, pageUr
   if (url === undefined) return;
   const address = menuItemId === 'copy' ? anyAddress(url) : undefined;
   if (address) {
-    void copy(cidOf(address), tab, 'Its CID');
+    void copy(cidOf(address), tab?.id, 'Its CID');
     return;
   }
-  const run = (mayRead: boolean) => (menuItemId === 'copy' ? copyCid : share)(url, mayRead, tab);
+  const type = menuItemId === 'copy' ? 'hash' : 'share';
+  const run = (mayRead: boolean) => begin({ id: crypto.randomUUID(), type, url, tab: tab?.id, mayRead });
   if (!/^https?:/.test(url) || isReadable(url, pageUrl)) void run(true);
   // Asked for here, as the browser wants it within the click.
   else void requestPermissions({ origins: [patternOf(new URL(url).origin)] }).then(run);
@@ -199,49 +215,53 @@ function isReadable(url: string, pageUrl: string | undefined): boolean {
   return !FIREFOX && pageUrl !== undefined && new URL(url).origin === new URL(pageUrl).origin;
 }
 
-async function copyCid(url: string, mayRead: boolean, tab?: chrome.tabs.Tab): Promise<void> {
-  const known = (await shares()).find((one) => one.url === url);
-  const hashed = known ?? (await orderOf<Hashed>({ type: 'hash', url }, mayRead));
-  if ('error' in hashed) notify('No CID', hashed.error);
-  else await copy(hashed.cid, tab, 'Its CID');
-}
-
-async function share(url: string, mayRead: boolean, tab?: chrome.tabs.Tab): Promise<void> {
-  const shared = await orderOf<Shared>({ type: 'share', url }, mayRead);
-  if ('error' in shared) {
-    notify('Not shared', shared.error);
-    return;
-  }
-  await inTurn(async () => {
-    const others = (await shares()).filter(({ cid }) => cid !== shared.share.cid);
-    await chrome.storage.local.set({ shares: [...others, shared.share] });
-  });
-  await copy(`codio://${shared.share.cid}`, tab, `${shared.share.name} is shared while the browser is open. Its link`);
-}
-
-/** Of a file, which only a site that allows all to read it gives out if the browser does not let us read there. */
-async function orderOf<Answer extends object>(one: Extract<Order, { url: string }>, mayRead: boolean): Promise<Answer | { error: string }> {
+async function begin(errand: Errand): Promise<void> {
+  const known = errand.type === 'hash' && (await shares()).find(({ url }) => url === errand.url);
+  if (known) return end(errand, { cid: known.cid });
+  await inTurn(async () => chrome.storage.session.set({ errands: [...(await errands()), errand] }));
   const { error } = await wake();
-  if (error !== undefined) return { error };
-  const answer = await order<Answer | { error: string }>(one);
-  if (mayRead || !('error' in answer)) return answer;
-  return { error: `${answer.error}. The browser was not allowed to let Codio read files of ${new URL(one.url).host}.` };
+  if (error !== undefined) return end(errand, { error });
+  await order({ type: 'errand', errand });
+  setTimeout(() => void remind(errand), patience);
+}
+
+async function remind({ id, url }: Errand): Promise<void> {
+  if ((await errands()).some((one) => one.id === id)) notify(`Reading ${nameOf(url)}`, 'The popup shows how far it is, and can stop it.');
+}
+
+async function end({ id, type, url, tab, mayRead }: Errand, outcome: Outcome): Promise<void> {
+  await inTurn(async () => chrome.storage.session.set({ errands: (await errands()).filter((one) => one.id !== id) }));
+  if ('error' in outcome) {
+    const why = mayRead ? '' : `. The browser was not allowed to let Codio read files of ${new URL(url).host}.`;
+    notify(type === 'share' ? 'Not shared' : 'No CID', outcome.error + why);
+  } else if ('cid' in outcome) {
+    await copy(outcome.cid, tab, 'Its CID');
+  } else {
+    const { share } = outcome;
+    await inTurn(async () => {
+      const others = (await shares()).filter(({ cid }) => cid !== share.cid);
+      await chrome.storage.local.set({ shares: [...others, share] });
+    });
+    await copy(`codio://${share.cid}`, tab, `${share.name} is shared while the browser is open. Its link`);
+  }
 }
 
 /** To the clipboard, by the page that was clicked in; a page may have been closed or be protected. */
-async function copy(text: string, tab: chrome.tabs.Tab | undefined, what: string): Promise<void> {
+async function copy(text: string, tab: number | undefined, what: string): Promise<void> {
   const copied = await chrome.scripting
-    .executeScript({ target: { tabId: tab?.id ?? -1 }, func: (copied: string) => navigator.clipboard.writeText(copied).then(() => true), args: [text] })
+    .executeScript({ target: { tabId: tab ?? -1 }, func: (copied: string) => navigator.clipboard.writeText(copied).then(() => true), args: [text] })
     .then(([done]) => done?.result === true)
     .catch(() => false);
   notify('Codio', `${what}${copied ? ', now on the clipboard' : ''}: ${text}`);
 }
 
+/** In the popup, too: not everybody lets a browser notify. */
 function notify(title: string, message: string): void {
+  void chrome.storage.session.set({ notice: `${title}: ${message}` });
   void chrome.notifications.create({ type: 'basic', iconUrl: chrome.runtime.getURL('icons/128.png'), title, message });
 }
 
-function order<Answer>(one: Order): Promise<Answer> {
+function order(one: Order): Promise<void> {
   return chrome.runtime.sendMessage(one);
 }
 

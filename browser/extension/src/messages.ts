@@ -36,6 +36,18 @@ export interface Share {
   url: string;
 }
 
+/** A file that is to be read for the user, without credentials: to share it, or to tell its CID. */
+export interface Errand {
+  id: string;
+  type: 'share' | 'hash';
+  url: string;
+  /** Where it was asked for, if that is a tab. */
+  tab: number | undefined;
+  /** Whether the browser lets us read there. */
+  mayRead: boolean;
+}
+export type Outcome = { share: Share } | { cid: string } | { error: string };
+
 /** To the background. */
 export type Request =
   /** Of any page of ours, and of pages whose site may use the node. Answered once the node's page is there: Woken. */
@@ -44,6 +56,8 @@ export type Request =
   | { type: 'start' }
   /** Of the node's page: what moved since the last report. */
   | { type: 'report'; totals: Totals }
+  /** Of the node's page: what became of it. */
+  | { type: 'done'; errand: Errand; outcome: Outcome }
   /** Of the node's page: nothing to do; it may be closed. */
   | { type: 'idle' }
   /** Of the node's page, where its background would be suspended otherwise. */
@@ -63,18 +77,15 @@ export interface Orders {
   lifetime: Totals;
   month: Month;
   shares: Share[];
+  /** What a page before did not end. */
+  errands: Errand[];
 }
 
 /** From the background to the node's page. */
 export type Order =
   | { type: 'settings'; settings: Settings }
-  /** Fetch the URL, without credentials, and share it. Answered: Shared. */
-  | { type: 'share'; url: string }
-  /** Fetch it so, and tell its CID. Answered: Hashed. */
-  | { type: 'hash'; url: string };
-
-export type Shared = { share: Share } | { error: string };
-export type Hashed = { cid: string } | { error: string };
+  /** Once, however often it is told. */
+  | { type: 'errand'; errand: Errand };
 
 /** Over a port named `status`, from the node's page. */
 export interface Snapshot {
@@ -87,6 +98,7 @@ export interface Snapshot {
   /** Sums at times by `Date.now()`, oldest first. */
   history: [time: number, down: number, up: number][];
   transfers: TransferView[];
+  errands: ErrandView[];
 }
 
 export interface PeerView {
@@ -116,8 +128,15 @@ export interface TransferView {
   fromCache: number;
 }
 
-/** Over the same port, to the node's page. */
-export interface StatusCommand {
-  type: 'pause' | 'resume' | 'cancel';
-  id: number;
+export interface ErrandView {
+  id: string;
+  type: Errand['type'];
+  name: string;
+  received: number;
+  total: number | undefined;
+  /** To its end: what is left to do cannot be stopped. */
+  isRead: boolean;
 }
+
+/** Over the same port, to the node's page. */
+export type StatusCommand = { type: 'pause' | 'resume' | 'cancel'; id: number } | { type: 'stop'; id: string };

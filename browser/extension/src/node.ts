@@ -4,11 +4,13 @@
  */
 import init, { CodioCDN, linkVersion, type CodioOptions } from 'codio-cdn';
 import { monthOf, uploadCap } from './budget';
-import { fetchFile, nameOf } from './fetch-file';
+import { Errands } from './errands';
+import { nameOf, type FetchedFile } from './fetch-file';
 import { Meeting } from './meeting';
-import { add, noTotals, type Hashed, type Order, type Orders, type Request, type Share, type Shared, type Snapshot, type StatusCommand, type Totals } from './messages';
+import { add, noTotals, type Errand, type Order, type Orders, type Outcome, type Request, type Share, type Snapshot, type StatusCommand, type Totals } from './messages';
 import { isFromUs, siteOf } from './sender';
 import { mayUseNode, type Settings } from './settings';
+import { spooled } from './spool';
 import { Transfers, type Wire } from './transfers';
 
 /** Between snapshots, and between reports to the background. */
@@ -20,6 +22,8 @@ const beatInterval = 15_000;
 const idleAfter = 60_000;
 const idlePeersAfter = 300_000;
 const historySpan = 60_000;
+/** A stream without end has no CID. */
+const maxHashed = { bytes: 1e12, reason: 'where we stop' };
 
 /** One that uses the node, and what ends with it. */
 interface Page {
@@ -37,8 +41,7 @@ class Node {
   readonly #meeting = new Meeting((life, port) => this.#meet(life, port));
   readonly #shares: Share[] = [];
   #problem: string | undefined;
-  /** Files that are being read for the background. */
-  #errands = 0;
+  readonly #errands = new Errands(() => this.#changed());
   #reported: Totals = noTotals;
   #history: Snapshot['history'] = [];
   #roundTrips = new Map<string, number>();
@@ -59,6 +62,7 @@ class Node {
         this.#running = cdn;
         this.#listen(cdn);
         void this.#shareAgain(cdn);
+        for (const errand of orders.errands) void this.run(errand);
         this.#changed();
       },
       (error: unknown) => {
@@ -80,7 +84,10 @@ class Node {
       this.#roundTripTimer = undefined;
       this.#changed();
     });
-    port.onMessage.addListener((command: StatusCommand) => this.#transfers[command.type](command.id));
+    port.onMessage.addListener((command: StatusCommand) => {
+      if (command.type === 'stop') this.#errands.stop(command.id);
+      else this.#transfers[command.type](command.id);
+    });
     port.postMessage(this.#snapshot());
     void this.#measure();
   }
@@ -114,31 +121,33 @@ class Node {
     return mayUseNode(this.#orders.settings, site);
   }
 
-  async share(url: string): Promise<Shared> {
-    return this.#runErrand(async () => {
-      const cdn = await this.#cdn;
-      const blob = await new Response(await fetchFile(url)).blob();
-      const share = { cid: await cdn.upload(blob), name: nameOf(url), size: blob.size, url };
+  /** Tells the background what became of it. */
+  async run(errand: Errand): Promise<void> {
+    const outcome = errand.type === 'share' ? await this.#share(errand) : await this.#hash(errand);
+    if (!outcome) return;
+    this.#lastMove = performance.now();
+    tell({ type: 'done', errand, outcome });
+  }
+
+  #share(errand: Errand): Promise<Outcome | undefined> {
+    const { storeBytes } = this.#orders.settings;
+    const room = Math.max(0, storeBytes - this.#shares.reduce((sum, { size }) => sum + size, 0));
+    const limit = { bytes: room, reason: 'what is left of the cache for files that you share: the options make it larger' };
+    return this.#errands.run(errand, limit, async (bytes) => {
+      const { url } = errand;
+      const share = { ...(await this.#offer(await this.#cdn, bytes)), name: nameOf(url), url };
       this.#shares.push(share);
       return { share };
     });
   }
 
-  async hash(url: string): Promise<Hashed> {
-    return this.#runErrand(async () => ({ cid: await CodioCDN.cidOf(await fetchFile(url)) }));
+  #hash(errand: Errand): Promise<Outcome | undefined> {
+    return this.#errands.run(errand, maxHashed, async (bytes) => ({ cid: await CodioCDN.cidOf(bytes) }));
   }
 
-  async #runErrand<Result>(errand: () => Promise<Result>): Promise<Result | { error: string }> {
-    this.#errands++;
-    try {
-      return await errand();
-    } catch (error) {
-      return { error: textOf(error) };
-    } finally {
-      this.#errands--;
-      this.#lastMove = performance.now();
-      this.#changed();
-    }
+  /** By way of the disk, as an upload is of a whole file. */
+  #offer(cdn: CodioCDN, bytes: FetchedFile['bytes']): Promise<{ cid: string; size: number }> {
+    return spooled(bytes, async (file) => ({ cid: await cdn.upload(file), size: file.size }));
   }
 
   #meet(life: chrome.runtime.Port, port: MessagePort): void {
@@ -203,7 +212,7 @@ class Node {
   async #shareAgain(cdn: CodioCDN): Promise<void> {
     for (const share of this.#orders.shares) {
       try {
-        await cdn.upload(await new Response(cdn.stream(share.cid)).blob());
+        await this.#offer(cdn, cdn.stream(share.cid));
         this.#shares.push(share);
       } catch {
         // Its blocks have left the cache, and nobody has it.
@@ -280,7 +289,7 @@ class Node {
 
   #rest(): void {
     this.#idleTimer = undefined;
-    const busy = this.#pages.size + this.#watching.size + this.#shares.length + this.#errands > 0;
+    const busy = this.#pages.size + this.#watching.size + this.#shares.length + this.#errands.views.length > 0;
     const { peers = 0 } = this.#running?.stats() ?? {};
     const still = performance.now() - this.#lastMove;
     if (busy || still < (peers > 0 ? idlePeersAfter : idleAfter)) {
@@ -320,6 +329,7 @@ class Node {
       month: { name: month.name, uploaded: this.#uploadedThisMonth },
       history: this.#history,
       transfers: this.#transfers.views,
+      errands: this.#errands.views,
     };
   }
 }
@@ -381,18 +391,15 @@ function siteOfLife({ sender }: chrome.runtime.Port): string {
   return isFromUs(sender) ? '' : ((sender && siteOf(sender)) ?? 'nobody');
 }
 
-chrome.runtime.onMessage.addListener((order: Order, sender, answer) => {
+chrome.runtime.onMessage.addListener((order: Order, sender) => {
   if (!isFromUs(sender)) return false;
   switch (order.type) {
     case 'settings':
       void node.then((one) => one.follow(order.settings));
       return false;
-    case 'share':
-      void node.then(async (one) => answer(await one.share(order.url)));
-      return true;
-    case 'hash':
-      void node.then(async (one) => answer(await one.hash(order.url)));
-      return true;
+    case 'errand':
+      void node.then((one) => one.run(order.errand));
+      return false;
     default:
       return false;
   }

@@ -4,7 +4,7 @@ import { byId, element, setText } from './element';
 import { drawGraph } from './graph';
 import { drawMap } from './map';
 import { monthOf } from './budget';
-import { noTotals, type Month, type Share, type Snapshot, type StatusCommand, type Totals, type TransferView } from './messages';
+import { noTotals, type ErrandView, type Month, type Share, type Snapshot, type StatusCommand, type Totals, type TransferView } from './messages';
 import { requestPermissions } from './permissions';
 import { changeSettings, changeSite, loadSettings, type Settings } from './settings';
 import { patternOf } from './site-scripts';
@@ -22,7 +22,8 @@ const rates: [bytes: number | null, text: string][] = [
 let settings: Settings;
 let snapshot: Snapshot | undefined;
 let port: chrome.runtime.Port | undefined;
-const rows = new Map<number, ReturnType<typeof makeRow>>();
+/** Of transfers and errands. */
+const rows = new Map<number | string, ReturnType<typeof makeRow>>();
 
 function listen(): void {
   port?.disconnect();
@@ -41,8 +42,7 @@ function listen(): void {
   });
 }
 
-function command(type: StatusCommand['type'], id: number): void {
-  const told: StatusCommand = { type, id };
+function command(told: StatusCommand): void {
   port?.postMessage(told);
 }
 
@@ -60,11 +60,12 @@ async function showRest(): Promise<void> {
     month: kept?.name === name ? kept : { name, uploaded: 0 },
     history: [],
     transfers: [],
+    errands: [],
   });
 }
 
 function show(told: Snapshot): void {
-  const { session, lifetime, month, history, transfers, problem } = told;
+  const { session, lifetime, month, history, transfers, errands, problem } = told;
   const open = told.peers.filter((peer) => peer.open);
   setText(byId('peer-count'), String(open.length));
   setText(byId('bytes-downloaded'), formatBytes(session.fromPeers + session.fromGateways));
@@ -75,7 +76,7 @@ function show(told: Snapshot): void {
   byId('problem').hidden = !problem;
   drawSpeed(history);
   for (const [id, { item }] of rows) {
-    if (transfers.some((one) => one.id === id)) continue;
+    if (transfers.some((one) => one.id === id) || errands.some((one) => one.id === id)) continue;
     const hadFocus = item.contains(document.activeElement);
     const next = item.nextElementSibling ?? item.previousElementSibling;
     item.remove();
@@ -83,7 +84,9 @@ function show(told: Snapshot): void {
     if (hadFocus) (next?.querySelector('button') ?? byId('options')).focus();
   }
   for (const transfer of transfers) showTransfer(transfer);
-  setText(byId('transfers-title'), transfers.length > 0 ? `Transfers (${transfers.length})` : 'Transfers');
+  for (const errand of errands) showErrand(errand);
+  const count = transfers.length + errands.length;
+  setText(byId('transfers-title'), count > 0 ? `Transfers (${count})` : 'Transfers');
   byId('map-section').hidden = open.length === 0;
   drawMap(byId<SVGSVGElement>('map'), byId('map-text'), open);
   const limit = settings.monthlyUpload;
@@ -104,7 +107,7 @@ function drawSpeed(history: Snapshot['history']): void {
   setText(byId('speed-up'), formatRate(up));
 }
 
-function makeRow(id: number) {
+function makeRow() {
   const name = element('b', { dir: 'auto' });
   const pause = element('button', { type: 'button' }, 'Pause');
   const cancel = element('button', { type: 'button' }, 'Cancel');
@@ -116,14 +119,13 @@ function makeRow(id: number) {
   const sources = element('span', { className: 'sources' });
   const how = element('p', { className: 'how' }, amount, rate, sources);
   const item = element('li', {}, element('div', { className: 'what' }, name, pause, cancel), meter, how);
-  cancel.onclick = () => command('cancel', id);
   byId('transfers').append(item);
   return { item, name, pause, cancel, peer, gateway, store, meter, amount, rate, sources };
 }
 
 function showTransfer(transfer: TransferView): void {
   const { id, address, site, paused, received, total, fromPeers, fromGateways, fromCache } = transfer;
-  const row = rows.get(id) ?? makeRow(id);
+  const row = rows.get(id) ?? makeRow();
   rows.set(id, row);
   const name = address.slice(address.lastIndexOf('/') + 1) || address;
   setText(row.name, name);
@@ -131,7 +133,8 @@ function showTransfer(transfer: TransferView): void {
   setText(row.pause, paused ? 'Go on' : 'Pause');
   row.pause.setAttribute('aria-label', `${paused ? 'Go on with' : 'Pause'} ${name}`);
   row.cancel.setAttribute('aria-label', `Cancel ${name}`);
-  row.pause.onclick = () => command(paused ? 'resume' : 'pause', id);
+  row.pause.onclick = () => command({ type: paused ? 'resume' : 'pause', id });
+  row.cancel.onclick = () => command({ type: 'cancel', id });
   const share = total > 0 ? received / total : 0;
   row.meter.setAttribute('aria-valuenow', String(Math.round(100 * share)));
   row.meter.setAttribute('aria-label', `Progress of ${name}`);
@@ -149,6 +152,23 @@ function showTransfer(transfer: TransferView): void {
   if (row.sources.textContent !== text.join('')) {
     row.sources.replaceChildren(...shown.flatMap(([part], i) => [element('i', { className: `dot ${part}` }), text[i] ?? '']));
   }
+}
+
+function showErrand({ id, type, name, received, total, isRead }: ErrandView): void {
+  const row = rows.get(id) ?? makeRow();
+  rows.set(id, row);
+  setText(row.name, name);
+  row.pause.hidden = true;
+  row.cancel.hidden = isRead;
+  row.cancel.setAttribute('aria-label', `Cancel ${name}`);
+  row.cancel.onclick = () => command({ type: 'stop', id });
+  const share = isRead ? 1 : total ? received / total : 0;
+  row.meter.setAttribute('aria-valuenow', String(Math.round(100 * share)));
+  row.meter.setAttribute('aria-label', `Progress of ${name}`);
+  row.store.style.width = `${100 * share}%`;
+  setText(row.amount, total === undefined || isRead ? formatBytes(received) : `${formatBytes(received)} of ${formatBytes(total)}`);
+  const what = type === 'share' ? 'Read to be shared' : 'Read for its CID';
+  setText(row.rate, isRead && type === 'share' ? 'Added to what you share…' : what);
 }
 
 function rateOf({ paused, rate, remaining, total }: TransferView): string {
@@ -190,6 +210,12 @@ function showShares(shares: Share[]): void {
     }),
   );
 }
+
+function showNotice(text: unknown): void {
+  byId('notice').hidden = typeof text !== 'string';
+  setText(byId('notice-text'), typeof text === 'string' ? text : '');
+}
+byId('dismiss').onclick = () => void chrome.storage.session.remove('notice');
 
 function showSettings(): void {
   byId<HTMLInputElement>('enabled').checked = settings.enabled;
@@ -237,7 +263,8 @@ async function showSite(): Promise<void> {
   offSwitch.onchange = () => void changeSite(origin, { off: offSwitch.checked });
 }
 
-chrome.storage.onChanged.addListener(({ settings: changed, running, shares }, area) => {
+chrome.storage.onChanged.addListener(({ settings: changed, running, shares, notice }, area) => {
+  if (area === 'session' && notice) showNotice(notice.newValue);
   if (area === 'session' && running?.newValue) listen();
   if (shares) showShares((shares.newValue as Share[] | undefined) ?? []);
   if (!changed) return;
@@ -255,6 +282,7 @@ await showRest();
 listen();
 const { shares } = await chrome.storage.local.get('shares');
 showShares((shares as Share[] | undefined) ?? []);
+showNotice((await chrome.storage.session.get('notice'))['notice']);
 await showSite();
 // The graph moves on when nothing else does.
 setInterval(() => snapshot && snapshot.history.length > 0 && drawSpeed(snapshot.history), redraw);

@@ -53,11 +53,31 @@ export class Spool {
     this.#worker.terminate();
   }
 
+  async remove(): Promise<void> {
+    await (await folder()).removeEntry(this.#name);
+  }
+
   #tell(command: SpoolCommand, transfer: Transferable[] = []): Promise<SpoolAnswer> {
     return new Promise((resolve) => {
       this.#worker.onmessage = ({ data }: MessageEvent<SpoolAnswer>) => resolve(data);
       this.#worker.postMessage(command, transfer);
     });
+  }
+}
+
+/** Puts the bytes on disk for as long as they are used. */
+export async function spooled<Result>(bytes: ReadableStream<Uint8Array<ArrayBuffer>>, use: (file: File) => Promise<Result>): Promise<Result> {
+  const spool = await Spool.open(crypto.randomUUID());
+  try {
+    try {
+      for await (const part of bytes) await spool.append(part);
+    } catch (error) {
+      await spool.leave();
+      throw error;
+    }
+    return await use(await spool.finish());
+  } finally {
+    await spool.remove();
   }
 }
 

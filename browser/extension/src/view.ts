@@ -7,6 +7,8 @@ import { byId, element, setText } from './element';
 import { formatBytes, formatRate, formatTime } from './format';
 import type { Connection } from './handshake';
 import type { Request } from './messages';
+import { patientStream } from './patient';
+import { Ranged } from './ranged';
 import { changeSettings, loadSettings } from './settings';
 import { Spool } from './spool';
 import { Stages } from './stages';
@@ -124,18 +126,49 @@ const lonely =
   '<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; font-src data:; style-src \'unsafe-inline\' data:">';
 
 async function play(tag: 'video' | 'audio', wanted: string): Promise<void> {
-  // Where our service worker answers for pages of ours, the player asks for what it needs.
-  const src = FIREFOX ? await wholeUrl(wanted) : `content/?${new URLSearchParams({ u: wanted, type })}`;
-  const player = element(tag, { src, controls: true });
-  player.onerror = () => note(`This browser cannot play it: ${player.error?.message || type}`);
-  byId('content').replaceChildren(player);
+  const player = element(tag, { controls: true });
+  const stage = () => byId('content').replaceChildren(player);
+  const showError = () => note(`This browser cannot play it: ${player.error?.message || type}`);
+  player.onprogress = player.ondurationchange = () => showReady(player);
+  if (!(await playBitByBit(player, wanted, stage))) {
+    // Where our service worker answers for pages of ours, the player asks for what it needs.
+    player.src = FIREFOX ? await wholeUrl(wanted) : `content/?${new URLSearchParams({ u: wanted, type })}`;
+    stage();
+  }
+  player.onerror = showError;
+  if (player.error) showError();
 }
 
 async function wholeUrl(wanted: string): Promise<string> {
-  note('Firefox plays it once all of it is here.');
+  note('Firefox plays a file of this kind once all of it is here.');
   const whole = await onDisk(wanted);
   byId('note').hidden = true;
   return URL.createObjectURL(new Blob([whole], { type }));
+}
+
+/** Tells whether that can be done. */
+async function playBitByBit(player: HTMLMediaElement, wanted: string, stage: () => void): Promise<boolean> {
+  const { playFrom, Unsuitable } = await import('./media');
+  const file = new Ranged((begin) => streamFrom(wanted, begin, () => {}));
+  stage();
+  try {
+    await playFrom(player, { size, read: (begin, end) => file.read(begin, end) }, fail);
+    return true;
+  } catch (error) {
+    file.close();
+    if (!(error instanceof Unsuitable)) throw error;
+    return false;
+  }
+}
+
+/** How far it can be played from where it is. */
+function showReady({ buffered, currentTime, duration }: HTMLMediaElement): void {
+  if (!Number.isFinite(duration)) return;
+  let ready = currentTime;
+  for (let i = 0; i < buffered.length; i++) {
+    if (buffered.start(i) <= currentTime) ready = Math.max(ready, buffered.end(i));
+  }
+  showProgress((size * ready) / duration);
 }
 
 function onDisk(wanted: string): Promise<File> {
@@ -150,14 +183,11 @@ async function fill(wanted: string): Promise<File> {
   const spool = await Spool.open(wanted);
   try {
     if (spool.size < size) {
-      const before = spool.size;
-      const range = { begin: before, end: size };
+      // What has come is some megabytes ahead of what is on disk.
       await progressing(async (onProgress) => {
-        // What has come is some megabytes ahead of what is on disk.
-        const onDisk = (progress: Progress) => onProgress({ ...progress, received: spool.size - before });
-        const stream = cdn.stream(wanted, { range, onProgress: onDisk });
-        for await (const bytes of stream) await spool.append(bytes as Uint8Array<ArrayBuffer>);
-      }, before);
+        const stream = streamFrom(wanted, spool.size, (progress) => onProgress({ ...progress, received: spool.size }));
+        for await (const bytes of stream) await spool.append(bytes);
+      });
     }
   } catch (error) {
     await spool.leave();
@@ -166,18 +196,28 @@ async function fill(wanted: string): Promise<File> {
   return spool.finish();
 }
 
-/** Shows how far a download is, of which `before` bytes were here. */
-async function progressing<Result>(
-  download: (onProgress: (progress: Progress) => void) => Promise<Result>,
-  before = 0,
-): Promise<Result> {
+/** To its end. When nobody has the rest now, it says so and goes on later. `onProgress` hears of all that came before, too. */
+function streamFrom(wanted: string, begin: number, onProgress: (progress: Progress) => void): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const open = (at: number) =>
+    cdn.stream(wanted, { range: { begin: at, end: size }, onProgress: (progress) => onProgress({ ...progress, received: at + progress.received }) });
+  return patientStream(open, begin, async (pause) => {
+    const before = byId('state').textContent;
+    const said = `Nobody has the rest now. Trying again in ${formatTime(pause)}…`;
+    setText(byId('state'), said);
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    if (byId('state').textContent === said) setText(byId('state'), before);
+  });
+}
+
+/** Shows how far a download is. */
+async function progressing<Result>(download: (onProgress: (progress: Progress) => void) => Promise<Result>): Promise<Result> {
   let shown = 0;
   const result = await download(({ received, rate, remaining }) => {
     if (performance.now() - shown < redraw) return;
     shown = performance.now();
-    showProgress(before + received);
+    showProgress(received);
     const left = remaining === undefined ? '' : `, ${formatTime(remaining)} left`;
-    setText(byId('state'), `${formatBytes(before + received)} of ${formatBytes(size)}, ${formatRate(rate)}${left}`);
+    setText(byId('state'), `${formatBytes(received)} of ${formatBytes(size)}, ${formatRate(rate)}${left}`);
     stages.show();
   });
   showProgress(size);
@@ -195,7 +235,7 @@ async function save(wanted: string): Promise<void> {
   if (showSaveFilePicker && !spooled) {
     const file = await showSaveFilePicker({ suggestedName: name });
     const to = await file.createWritable();
-    await progressing((onProgress) => cdn.stream(wanted, { onProgress }).pipeTo(to));
+    await progressing((onProgress) => streamFrom(wanted, 0, onProgress).pipeTo(to));
   } else {
     const href = URL.createObjectURL(await onDisk(wanted));
     element('a', { href, download: name }).click();

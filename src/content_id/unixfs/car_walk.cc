@@ -154,7 +154,9 @@ Result<void> CarWalk::advance() {
     const bool whole = is_inside_range(child);
     if (!options_.duplicates && whole && sent_.contains(child.cid) && partial_.erase(child.cid) == 0) continue;
     if (!whole && !sent_.contains(child.cid)) partial_.insert(child.cid);
-    if (sent_branches_ > kMaxBranches) return fail(ErrorCode::kTooLarge, "the DAG has over 262,144 blocks with links");
+    if (child.cid.codec() == Codec::kDagPb && sent_branches_ == kMaxBranches) {
+      return fail(ErrorCode::kTooLarge, "the DAG has over 262,144 blocks with links");
+    }
     wanted_ = child.cid;
     current_ = child;
     return {};

@@ -141,6 +141,59 @@ TEST_F(CarWalkTest, ADoublingFileIsReadOnceInARangeToo) {
   EXPECT_LT(read_, 400u);
 }
 
+/// A chain of blocks with links, without names for each.
+class CarWalkLimits : public testing::Test {
+ protected:
+  ContentId put(const std::vector<ContentId>& links) {
+    std::vector<DagPbLink> all;
+    for (const ContentId& cid : links) all.push_back({.cid = cid, .name = "", .size = 1});
+    Bytes bytes = encode_dag_pb(all, std::nullopt);
+    const ContentId cid = ContentId::v1(Codec::kDagPb, sha256(bytes));
+    blocks_.emplace(cid, share(std::move(bytes)));
+    return cid;
+  }
+
+  /// How many blocks are sent, or the error.
+  Result<std::size_t> walk(const ContentId& root) {
+    CarWalk walk(root, {});
+    std::size_t sent = 0;
+    while (walk.wanted()) {
+      const auto is_new = walk.handle_block(blocks_.at(*walk.wanted()));
+      if (!is_new) return std::unexpected(is_new.error());
+      if (*is_new) ++sent;
+    }
+    return sent;
+  }
+
+  Blocks blocks_;
+};
+
+TEST_F(CarWalkLimits, SoManyBlocksWithLinksAreRememberedAndNoMore) {
+  constexpr std::size_t kMost = 262'144;
+  ContentId cid = put({});
+  for (std::size_t level = 1; level < kMost; ++level) cid = put({cid});
+  EXPECT_EQ(walk(cid).value_or(0), kMost);
+  const auto over = walk(put({cid}));
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().code, ErrorCode::kTooLarge);
+}
+
+TEST_F(CarWalkLimits, SoManyLinksMayWaitOnTheWayDown) {
+  constexpr std::size_t kLinks = 40'000;  // Of a block of 1.6 MB.
+  const ContentId leaf = put({});
+  ContentId cid = leaf;
+  const auto level = [&] {
+    std::vector<ContentId> links(kLinks, leaf);
+    links.front() = cid;  // The others wait for what is below it.
+    return put(links);
+  };
+  for (int i = 0; i < 26; ++i) cid = level();
+  EXPECT_EQ(walk(cid).value_or(0), 27u);
+  const auto over = walk(cid = level());
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().code, ErrorCode::kTooLarge);
+}
+
 TEST_F(CarWalkTest, FindsAPathThroughAShardAndListsIt) {
   std::vector<Link> entries;
   for (int i = 0; i < 7000; ++i)

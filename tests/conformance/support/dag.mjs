@@ -49,8 +49,14 @@ export class Dag {
   file (parts) {
     const leaves = parts.map((part) => this.raw(part))
     const sizes = parts.map((part) => Buffer.byteLength(part))
-    const cid = this.node(leaves.map((leaf, i) => ['', leaf, sizes[i]]), unixfs(2, { size: sizes.reduce((a, b) => a + b, 0), parts: sizes }))
-    return { cid, leaves }
+    return { ...this.join(leaves.map((leaf, i) => ({ cid: leaf, size: sizes[i] }))), leaves }
+  }
+
+  /** Of files, in their order. */
+  join (files) {
+    const sizes = files.map(({ size }) => size)
+    const size = sizes.reduce((a, b) => a + b, 0)
+    return { cid: this.node(files.map(({ cid }, i) => ['', cid, sizes[i]]), unixfs(2, { size, parts: sizes })), size }
   }
 
   directory (entries) { return this.node(Object.entries(entries), unixfs(1)) }

@@ -124,6 +124,10 @@ export class BidiPage {
     return Buffer.from(data, 'base64');
   }
 
+  async bringToFront() {
+    await this.send('browsingContext.activate', { context: this.context });
+  }
+
   async close() {
     await this.send('browsingContext.close', { context: this.context });
   }

@@ -9,6 +9,7 @@ import { chromium } from 'playwright-core';
 import { BidiPage, startFirefox } from './bidi.mjs';
 import { zip } from '../../../browser/extension/zip.mjs';
 import { chromiumArguments, pathOf } from './browsers.mjs';
+import { findProcess } from './process-tree.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 export const built = here('../../../build/extension/');
@@ -79,6 +80,7 @@ async function openChromium(folder, former) {
     url,
     context,
     profile,
+    pid: findProcess(`--user-data-dir=${profile}`),
     open: async (address) => {
       const page = await context.newPage();
       page.setDefaultTimeout(15_000);
@@ -104,6 +106,8 @@ async function openChromium(folder, former) {
       await context.grantPermissions(['clipboard-read', 'clipboard-write']);
       return page.evaluate(() => navigator.clipboard.readText());
     },
+    /** As if that had been typed into the address bar: the browser's own part cannot be driven. */
+    enter: (page, address) => page.goto(address).catch(() => {}), // It is no address of the web.
     /** Ends what was typed into the address bar after our keyword: the browser's own part cannot be driven. */
     type: (typed) =>
       context.serviceWorkers()[0].evaluate((given) => chrome.omnibox.onInputEntered.dispatch(given, 'currentTab'), typed.replace(/^codio /, '')),
@@ -145,6 +149,13 @@ async function openFirefox(folder, profile, install) {
   }
   const { contexts: [window] } = await firefox.send('browsingContext.getTree', { 'moz:scope': 'chrome' });
   const browser = new BidiPage(firefox.send, window.context);
+  const type = (typed) =>
+    browser.evaluate(async (text) => {
+      gURLBar.focus();
+      gURLBar.search(text);
+      await gURLBar.lastQueryContextPromise;
+      gURLBar.handleCommand();
+    }, typed);
   return {
     ...firefox,
     profile: firefox.folder,
@@ -169,13 +180,8 @@ async function openFirefox(folder, profile, install) {
         return text.value.QueryInterface(Ci.nsISupportsString).data;
       }),
     /** Into the address bar, and Enter. */
-    type: (typed) =>
-      browser.evaluate(async (text) => {
-        gURLBar.focus();
-        gURLBar.search(text);
-        await gURLBar.lastQueryContextPromise;
-        gURLBar.handleCommand();
-      }, typed),
+    type,
+    enter: (_, address) => type(address),
     /** As a user who answers the browser's first question about links of that scheme. */
     agreeToHandle: (scheme) =>
       browser.evaluate((name) => {
@@ -231,6 +237,15 @@ export const shown = (page, selector) => page.waitForFunction((one) => document.
 export const at = (page, part) => page.waitForFunction((wanted) => location.href.includes(wanted), part);
 export const progressOf = (viewer) => viewer.evaluate(() => Number(document.querySelector('#progress').getAttribute('aria-valuenow')));
 
+/** Pages of the node, as the browser counts them. */
+export async function countNodes(extension) {
+  const page = await extension.page('popup.html');
+  return page.evaluate(async () => {
+    if (chrome.runtime.getContexts && chrome.offscreen) return (await chrome.runtime.getContexts({ contextTypes: ['OFFSCREEN_DOCUMENT'] })).length;
+    return (await chrome.runtime.getBackgroundPage()).frames.length;
+  });
+}
+
 /** Saves what the viewer has found, in the way of a browser that cannot write into a file of the user's choice. */
 export async function saveToSpool(viewer) {
   await shown(viewer, '#note');
@@ -239,14 +254,21 @@ export async function saveToSpool(viewer) {
 }
 
 /** Of what the viewer has on disk. */
-export async function savedHash(page) {
+export async function savedHashes(page) {
   return page.evaluate(async () => {
     const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('spool');
+    const hashes = [];
     for await (const file of folder.values()) {
       const bytes = await (await file.getFile()).arrayBuffer();
-      return [...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+      hashes.push([...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join(''));
     }
+    return hashes;
   });
+}
+
+export async function savedHash(page) {
+  const [hash] = await savedHashes(page);
+  return hash;
 }
 
 /** Does not wait: the navigation may end elsewhere. */
