@@ -322,8 +322,8 @@ class DhtCheck : public Check {
 
   void accept(const std::string& who) {
     end(Health::kOk, who + " reaches the DHT and knows " + std::to_string(status_.nodes) +
-                         " nodes so far; whether they reach its UDP port " + std::to_string(status_.port) +
-                         " by themselves cannot be told from here");
+                         (status_.nodes == 1 ? " node" : " nodes") + " so far; whether they reach its UDP port " +
+                         std::to_string(status_.port) + " by themselves cannot be told from here");
   }
   void refuse(const std::string& seen) {
     const bool is_public = ward().common.dht_bootstrap.empty();

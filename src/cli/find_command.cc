@@ -1,8 +1,12 @@
-// find: who provides content, as the DHT knows it.
+// find: who provides content, as the DHT and routers know it.
 #include <charconv>
+#include <chrono>
 #include <cstdio>
+#include <deque>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -10,6 +14,7 @@
 #include "cli/dht.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "node/router_finder.h"
 
 namespace codio::cli {
 
@@ -19,6 +24,8 @@ namespace {
 
 /// How long an interrupt may go unseen while nothing happens.
 constexpr std::chrono::milliseconds kInterruptCheck{100};
+/// Whoever waits longer is told what for.
+constexpr std::chrono::seconds kQuiet{1};
 
 void print_provider(const CommonOptions& common, const node::Provider& provider) {
   const double milliseconds = std::chrono::duration<double, std::milli>(provider.latency).count();
@@ -54,28 +61,60 @@ Result<void> find(const CommonOptions& common, const FindOptions& options) {
   if (!cid) return std::unexpected(cid.error());
   const auto deadline = parse_timeout(options.timeout);
   if (!deadline) return std::unexpected(deadline.error());
-  auto dht = dht_options(common);
-  if (!dht) return fail(ErrorCode::kUnsupported, "--no-dht leaves nothing to search");
   const InterruptWatch watch;
   boost::asio::io_context io;
   const auto work = boost::asio::make_work_guard(io);
-  LazyDhtFinder finder(io.get_executor(), *std::move(dht));
-  std::size_t found = 0;
-  bool ended = false;
-  finder.find(
-      *cid, *deadline,
-      [&](const node::Provider& provider) {
-        ++found;
-        print_provider(common, provider);
-      },
-      [&](const node::FindSummary&) { ended = true; });
-  while (!ended && !interrupted()) io.run_one_for(kInterruptCheck);
-  if (!ended) return check_interrupt();
-  const node::FindSummary& summary = *finder.summary();
-  if (found > 0) return {};
-  return fail(summary.trouble.empty() ? ErrorCode::kNotFound : ErrorCode::kUnavailable,
-              "no provider of " + cid->to_string() + " was found: " + describe(summary) +
-                  (summary.trouble.empty() ? "; a node that serves it announces it within a minute or so" : ""));
+  std::optional<LazyDhtFinder> dht;
+  if (auto joined = dht_options(common)) dht.emplace(io.get_executor(), *std::move(joined));
+  std::deque<node::RouterFinder> routers;
+  for (const std::string& router : common.routers) {
+    auto url = node::parse_router_url(router);
+    if (!url) return std::unexpected(url.error());
+    routers.emplace_back(io.get_executor(), *std::move(url));
+  }
+  if (!dht && routers.empty()) {
+    return fail(ErrorCode::kUnsupported, "--no-dht leaves nothing to search; name a --router, or leave it out");
+  }
+
+  StatusLine line(!common.json);
+  std::set<std::string> printed;  // Two may know the same one.
+  std::size_t running = 0;
+  std::string why;
+  bool was_hindered = false;
+  const auto ask = [&](node::ProviderFinder& finder, const std::function<std::string(const node::FindSummary&)>& tell) {
+    ++running;
+    finder.find(
+        *cid, *deadline,
+        [&](const node::Provider& provider) {
+          if (!printed.insert(provider.peer + " " + provider.address).second) return;
+          line.hide();
+          print_provider(common, provider);
+        },
+        [&, tell](const node::FindSummary& summary) {
+          --running;
+          was_hindered = was_hindered || !summary.trouble.empty();
+          why += (why.empty() ? "" : "; ") + tell(summary);
+        });
+  };
+  if (dht) ask(*dht, describe);
+  for (node::RouterFinder& router : routers) {
+    ask(router,
+        [](const auto& summary) { return summary.trouble.empty() ? "the router names nobody" : summary.trouble; });
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  while (running > 0 && !interrupted()) {
+    io.run_one_for(kInterruptCheck);
+    const auto passed = std::chrono::floor<std::chrono::seconds>(std::chrono::steady_clock::now() - begin);
+    if (passed < kQuiet) continue;
+    line.update("searching: " + std::to_string(printed.size()) + " found, " + std::to_string(passed.count()) + " of " +
+                std::to_string(std::chrono::ceil<std::chrono::seconds>(*deadline).count()) + " s");
+  }
+  line.hide();
+  if (running > 0) return check_interrupt();
+  if (!printed.empty()) return {};
+  return fail(was_hindered ? ErrorCode::kUnavailable : ErrorCode::kNotFound,
+              "no provider of " + cid->to_string() + " was found: " + why +
+                  (was_hindered ? "" : "; a node that serves it announces it within a minute or so"));
 }
 
 }  // namespace codio::cli

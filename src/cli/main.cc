@@ -274,9 +274,11 @@ void define_id(CLI::App& app, CommandLine& line) {
 }
 
 void define_finding(CLI::App& app, CommandLine& line) {
-  auto* find = subcommand(app, "find", "Print who provides content, as they are found in the DHT",
+  auto* find = subcommand(app, "find", "Print who provides content, as they are found in the DHT and by routers",
                           "  codio find bafybei…                 peer id, address, latency, ways to reach it\n"
                           "  codio find bafybei… --timeout 5     wait no longer than 5 seconds\n"
+                          "  codio --router https://delegated-ipfs.dev find bafybei…\n"
+                          "                                      ask a router, too\n"
                           "  codio find bafybei… --json          an object a line");
   find->add_option("CID", line.find.cid, "What to look for")->required()->type_name("")->check(valid(parse_cid));
   find->add_option("--timeout", line.find.timeout, "Seconds")

@@ -199,7 +199,9 @@ nlohmann::json Serving::about() const {
            {"ready", status.is_ready},
            {"reachable", status.is_reachable},
            {"public", common_.dht_bootstrap.empty()},
-           {"port", status.port}};
+           {"port", status.port},
+           {"announced", status.announced - status.waiting},
+           {"waiting", status.waiting}};
   }
   return {{"http", http_->url()}, {"rendezvous", rendezvous_urls_}, {"dht", dht}};
 }

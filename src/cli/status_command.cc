@@ -63,8 +63,11 @@ std::string describe_node(const json& node) {
 
 std::string describe_dht(const json& dht) {
   if (!dht.is_object()) return "not joined";
+  const std::uint64_t waiting = number(dht, "waiting");
   return std::to_string(number(dht, "nodes")) + " nodes known, UDP port " + std::to_string(number(dht, "port")) +
-         (dht.value("reachable", false) ? "" : "; none answers");
+         (dht.value("reachable", false) ? "" : "; none answers") +
+         "; roots announced: " + std::to_string(number(dht, "announced")) +
+         (waiting == 0 ? "" : ", waiting for it: " + std::to_string(waiting));
 }
 
 void print_screen(const std::string& version, const json& repo, const json& node) {

@@ -54,6 +54,8 @@ constexpr milliseconds kFirstRejoin{2'000};
 constexpr milliseconds kLastRejoin{300'000};
 /// A node is killed more often than it is stopped.
 constexpr std::chrono::minutes kSaveInterval{10};
+/// For a port that is free at all addresses.
+constexpr int kPortTries = 16;
 /// The operating system answers at once; this is for one that is starved.
 constexpr std::chrono::seconds kListenTimeout{10};
 
@@ -90,7 +92,11 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
         is_bootstrapped_(options_.network == Network::kOwn) {}
 
   Result<void> start() {
-    if (auto free = check_port(); !free) return free;
+    auto port = find_port();
+    // The one that the first address was given may be taken at another.
+    for (int tries = 1; !port && options_.port == 0 && tries < kPortTries; ++tries) port = find_port();
+    if (!port) return std::unexpected(port.error());
+    options_.port = *port;
     lt::dht::dht_state state;
     if (auto read = read_state(options_.state_file)) {
       state = *std::move(read);
@@ -194,13 +200,15 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
 
   // libtorrent.
 
-  /// libtorrent shares a port with whoever else shares it.
-  Result<void> check_port() const {
-    if (options_.port == 0) return {};
+  /// The one port of all addresses: others are told one number. libtorrent would take another for each, and shares one
+  /// with whoever else shares it.
+  Result<std::uint16_t> find_port() const {
     boost::asio::io_context io;
+    std::vector<boost::asio::ip::udp::socket> bound;
+    std::uint16_t port = options_.port;
     for (const std::string& text : options_.addresses) {
-      const boost::asio::ip::udp::endpoint local(boost::asio::ip::make_address(text), options_.port);
-      boost::asio::ip::udp::socket socket(io);
+      const boost::asio::ip::udp::endpoint local(boost::asio::ip::make_address(text), port);
+      boost::asio::ip::udp::socket& socket = bound.emplace_back(io);
       boost::system::error_code error;
       socket.open(local.protocol(), error);
       if (!error && local.address().is_v6()) socket.set_option(boost::asio::ip::v6_only(true), error);
@@ -208,8 +216,9 @@ class DhtNode::Impl : public std::enable_shared_from_this<Impl> {
       if (error == boost::asio::error::address_in_use || error == boost::asio::error::access_denied) {
         return port_failure(error.message());
       }
+      if (!error) port = socket.local_endpoint().port();
     }
-    return {};
+    return port;
   }
 
   std::unexpected<Error> port_failure(const std::string& cause) const {

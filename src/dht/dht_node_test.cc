@@ -225,14 +225,17 @@ TEST(DhtNode, StartsWithAStateThatIsNone) {
   EXPECT_THAT(logged, HasSubstr("dht.state"));
 }
 
-TEST(DhtNode, FindsOverIpv6) {
+bool has_ipv6() {
   boost::asio::io_context io;
   udp::socket probe(io);
   boost::system::error_code error;
   probe.open(udp::v6(), error);
   if (!error) probe.bind({boost::asio::ip::address_v6::loopback(), 0}, error);
-  if (error) GTEST_SKIP() << "this machine has no IPv6: " << error.message();
+  return !error;
+}
 
+TEST(DhtNode, FindsOverIpv6) {
+  if (!has_ipv6()) GTEST_SKIP() << "this machine has no IPv6";
   TestNetwork network("::1");
   int announced = 0;
   for (int i = 0; i < 4; ++i) network.add();
@@ -240,6 +243,21 @@ TEST(DhtNode, FindsOverIpv6) {
   ASSERT_TRUE(network.run_until([&] { return announced == 1; }));
   const Search search = find(network, network.add(), content(1));
   EXPECT_THAT(search.found, ElementsAre(Endpoint(boost::asio::ip::make_address("::1"), 8080)));
+}
+
+TEST(DhtNode, HasOnePortAtAllOfItsAddresses) {
+  if (!has_ipv6()) GTEST_SKIP() << "this machine has no IPv6";
+  TestNetwork network;
+  DhtOptions options;
+  options.network = Network::kOwn;
+  options.addresses = {"127.0.0.1", "::1"};
+  const std::uint16_t port = network.add_as_it_is(options).status().port;
+  for (const char* const address : {"127.0.0.1", "::1"}) {
+    options.addresses = {address};
+    options.bootstrap = {{address, port}};
+    DhtNode& node = network.add_as_it_is(options);
+    EXPECT_TRUE(network.run_until([&] { return node.status().nodes > 0; })) << address;
+  }
 }
 
 TEST(DhtNode, SaysThatTheDhtIsUnreachable) {

@@ -203,7 +203,6 @@ class DhtPoisoning : public testing::Test {
     for (int i = 0; i < 4; ++i) network_.add();
     HttpServerOptions options;
     options.endpoint = {"127.0.0.1", 0};
-    options.web_files = WebFiles();
     options.key = key_;
     http_ = *HttpServer::listen(network_.io(), store_, rendezvous_, std::move(options));
   }

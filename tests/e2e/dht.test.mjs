@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -75,6 +76,8 @@ for (const browser of ['chromium', 'firefox']) {
     const got = await download(tab, provider.roots[0].cid);
     assert.equal(got.hash, sha256(content), got.error);
     assert.deepEqual(Object.keys(got.peers), [provider.peer]);
+    const connected = await provider.beside('peers');
+    assert.ok(connected.some(({ uploaded }) => uploaded >= content.length), JSON.stringify(connected));
     await tab.context().close();
   });
 }
@@ -102,11 +105,61 @@ test('get says why it found nobody', { timeout: 60_000 }, async () => {
   assert.match(got.lines[0].error.message, /nobody in the DHT provides it/);
 });
 
+test('get asks a router that is named, and takes what it names', { timeout: 60_000 }, async () => {
+  const output = join(folder, 'by-router.bin');
+  // This one has not got it: it asks its DHT.
+  const got = await runIn('routed', 'get', provider.roots[0].cid, '-o', output, '--no-dht', '--router', other.http);
+  assert.equal(got.code, 0, got.error);
+  assert.deepEqual(readFileSync(output), content);
+  const dead = await runIn('routed', 'get', unknown, '-o', join(folder, 'none'), '--no-dht', '--router', 'http://127.0.0.1:9');
+  assert.equal(dead.code, 1);
+  assert.match(dead.lines[0].error.message, /the router http:\/\/127\.0\.0\.1:9 is no help/);
+  const found = await runIn('routed', 'find', provider.roots[0].cid, '--no-dht', '--router', other.http);
+  assert.deepEqual(found.lines.map(({ gateways }) => gateways), [[`${provider.http}/ipfs/`]], found.error);
+});
+
+test('a node announces what is pinned, and no more when it is not', { timeout: 60_000 }, async () => {
+  const node = await startNode({ a: Buffer.from('first'), b: Buffer.from('second') }, [], join_());
+  for (const { cid } of node.roots) await node.announced(cid);
+  assert.equal((await node.beside('status')).node.dht.announced, 2);
+  await node.beside('pin', 'rm', node.roots[0].cid);
+  const { announced, waiting } = (await node.beside('status')).node.dht;
+  assert.deepEqual({ announced, waiting }, { announced: 1, waiting: 0 });
+  await node.stop();
+});
+
+const hasIpv6 = await new Promise((resolve) => {
+  const server = createServer().once('error', () => resolve(false));
+  server.listen(0, '::1', () => server.close(() => resolve(true)));
+});
+
+test('nodes find each other over IPv6', { skip: hasIpv6 ? false : 'this machine has no IPv6', timeout: 60_000 }, async () => {
+  const six = (...options) => startNode(...options.slice(0, 1), [], ['--http', '[::1]:0', ...options.slice(1)]);
+  const first = await six({}, '--dht-bootstrap', 'none');
+  const second = await six({ 'six.bin': content }, '--dht-bootstrap', `[::1]:${first.dht}`);
+  const root = second.roots[0].cid;
+  await second.announced(root);
+  assert.match(second.http, /^http:\/\/\[::1\]:/);
+  const found = await runIn('six', 'find', root, '--dht-bootstrap', `[::1]:${first.dht}`);
+  assert.deepEqual(found.lines[0]?.gateways, [`${second.http}/ipfs/`], found.error);
+  const output = join(folder, 'six.bin');
+  const got = await runIn('six', 'get', root, '-o', output, '--dht-bootstrap', `[::1]:${first.dht}`);
+  assert.equal(got.code, 0, got.error);
+  assert.deepEqual(readFileSync(output), content);
+  const met = await runIn('met', 'get', root, '-o', `${output}.met`, '--no-dht', '--rendezvous', second.rendezvous);
+  assert.equal(met.code, 0, met.error);
+  assert.deepEqual(readFileSync(`${output}.met`), content);
+  await Promise.all([first.stop(), second.stop()]);
+});
+
 test('provide --once announces what is here, and refuses what is not', { timeout: 90_000 }, async () => {
   const port = new URL(other.http).port;
   const provided = await run('provide', '--once', '--http', `127.0.0.1:${port}`, provider.roots[0].cid, ...join_());
   assert.equal(provided.code, 0, provided.error + JSON.stringify(provided.lines));
   assert.deepEqual(provided.lines, [{ event: 'announced', cid: provider.roots[0].cid, http: other.http }]);
+  // Its node is gone by now, and the others still know it.
+  const again = await run('provide', '--once', '--http', `127.0.0.1:${port}`, provider.roots[0].cid, ...join_());
+  assert.deepEqual(again.lines, provided.lines, again.error);
   const refused = await run('provide', '--once', unknown, ...join_());
   assert.equal(refused.code, 1);
   assert.match(refused.lines[0].error.message, /is not whole here/);

@@ -30,10 +30,9 @@ export async function startNode(files = {}, gateways = [], options = []) {
     ...node,
     rendezvous: `${node.http.replace('http', 'ws')}/rendezvous`,
     /** What it says that it did: `codio stats`. */
-    stats: async () => {
-      const { stdout } = await promisify(execFile)(program, ['stats', '--json', '--repo', join(folder, 'repo')]);
-      return JSON.parse(stdout);
-    },
+    stats: () => beside(folder, 'stats'),
+    /** What a command beside it prints. */
+    beside: (...words) => beside(folder, ...words),
     /** Ended by the signal, of which it cannot know when it is SIGKILL. */
     async stop(signal) {
       await node.stop(signal);
@@ -42,11 +41,17 @@ export async function startNode(files = {}, gateways = [], options = []) {
   };
 }
 
+async function beside(folder, ...words) {
+  const { stdout } = await promisify(execFile)(program, [...words, '--json', '--repo', join(folder, 'repo')]);
+  return JSON.parse(stdout);
+}
+
 async function start(folder, paths, gateways, options) {
   const process_ = spawn(
     program,
     [
-      ...['serve', ...paths, '--json', '--http', '127.0.0.1:0', '--repo', join(folder, 'repo'), '--web-root', webRoot],
+      ...['serve', ...paths, '--json', '--repo', join(folder, 'repo'), '--web-root', webRoot],
+      ...(options.includes('--http') ? [] : ['--http', '127.0.0.1:0']),
       ...(gateways.length ? gateways.flatMap((url) => ['--gateway', url]) : ['--no-gateway']),
       ...(options.includes('--dht-bootstrap') ? [] : ['--no-dht']),
       ...options,
