@@ -26,14 +26,17 @@ export async function startNode(files = {}, gateways = [], options = []) {
     return path;
   });
   const node = await start(folder, paths, gateways, options);
+  const tell = async (command) => {
+    const { stdout } = await promisify(execFile)(program, [command, '--json', '--repo', join(folder, 'repo')]);
+    return JSON.parse(stdout);
+  };
   return {
     ...node,
     rendezvous: `${node.http.replace('http', 'ws')}/rendezvous`,
     /** What it says that it did: `codio stats`. */
-    stats: async () => {
-      const { stdout } = await promisify(execFile)(program, ['stats', '--json', '--repo', join(folder, 'repo')]);
-      return JSON.parse(stdout);
-    },
+    stats: () => tell('stats'),
+    /** With whom it is connected: `codio peers`. */
+    peers: () => tell('peers'),
     /** Ended by the signal, of which it cannot know when it is SIGKILL. */
     async stop(signal) {
       await node.stop(signal);
