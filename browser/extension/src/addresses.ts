@@ -24,6 +24,15 @@ export function gatewayAddress(url: string): string | undefined {
   return cid && addressOf(cid + pathname);
 }
 
+/** `codio://CID/path` of a search for just that. */
+export function searchedAddress(url: string): string | undefined {
+  for (const value of new URL(url).searchParams.values()) {
+    const address = codioAddress(value.trim());
+    if (address) return address;
+  }
+  return undefined;
+}
+
 /** Of what a person types or a page names: a CID, a path below one, or any of the URLs above. */
 export function anyAddress(text: string): string | undefined {
   const trimmed = text.trim();

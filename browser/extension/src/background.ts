@@ -1,5 +1,5 @@
 /** Wakes for what the browser tells, starts the node when somebody needs it, and keeps what must be kept. */
-import { anyAddress, cidOf, codioAddress, gatewayAddress, viewUrl } from './addresses';
+import { anyAddress, cidOf, codioAddress, gatewayAddress, searchedAddress, viewUrl } from './addresses';
 import { monthOf } from './budget';
 import { connectNode } from './connect';
 import { answerPlayers } from './content';
@@ -155,6 +155,17 @@ chrome.webNavigation.onBeforeNavigate.addListener(
   },
   { url: [{ schemes: ['http', 'https'], pathPrefix: '/ipfs/' }, { schemes: ['http', 'https'], hostContains: '.ipfs.' }] },
 );
+
+if (FIREFOX) {
+  // Firefox searches for what is typed with a scheme that it does not know.
+  chrome.webNavigation.onBeforeNavigate.addListener(
+    ({ url, frameId, tabId }) => {
+      const address = frameId === 0 ? searchedAddress(url) : undefined;
+      if (address) void divert(tabId, address, url);
+    },
+    { url: [{ schemes: ['http', 'https'], queryContains: 'codio%3A' }] },
+  );
+}
 
 function handleHeaders({ responseHeaders, tabId, url, method, statusCode }: chrome.webRequest.OnHeadersReceivedDetails): undefined {
   const named = responseHeaders?.find(({ name }) => name.toLowerCase() === 'x-codio-cid')?.value;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { anyAddress, cidOf, codioAddress, gatewayAddress } from '../src/addresses';
+import { anyAddress, cidOf, codioAddress, gatewayAddress, searchedAddress } from '../src/addresses';
 
 const cid = 'bafybeihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku';
 const old = 'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG';
@@ -26,4 +26,11 @@ test('People type CIDs with and without what goes around them', () => {
   assert.equal(anyAddress('what?'), undefined);
   assert.equal(anyAddress(`b${'a'.repeat(300)}`), undefined);
   assert.equal(cidOf(`codio://${cid}/a`), cid);
+});
+
+test('A search for nothing but an address names content', () => {
+  const search = (what: string) => `https://search.example/?client=x&q=${encodeURIComponent(what)}`;
+  assert.equal(searchedAddress(search(`codio://${cid}/a`)), `codio://${cid}/a`);
+  assert.equal(searchedAddress(search(`what is codio://${cid}`)), undefined);
+  assert.equal(searchedAddress(search('codio: the protocol')), undefined);
 });
