@@ -12,9 +12,7 @@ namespace {
 enum NodeField : std::uint8_t { kData = 1, kLinks = 2 };
 enum LinkField : std::uint8_t { kHash = 1, kName = 2, kTsize = 3 };
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "dag-pb: " + std::string(why));
-}
+std::unexpected<Error> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "dag-pb", why); }
 
 Result<DagPbLink> decode_link(BytesView bytes) {
   std::optional<DagPbLink> link;

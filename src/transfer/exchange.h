@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -324,8 +325,13 @@ class Exchange {
   void tell_progress(Time now, TransferId id, Transfer& transfer);
   Progress snapshot(Time now, Transfer& transfer);
 
-  void send(PeerId id, const wire::Message& message);
-  void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
+  template <class Body>
+  void send(PeerId id, const Body& body) {
+    send_frame(id, wire::encode(body));
+  }
+  void send_frame(PeerId id, Bytes frame);
+  void drop_peer(PeerId id, wire::GoodbyeCode code, ErrorCode error, std::string_view message);
+  void drop_peer(PeerId id, const Error& breach);
   void drop_unproven(PeerId id);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);

@@ -20,9 +20,7 @@ enum DataField : std::uint8_t {
 };
 enum TimeField : std::uint8_t { kSeconds = 1, kNanoseconds = 2 };
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "UnixFS: " + std::string(why));
-}
+std::unexpected<Error> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "UnixFS", why); }
 
 Result<ModificationTime> decode_time(BytesView bytes) {
   std::optional<std::int64_t> seconds;

@@ -14,9 +14,7 @@ constexpr std::uint64_t kMurmur3 = static_cast<std::uint64_t>(HashCode::kMurmur3
 constexpr std::uint64_t kMaxFanout = 1024;
 constexpr unsigned kHashBits = 64;
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "UnixFS: " + std::string(why));
-}
+std::unexpected<Error> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "UnixFS", why); }
 
 Result<void> read_file(Data& data, Node& node) {
   node.kind = Node::Kind::kFile;
