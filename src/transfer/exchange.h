@@ -269,6 +269,16 @@ class Exchange {
     RateMeter rate;
     bool has_news = false;
     Time told_at;
+
+    Transfer(Time now, TransferId id, const Cid& given, DownloadOptions options)
+        : root(given),
+          range(options.traversal.range),
+          traversal(given, std::move(options.traversal)),
+          unconsumed_limit(options.unconsumed),
+          progress_at(now),
+          began_at(now),
+          progress{.transfer = id},
+          told_at(now) {}
   };
 
   struct LoadForDownload {

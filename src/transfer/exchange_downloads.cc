@@ -28,15 +28,7 @@ constexpr std::size_t kMaxShares = 64;
 TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options) {
   const TransferId id{++last_transfer_};
   const bool ordered = options.traversal.scope == content_id::unixfs::Scope::kBytes;
-  Transfer transfer{.root = root,
-                    .range = options.traversal.range,
-                    .traversal = {root, std::move(options.traversal)},
-                    .unconsumed_limit = options.unconsumed,
-                    .progress_at = now,
-                    .began_at = now,
-                    .told_at = now};
-  transfer.progress.transfer = id;
-  transfers_.emplace(id, std::move(transfer));
+  transfers_.try_emplace(id, now, id, root, std::move(options));
   scheduler_.add_transfer(id, ordered);
   drive(now);
   return id;

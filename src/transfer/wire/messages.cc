@@ -24,7 +24,7 @@ enum class FrameType : std::uint8_t {
 
 Bytes begin(FrameType type) { return {static_cast<std::uint8_t>(type)}; }
 
-std::unexpected<Error> malformed(std::string_view message) { return fail(ErrorCode::kMalformed, message); }
+Result<void> malformed(std::string_view message) { return fail(ErrorCode::kMalformed, message); }
 
 /// Calls `handle(field)` for every field; it returns false on a field that is known but of the wrong type or value.
 template <class Handle>
@@ -205,7 +205,7 @@ Result<void> decode_frame(FrameType type, BytesView body, std::optional<Message>
 }  // namespace
 
 Result<std::optional<Message>> decode(BytesView frame) {
-  if (frame.empty()) return malformed("empty frame");
+  if (frame.empty()) return fail(ErrorCode::kMalformed, "empty frame");
   std::optional<Message> message;
   auto decoded = decode_frame(static_cast<FrameType>(frame[0]), frame.subspan(1), message);
   if (!decoded) return std::unexpected(std::move(decoded.error()));
