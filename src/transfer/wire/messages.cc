@@ -28,7 +28,7 @@ Result<void> malformed(std::string_view message) { return fail(ErrorCode::kMalfo
 
 /// Calls `handle(field)` for every field; it returns false on a field that is known but of the wrong type or value.
 template <class Handle>
-Result<void> read_fields(BytesView body, const char* what, Handle handle) {
+Result<void> read_fields(BytesView body, std::string_view what, Handle handle) {
   ProtobufReader reader(body);
   for (ProtobufField field; reader.next(field);) {
     if (!handle(field)) return fail(ErrorCode::kMalformed, what, "bad field " + to_decimal(field.number));
@@ -123,7 +123,8 @@ Result<void> decode_body(BytesView body, Want& want) {
 }
 
 /// `reason`: of a DONT_HAVE; else null.
-Result<void> decode_ids(BytesView body, const char* what, std::vector<WantId>& ids, DontHaveReason* reason = nullptr) {
+Result<void> decode_ids(BytesView body, std::string_view what, std::vector<WantId>& ids,
+                        DontHaveReason* reason = nullptr) {
   return read_fields(body, what, [&](const ProtobufField& field) {
     if (field.number == 1) return read_ids(field, ids);
     if (field.number != 2 || reason == nullptr) return true;
