@@ -353,7 +353,7 @@ class Exchange {
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(Time now, TransferId id, std::optional<Output> result);
+  void forget_transfer(Time now, TransferId id);
   void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;

@@ -36,7 +36,7 @@ TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options
 
 void Exchange::cancel(Time now, TransferId transfer) {
   if (!transfers_.contains(transfer)) return;
-  finish(now, transfer, std::nullopt);
+  forget_transfer(now, transfer);
   drive(now);
 }
 
@@ -147,8 +147,8 @@ void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
   transfer->second.has_news = true;
 }
 
-/// Takes the transfer out of everything that knows it; `result` is the last that is heard of it, if anything.
-void Exchange::finish(Time now, TransferId id, std::optional<Output> result) {
+/// Takes the transfer out of everything that knows it.
+void Exchange::forget_transfer(Time now, TransferId id) {
   for (const auto& cancelled : scheduler_.remove_transfer(now, id)) cancel_request(cancelled.cid, cancelled.peer, id);
   for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
   for (auto& [peer_id, peer] : peers_) {
@@ -156,10 +156,12 @@ void Exchange::finish(Time now, TransferId id, std::optional<Output> result) {
   }
   transfers_.erase(id);
   if (transfers_.empty()) gateway_errors_.clear();
-  if (result) output(*std::move(result));
 }
 
-void Exchange::fail_transfer(Time now, TransferId id, Error error) { finish(now, id, Failed{id, std::move(error)}); }
+void Exchange::fail_transfer(Time now, TransferId id, Error error) {
+  forget_transfer(now, id);
+  output(Failed{id, std::move(error)});
+}
 
 // What it asks for.
 
@@ -186,7 +188,8 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   while (auto entry = transfer.traversal.poll_entry()) output(EntryFound{id, *std::move(entry)});
   if (transfer.traversal.finished()) {
     tell_progress(now, id, transfer);
-    return finish(now, id, Finished{id});
+    forget_transfer(now, id);
+    return output(Finished{id});
   }
 
   // A reader that pauses does not stall: nothing is wanted meanwhile.
