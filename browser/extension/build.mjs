@@ -27,7 +27,7 @@ if (process.argv.includes('--test')) {
 }
 
 const pkg = here('../../build/browser/pkg/');
-const library = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
+const library = ['codio_wasm.js', 'codio_worker.js', 'codio-dag.js', 'codio_wasm.wasm', 'codio_builder.wasm'];
 if (!library.every((name) => existsSync(pkg + name))) throw new Error(`${pkg} is not whole: build browser/lib first`);
 
 const modules = ['background', 'bridge', 'media', 'node', 'options', 'popup', 'spool-worker', 'view'];

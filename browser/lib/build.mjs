@@ -35,9 +35,9 @@ await build({
   ...shared,
   minify: true,
   sourcemap: 'linked',
-  entryPoints: { codio_wasm: here('src/index.ts'), codio_worker: here('src/core-worker.ts') },
+  entryPoints: { codio_wasm: here('src/index.ts') },
   outdir: out,
-  plugins: [beside({ './service-worker-host': './codio-serve.js' })],
+  plugins: [beside({ './dag': './codio-dag.js', './extension': './codio-extension.js', './service-worker-host': './codio-serve.js' })],
 });
 // Beside the library, which they share with the page.
 await build({
@@ -46,6 +46,9 @@ await build({
   sourcemap: 'linked',
   entryPoints: {
     codio: here('src/drop-in.ts'),
+    codio_worker: here('src/core-worker.ts'),
+    'codio-dag': here('src/dag.ts'),
+    'codio-extension': here('src/extension.ts'),
     'codio-rewrite': here('src/rewrite.ts'),
     'codio-serve': here('src/service-worker-host.ts'),
     'codio-status': here('src/status.ts'),
@@ -54,6 +57,8 @@ await build({
   plugins: [beside({ './index': './codio_wasm.js' })],
 });
 writeFileSync(`${out}codio_wasm.d.ts`, "export * from './types/index.js';\nexport { default } from './types/index.js';\n");
-const wasm = here('../../build/wasm/src/wasm/codio_wasm.wasm');
-if (existsSync(wasm)) copyFileSync(wasm, `${out}codio_wasm.wasm`);
-else console.warn(`${wasm} is missing: build the wasm preset first`);
+for (const name of ['codio_wasm.wasm', 'codio_builder.wasm']) {
+  const wasm = here(`../../build/wasm/src/wasm/${name}`);
+  if (existsSync(wasm)) copyFileSync(wasm, out + name);
+  else console.warn(`${wasm} is missing: build the wasm preset first`);
+}

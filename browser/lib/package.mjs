@@ -16,6 +16,7 @@ const entries = {
   './status': ['codio-status.js', 'status'],
   './service-worker': ['codio-sw.js'],
   './core.wasm': ['codio_wasm.wasm'],
+  './builder.wasm': ['codio_builder.wasm'],
 };
 
 const exported = Object.entries(entries).map(([path, [file, types]]) => [
@@ -49,7 +50,7 @@ for (const file of readdirSync(`${out}types`)) {
 
 const firstLoad = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
 const rowOf = (file) => [`  ${file}`, readFileSync(out + file).length, gzipSync(readFileSync(out + file), { level: 9 }).length];
-const others = readdirSync(out).filter((file) => file.endsWith('.js') && !firstLoad.includes(file));
+const others = readdirSync(out).filter((file) => /\.(js|wasm)$/.test(file) && !firstLoad.includes(file));
 const first = firstLoad.map(rowOf);
 const total = first.reduce(([, bytes, gzipped], row) => ['  together', bytes + row[1], gzipped + row[2]], [, 0, 0]);
 const table = [['', 'bytes', 'gzipped'], ['to download a file:'], ...first, total, ['only where it is used:'], ...others.map(rowOf)];

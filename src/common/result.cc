@@ -21,4 +21,15 @@ std::string_view to_string(ErrorCode code) {
   return {};
 }
 
+std::unexpected<Error> fail(ErrorCode code, std::string_view message) {
+  return std::unexpected(Error{code, std::string(message)});
+}
+
+std::unexpected<Error> fail(ErrorCode code, std::string_view where, std::string_view why) {
+  std::string message(where);
+  message += ": ";
+  message += why;
+  return fail(code, message);
+}
+
 }  // namespace codio

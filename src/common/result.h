@@ -39,8 +39,8 @@ struct Error {
 template <class T>
 using Result = std::expected<T, Error>;
 
-inline std::unexpected<Error> fail(ErrorCode code, std::string message) {
-  return std::unexpected(Error{code, std::move(message)});
-}
+std::unexpected<Error> fail(ErrorCode code, std::string_view message);
+/// With the message "WHERE: WHY".
+std::unexpected<Error> fail(ErrorCode code, std::string_view where, std::string_view why);
 
 }  // namespace codio

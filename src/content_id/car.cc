@@ -17,9 +17,7 @@ constexpr std::uint64_t kCidTag = 42;
 
 enum CborMajor : std::uint8_t { kUnsigned = 0, kByteString = 2, kText = 3, kArray = 4, kMap = 5, kTag = 6 };
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "CAR: " + std::string(why));
-}
+std::unexpected<Error> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "CAR", why); }
 
 void append_cbor_head(Bytes& out, CborMajor major, std::uint64_t value) {
   const auto kind = static_cast<std::uint8_t>(major << 5);

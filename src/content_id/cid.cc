@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kV0TextSize = 46;
 
-std::unexpected<Error> bad_cid(const Error& error) { return fail(error.code, "CID: " + error.message); }
+std::unexpected<Error> bad_cid(const Error& error) { return fail(error.code, "CID", error.message); }
 
 /// No v1 begins like this: its first byte is the version.
 bool has_v0_prefix(BytesView bytes) { return bytes.size() >= 2 && bytes[0] == 0x12 && bytes[1] == 0x20; }

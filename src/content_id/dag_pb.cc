@@ -12,11 +12,9 @@ namespace {
 enum NodeField : std::uint8_t { kData = 1, kLinks = 2 };
 enum LinkField : std::uint8_t { kHash = 1, kName = 2, kTsize = 3 };
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "dag-pb: " + std::string(why));
-}
+Result<void> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "dag-pb", why); }
 
-Result<DagPbLink> decode_link(BytesView bytes) {
+Result<void> read_link(BytesView bytes, std::vector<DagPbLink>& links) {
   std::optional<DagPbLink> link;
   std::uint32_t last = 0;
   ProtobufReader reader(bytes);
@@ -38,7 +36,27 @@ Result<DagPbLink> decode_link(BytesView bytes) {
   }
   if (!reader.problem().empty()) return malformed(reader.problem());
   if (!link) return malformed("a link has no CID");
-  return *std::move(link);
+  links.push_back(*std::move(link));
+  return {};
+}
+
+Result<void> read_node(BytesView block, DagPbNode& node) {
+  bool links_ended = false;
+  ProtobufReader reader(block);
+  for (ProtobufField field; reader.next(field);) {
+    if (field.number > kLinks) return malformed("unknown field");
+    if (field.type != WireType::kBytes) return malformed("wrong wire type");
+    if (field.number == kData) {
+      if (node.data) return malformed("repeated data");
+      node.data = field.bytes;
+      links_ended = !node.links.empty();
+      continue;
+    }
+    if (links_ended) return malformed("links both before and after the data");
+    if (auto read = read_link(field.bytes, node.links); !read) return read;
+  }
+  if (!reader.problem().empty()) return malformed(reader.problem());
+  return {};
 }
 
 Bytes encode_link(const DagPbLink& link) {
@@ -55,23 +73,7 @@ Bytes encode_link(const DagPbLink& link) {
 
 Result<DagPbNode> decode_dag_pb(BytesView block) {
   DagPbNode node;
-  bool links_ended = false;
-  ProtobufReader reader(block);
-  for (ProtobufField field; reader.next(field);) {
-    if (field.number > kLinks) return malformed("unknown field");
-    if (field.type != WireType::kBytes) return malformed("wrong wire type");
-    if (field.number == kData) {
-      if (node.data) return malformed("repeated data");
-      node.data = field.bytes;
-      links_ended = !node.links.empty();
-      continue;
-    }
-    if (links_ended) return malformed("links both before and after the data");
-    auto link = decode_link(field.bytes);
-    if (!link) return std::unexpected(std::move(link.error()));
-    node.links.push_back(*std::move(link));
-  }
-  if (!reader.problem().empty()) return malformed(reader.problem());
+  if (auto read = read_node(block, node); !read) return std::unexpected(std::move(read.error()));
   return node;
 }
 

@@ -85,7 +85,7 @@ void encode_positional(std::string_view alphabet, BytesView bytes, std::string& 
   for (const std::uint8_t digit : digits | std::views::reverse) out.push_back(alphabet[digit]);
 }
 
-Result<Bytes> bad_text(std::string_view why) { return fail(ErrorCode::kMalformed, "multibase: " + std::string(why)); }
+Result<Bytes> bad_text(std::string_view why) { return fail(ErrorCode::kMalformed, "multibase", why); }
 
 /// The values of the characters.
 Result<Bytes> read_digits(const Encoding& encoding, std::string_view text) {

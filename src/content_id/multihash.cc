@@ -34,9 +34,9 @@ Result<Multihash> Multihash::read(BytesView bytes, std::size_t begin) {
   constexpr std::size_t kMaxDigest = 128;
   constexpr std::size_t kMinDigest = 20;
   const auto code = read_varint(bytes.subspan(begin));
-  if (!code) return fail(code.error().code, "multihash: " + code.error().message);
+  if (!code) return fail(code.error().code, "multihash", code.error().message);
   const auto size = read_varint(bytes.subspan(begin + code->size));
-  if (!size) return fail(size.error().code, "multihash: " + size.error().message);
+  if (!size) return fail(size.error().code, "multihash", size.error().message);
   if (size->value > kMaxDigest) return fail(ErrorCode::kTooLarge, "multihash: the digest is over 128 bytes");
   if (size->value < kMinDigest && static_cast<HashCode>(code->value) != HashCode::kIdentity) {
     return fail(ErrorCode::kMalformed, "multihash: the digest is under 20 bytes");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/decimal.h"
 
 namespace codio::transfer {
 
@@ -102,16 +103,19 @@ void Exchange::refuse(PeerId id, std::vector<WantId> wants, wire::DontHaveReason
   if (!wants.empty()) send(id, wire::DontHave{std::move(wants), reason});
 }
 
-void Exchange::drop_peer(PeerId id, GoodbyeCode code, Error reason) {
+void Exchange::drop_peer(PeerId id, GoodbyeCode code, ErrorCode error, std::string_view message) {
   // Whoever broke the rules need not be the one that is avoided for it.
-  if (peers_.at(id).must_prove) reason.code = ErrorCode::kForged;
-  send(id, wire::Goodbye{code, reason.message.substr(0, wire::kMaxReason)});
-  output(ClosePeer{id, std::move(reason)});
+  if (peers_.at(id).must_prove) error = ErrorCode::kForged;
+  send(id, wire::Goodbye{code, std::string(message.substr(0, wire::kMaxReason))});
+  output(ClosePeer{id, {error, std::string(message)}});
   forget_peer(id);
 }
 
-void Exchange::send(PeerId id, const wire::Message& message) {
-  Bytes frame = wire::encode(message);
+void Exchange::drop_peer(PeerId id, const Error& breach) {
+  drop_peer(id, GoodbyeCode::kProtocolError, breach.code, breach.message);
+}
+
+void Exchange::send_frame(PeerId id, Bytes frame) {
   peers_.at(id).sender.note_sent(frame.size());
   output(SendMessage{id, std::move(frame)});
 }
@@ -140,23 +144,22 @@ void Exchange::handle_message(Time now, PeerId id, BytesView message) {
   if (found == peers_.end()) return;
   check(!found->second.unproven);
   if (message.size() > options_.max_frame) {
-    drop_peer(id, GoodbyeCode::kProtocolError, {ErrorCode::kMalformed, "frame larger than agreed"});
+    drop_peer(id, GoodbyeCode::kProtocolError, ErrorCode::kMalformed, "frame larger than agreed");
     return drive(now);
   }
   const auto decoded = wire::decode(message);
   if (!decoded) {
-    drop_peer(id, GoodbyeCode::kProtocolError, decoded.error());
+    drop_peer(id, decoded.error());
     return drive(now);
   }
   if (!*decoded) return;
   if (found->second.sender.buffered() > kMaxUnread) {
-    drop_peer(id, GoodbyeCode::kProtocolError, {ErrorCode::kTooLarge, "the peer asks and does not read the answers"});
+    drop_peer(id, GoodbyeCode::kProtocolError, ErrorCode::kTooLarge, "the peer asks and does not read the answers");
     return drive(now);
   }
   const bool is_hello = std::holds_alternative<wire::Hello>(**decoded);
   if (is_hello == found->second.said_hello && !std::holds_alternative<wire::Goodbye>(**decoded)) {
-    drop_peer(id, GoodbyeCode::kProtocolError,
-              {ErrorCode::kMalformed, is_hello ? "second HELLO" : "frame before HELLO"});
+    drop_peer(id, GoodbyeCode::kProtocolError, ErrorCode::kMalformed, is_hello ? "second HELLO" : "frame before HELLO");
     return drive(now);
   }
   std::visit([&](const auto& body) { handle(now, id, body); }, **decoded);
@@ -165,8 +168,8 @@ void Exchange::handle_message(Time now, PeerId id, BytesView message) {
 
 void Exchange::handle(Time, PeerId id, const wire::Hello& hello) {
   if (hello.version < wire::kVersion) {
-    return drop_peer(id, GoodbyeCode::kUnsupportedVersion,
-                     {ErrorCode::kUnsupported, "peer speaks protocol version " + std::to_string(hello.version)});
+    return drop_peer(id, GoodbyeCode::kUnsupportedVersion, ErrorCode::kUnsupported,
+                     "peer speaks protocol version " + to_decimal(hello.version));
   }
   Peer& peer = peers_.at(id);
   if (peer.must_prove) {
@@ -193,8 +196,8 @@ void Exchange::handle_verified(Time now, PeerId id, bool is_proven) {
 }
 
 void Exchange::drop_unproven(PeerId id) {
-  drop_peer(id, GoodbyeCode::kNotProven,
-            {ErrorCode::kForged, "the peer did not prove to be who it was said to be: somebody may be in between"});
+  drop_peer(id, GoodbyeCode::kNotProven, ErrorCode::kForged,
+            "the peer did not prove to be who it was said to be: somebody may be in between");
 }
 
 void Exchange::handle(Time now, PeerId id, const wire::Want& want) {
@@ -209,12 +212,12 @@ void Exchange::handle(Time now, PeerId id, const wire::Want& want) {
   for (const wire::WantEntry& entry : want.entries) {
     if (refuses || (entry.kind == WantKind::kBlock && !has_slot)) {
       const auto noted = peer.sender.handle_refused_want(entry.id);
-      if (!noted) return drop_peer(id, GoodbyeCode::kProtocolError, noted.error());
+      if (!noted) return drop_peer(id, noted.error());
       (refuses ? refused : busy).push_back(entry.id);
       continue;
     }
     const auto taken = peer.sender.handle_want(entry);
-    if (!taken) return drop_peer(id, GoodbyeCode::kProtocolError, taken.error());
+    if (!taken) return drop_peer(id, taken.error());
     if (!*taken) busy.push_back(entry.id);
   }
   refuse(id, std::move(refused), wire::DontHaveReason::kRefused);
@@ -233,10 +236,10 @@ void Exchange::handle(Time, PeerId id, const wire::Have& have) {
       continue;
     }
     const auto answered = peer.receiver.handle_answer(want);
-    if (!answered) return drop_peer(id, GoodbyeCode::kProtocolError, answered.error());
+    if (!answered) return drop_peer(id, answered.error());
     if (!*answered) continue;
     if ((*answered)->kind == WantKind::kBlock) {
-      return drop_peer(id, GoodbyeCode::kProtocolError, {ErrorCode::kMalformed, "HAVE answers a want for a block"});
+      return drop_peer(id, GoodbyeCode::kProtocolError, ErrorCode::kMalformed, "HAVE answers a want for a block");
     }
     const auto question = peer.questions.extract(want);
     if (!question.empty()) scheduler_.set_provides(id, question.mapped());
@@ -247,7 +250,7 @@ void Exchange::handle(Time now, PeerId id, const wire::DontHave& dont_have) {
   Peer& peer = peers_.at(id);
   for (const WantId want : dont_have.ids) {
     const auto answered = peer.receiver.handle_answer(want);
-    if (!answered) return drop_peer(id, GoodbyeCode::kProtocolError, answered.error());
+    if (!answered) return drop_peer(id, answered.error());
     if (!*answered) continue;
     peer.questions.erase(want);
     if (dont_have.reason == wire::DontHaveReason::kNotHere) {
@@ -266,7 +269,7 @@ void Exchange::handle(Time now, PeerId id, const wire::DontHave& dont_have) {
 void Exchange::handle(Time now, PeerId id, const wire::BlockChunk& chunk) {
   Peer& peer = peers_.at(id);
   auto received = peer.receiver.handle_chunk(now, chunk);
-  if (!received) return drop_peer(id, GoodbyeCode::kProtocolError, received.error());
+  if (!received) return drop_peer(id, received.error());
   peer.active_at = now;
   peer.download_rate.add(now, chunk.bytes.size());
   const CreditWindow& window = peer.receiver.window();
@@ -474,7 +477,7 @@ void Exchange::forget_idle(Time now) {
     if (!is_used && now - peer.active_at >= options_.idle_timeout) idle.push_back(id);
   }
   for (const PeerId id : idle) {
-    drop_peer(id, GoodbyeCode::kLeaving, {ErrorCode::kUnavailable, "nothing was exchanged for a while"});
+    drop_peer(id, GoodbyeCode::kLeaving, ErrorCode::kUnavailable, "nothing was exchanged for a while");
   }
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -268,6 +269,16 @@ class Exchange {
     RateMeter rate;
     bool has_news = false;
     Time told_at;
+
+    Transfer(Time now, TransferId id, const Cid& given, DownloadOptions options)
+        : root(given),
+          range(options.traversal.range),
+          traversal(given, std::move(options.traversal)),
+          unconsumed_limit(options.unconsumed),
+          progress_at(now),
+          began_at(now),
+          progress{.transfer = id},
+          told_at(now) {}
   };
 
   struct LoadForDownload {
@@ -324,8 +335,13 @@ class Exchange {
   void tell_progress(Time now, TransferId id, Transfer& transfer);
   Progress snapshot(Time now, Transfer& transfer);
 
-  void send(PeerId id, const wire::Message& message);
-  void drop_peer(PeerId id, wire::GoodbyeCode code, Error reason);
+  template <class Body>
+  void send(PeerId id, const Body& body) {
+    send_frame(id, wire::encode(body));
+  }
+  void send_frame(PeerId id, Bytes frame);
+  void drop_peer(PeerId id, wire::GoodbyeCode code, ErrorCode error, std::string_view message);
+  void drop_peer(PeerId id, const Error& breach);
   void drop_unproven(PeerId id);
   void forget_peer(PeerId id);
   void refuse(PeerId id, std::vector<wire::WantId> wants, wire::DontHaveReason reason);
@@ -337,7 +353,7 @@ class Exchange {
   void accept(Time now, const Cid& cid, const SharedBytes& block, SourceKind source, PeerId peer);
   bool has_question(TransferId id) const;
   void cancel_request(const Cid& cid, std::optional<PeerId> source, TransferId transfer);
-  void finish(Time now, TransferId id, std::optional<Output> result);
+  void forget_transfer(Time now, TransferId id);
   void fail_transfer(Time now, TransferId id, Error error);
 
   ExchangeOptions options_;

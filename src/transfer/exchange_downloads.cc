@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/decimal.h"
 #include "transfer/exchange.h"
 
 namespace codio::transfer {
@@ -27,15 +28,7 @@ constexpr std::size_t kMaxShares = 64;
 TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options) {
   const TransferId id{++last_transfer_};
   const bool ordered = options.traversal.scope == content_id::unixfs::Scope::kBytes;
-  Transfer transfer{.root = root,
-                    .range = options.traversal.range,
-                    .traversal = {root, std::move(options.traversal)},
-                    .unconsumed_limit = options.unconsumed,
-                    .progress_at = now,
-                    .began_at = now,
-                    .told_at = now};
-  transfer.progress.transfer = id;
-  transfers_.emplace(id, std::move(transfer));
+  transfers_.try_emplace(id, now, id, root, std::move(options));
   scheduler_.add_transfer(id, ordered);
   drive(now);
   return id;
@@ -43,7 +36,7 @@ TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options
 
 void Exchange::cancel(Time now, TransferId transfer) {
   if (!transfers_.contains(transfer)) return;
-  finish(now, transfer, std::nullopt);
+  forget_transfer(now, transfer);
   drive(now);
 }
 
@@ -68,8 +61,8 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
   if (!std::equal(digest.begin(), digest.end(), expected.begin(), expected.end())) {
     count_duplicate(is_needed ? *scheduler_.transfers_of(hashing->cid).begin() : TransferId{}, hashing->block->size());
     if (peers_.contains(hashing->peer)) {
-      drop_peer(hashing->peer, GoodbyeCode::kBadBlock,
-                {ErrorCode::kMismatch, "the peer sent bytes that are not " + hashing->cid.to_string()});
+      drop_peer(hashing->peer, GoodbyeCode::kBadBlock, ErrorCode::kMismatch,
+                "the peer sent bytes that are not " + hashing->cid.to_string());
     }
     scheduler_.handle_refuted(hashing->cid);
     return drive(now);
@@ -154,8 +147,8 @@ void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
   transfer->second.has_news = true;
 }
 
-/// Takes the transfer out of everything that knows it; `result` is the last that is heard of it, if anything.
-void Exchange::finish(Time now, TransferId id, std::optional<Output> result) {
+/// Takes the transfer out of everything that knows it.
+void Exchange::forget_transfer(Time now, TransferId id) {
   for (const auto& cancelled : scheduler_.remove_transfer(now, id)) cancel_request(cancelled.cid, cancelled.peer, id);
   for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
   for (auto& [peer_id, peer] : peers_) {
@@ -163,10 +156,12 @@ void Exchange::finish(Time now, TransferId id, std::optional<Output> result) {
   }
   transfers_.erase(id);
   if (transfers_.empty()) gateway_errors_.clear();
-  if (result) output(*std::move(result));
 }
 
-void Exchange::fail_transfer(Time now, TransferId id, Error error) { finish(now, id, Failed{id, std::move(error)}); }
+void Exchange::fail_transfer(Time now, TransferId id, Error error) {
+  forget_transfer(now, id);
+  output(Failed{id, std::move(error)});
+}
 
 // What it asks for.
 
@@ -193,7 +188,8 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   while (auto entry = transfer.traversal.poll_entry()) output(EntryFound{id, *std::move(entry)});
   if (transfer.traversal.finished()) {
     tell_progress(now, id, transfer);
-    return finish(now, id, Finished{id});
+    forget_transfer(now, id);
+    return output(Finished{id});
   }
 
   // A reader that pauses does not stall: nothing is wanted meanwhile.
@@ -215,9 +211,9 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
     const auto seconds = static_cast<std::uint32_t>(options_.stall_timeout.count() / 1'000'000);
-    return fail_transfer(now, id,
-                         {ErrorCode::kTimeout,
-                          "no byte of " + transfer.root.to_string() + " came for " + std::to_string(seconds) + " s"});
+    return fail_transfer(
+        now, id,
+        {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " + to_decimal(seconds) + " s"});
   }
   if (transfer.searched && now - transfer.searched_at > kSearchInterval && !scheduler_.has_provider(id)) {
     search_again(now, id);
@@ -321,8 +317,8 @@ void Exchange::drive_missing(Time now) {
     } else {
       std::string message = "no peer has " + cid.to_string();
       if (may_come) {
-        message +=
-            ", and in " + std::to_string(options_.missing_timeout.count() / 1'000'000) + " s none came that has it";
+        message += ", and in " + to_decimal(static_cast<std::uint64_t>(options_.missing_timeout.count() / 1'000'000)) +
+                   " s none came that has it";
       }
       fail_transfer(now, id, {ErrorCode::kNotFound, std::move(message)});
     }

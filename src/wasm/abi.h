@@ -1,9 +1,10 @@
 // The C ABI between the pure core in WASM and its JavaScript host.
 //
-// The module is a WASI reactor: the host calls `_initialize()` once, then these exports. It imports nothing. Everything
-// runs on the calling thread. Times are milliseconds of one monotonic clock of the host's choice. Text is UTF-8 without
-// terminator. A pointer that the host passes is only read during the call. A trap means a broken invariant: the host
-// must drop the instance.
+// There are two modules: codio_wasm, which downloads and serves, and codio_builder, which makes a file's DAG and is
+// loaded only by who adds files. Each is a WASI reactor: the host calls `_initialize()` once, then its exports. It
+// imports nothing. Everything runs on the calling thread. Times are milliseconds of one monotonic clock of the host's
+// choice. Text is UTF-8 without terminator. A pointer that the host passes is only read during the call. A trap means a
+// broken invariant: the host must drop the instance.
 //
 // Grammar, as in transfer/exchange.h: after any call that is not a getter, the host calls exchange_poll() and carries
 // out what the record says, until it returns kNone.
@@ -62,6 +63,8 @@ struct Builder;
 
 extern "C" {
 
+// In both modules.
+
 /// The record that the calls below fill; its address never changes.
 const Record* CODIO_EXPORT(record)();
 
@@ -69,8 +72,7 @@ const Record* CODIO_EXPORT(record)();
 void* CODIO_EXPORT(allocate)(std::uint32_t size);
 void CODIO_EXPORT(release)(void* memory);
 
-/// The canonical text of a CID into `text`; or 0 and the reason in `code` and `text`.
-std::uint32_t CODIO_EXPORT(cid_parse)(const char* text, std::uint32_t size);
+// In codio_wasm.
 
 /// One engine. `policy`: 0 p2p-first, 1 fastest, 2 gateway-only, 3 p2p-only. `has_gateways`: 0 if kAskGateway could
 /// never be answered.
@@ -82,10 +84,11 @@ std::uint32_t CODIO_EXPORT(exchange_poll)(Exchange* exchange);
 void CODIO_EXPORT(exchange_set_limits)(Exchange* exchange, double now, double upload_rate, double download_rate,
                                        std::uint32_t upload_slots);
 
-/// Starts a transfer of the file at `path` (decoded names joined by '/', may be empty) below `cid`, bytes
-/// [begin, end) (end < 0: to its end). Returns its id, or 0 with the reason in `code` and `text`.
-std::uint32_t CODIO_EXPORT(exchange_download)(Exchange* exchange, double now, const char* cid, std::uint32_t cid_size,
-                                              const char* path, std::uint32_t path_size, double begin, double end);
+/// Starts a transfer of the file at `address`, `CID` or `CID/path` (decoded names joined by '/'), bytes [begin, end)
+/// (end < 0: to its end). Returns its id and the CID's canonical text in `text`, or 0 with the reason in `code` and
+/// `text`.
+std::uint32_t CODIO_EXPORT(exchange_download)(Exchange* exchange, double now, const char* address, std::uint32_t size,
+                                              double begin, double end);
 void CODIO_EXPORT(exchange_cancel)(Exchange* exchange, double now, std::uint32_t transfer);
 /// The reader took `bytes` of kData; the engine asks for more when the window has room.
 void CODIO_EXPORT(exchange_consume)(Exchange* exchange, double now, std::uint32_t transfer, double bytes);
@@ -122,9 +125,10 @@ void CODIO_EXPORT(exchange_wakeup)(Exchange* exchange, double now);
 /// Totals in bytes since exchange_new(): `which` 0 downloaded from peers, 1 from gateways, 2 uploaded, 3 duplicates.
 double CODIO_EXPORT(exchange_total)(const Exchange* exchange, std::uint32_t which);
 
-/// A file builder with profile unixfs-v1-2025.
+// In codio_builder.
+
+/// A file builder with profile unixfs-v1-2025. For another file there is another instance of the module.
 Builder* CODIO_EXPORT(builder_new)();
-void CODIO_EXPORT(builder_free)(Builder* builder);
 void CODIO_EXPORT(builder_append)(Builder* builder, const std::uint8_t* bytes, std::uint32_t size);
 void CODIO_EXPORT(builder_finish)(Builder* builder);
 /// 1 if the record holds a block to be hashed with SHA-256 and kept: `id`, `bytes`; 0 if there is none now.

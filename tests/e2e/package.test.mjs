@@ -63,7 +63,7 @@ test('The package has all that its manifest names, a licence, and no dependency'
   assert.equal(manifest.dependencies, undefined);
   const files = Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
   for (const path of [...files, 'README.md', 'LICENSE']) assert.ok(readFileSync(join(installed, path)).length > 0, path);
-  for (const path of ['.', './drop-in', './codio.js', './rewrite', './status', './service-worker', './core.wasm']) assert.ok(manifest.exports[path], path);
+  for (const path of ['.', './drop-in', './codio.js', './rewrite', './status', './service-worker', './core.wasm', './builder.wasm']) assert.ok(manifest.exports[path], path);
 });
 
 for (const resolution of ['bundler', 'nodenext']) {
@@ -90,7 +90,8 @@ test('A bundle has only what is imported', async () => {
   assert.ok(small.text.length < 500, `CodioError alone: ${small.text.length} bytes`);
   assert.ok(!small.text.includes('RTCPeerConnection'));
   const library = await bundle("import init, { CodioCDN } from 'codio-cdn'; await init(); console.log(await CodioCDN.new());");
-  assert.deepEqual(library.used.sort(), ['codio_wasm.js', 'main.js']);
+  // What it may load later is in a bundle of one file.
+  assert.deepEqual(library.used.sort(), ['codio-dag.js', 'codio-extension.js', 'codio_wasm.js', 'main.js']);
   const unused = await bundle("import { CodioCDN } from 'codio-cdn'; import { rewriteCodioUrls } from 'codio-cdn/rewrite';");
   assert.equal(unused.text.trim(), '', 'what is not used has no side effects');
   const both = await bundle("import 'codio-cdn/drop-in'; import 'codio-cdn/status';");
@@ -109,7 +110,7 @@ describe('chromium', { skip: skipWithout('chromium') }, () => {
       window.size = (await cdn.download(${JSON.stringify(node.roots[0].cid)})).length;`);
     // As bundlers see which files a bundle needs.
     const assets = [...text.matchAll(/new URL\("\.\/([\w.-]+)",\s*import\.meta\.url\)/g)].map(([, name]) => name);
-    assert.deepEqual(assets.sort(), ['codio_wasm.wasm', 'codio_worker.js']);
+    assert.deepEqual(assets.sort(), ['codio_builder.wasm', 'codio_wasm.wasm', 'codio_worker.js']);
     const folder = join(project, 'dist');
     mkdirSync(folder);
     writeFileSync(join(folder, 'site.js'), text);
@@ -118,7 +119,7 @@ describe('chromium', { skip: skipWithout('chromium') }, () => {
     const tab = await openTab('chromium', site.url);
     await tab.waitForFunction(() => window.size, undefined, { timeout: 15_000 });
     assert.equal(await tab.evaluate(() => window.size), file.length);
-    assert.deepEqual(readdirSync(folder).sort(), ['codio_wasm.wasm', 'codio_worker.js', 'site.js']);
+    assert.deepEqual(readdirSync(folder).sort(), ['codio_builder.wasm', 'codio_wasm.wasm', 'codio_worker.js', 'site.js']);
     site.stop();
     await node.stop();
   });

@@ -1,6 +1,6 @@
 import type { BlockStore } from './block-store';
 import { codeIndex, Core, digest, Output } from './core';
-import { CodioError, failureOf } from './error';
+import { failureOf } from './error';
 import type { GatewayClient } from './gateway';
 import type { Command, Report } from './messages';
 
@@ -46,32 +46,16 @@ export abstract class CoreHost {
 
   protected download({ request, cid, path, begin, end }: Omit<Extract<Command, { type: 'download' }>, 'type'>): void {
     const core = this.core;
-    try {
-      const root = core.parseCid(cid);
-      const cidBytes = core.encode(root);
-      const pathBytes = core.encode(path);
-      const both = new Uint8Array(cidBytes.length + pathBytes.length);
-      both.set(cidBytes);
-      both.set(pathBytes, cidBytes.length);
-      const at = core.write(both);
-      const transfer = core.abi.exchange_download(
-        this.exchange,
-        performance.now(),
-        at,
-        cidBytes.length,
-        at + cidBytes.length,
-        pathBytes.length,
-        begin,
-        end,
-      );
-      if (transfer === 0) throw core.error;
-      this.#transfers.set(request, transfer);
-      this.#requests.set(transfer, request);
-      this.report({ type: 'started', request, root });
-    } catch (error) {
-      if (!(error instanceof CodioError)) throw error;
-      this.report({ type: 'ended', request, error: failureOf(error) });
+    const address = core.encode(`${cid}/${path}`);
+    const at = core.write(address);
+    const transfer = core.abi.exchange_download(this.exchange, performance.now(), at, address.length, begin, end);
+    if (transfer === 0) {
+      this.report({ type: 'ended', request, error: failureOf(core.error) });
+      return;
     }
+    this.#transfers.set(request, transfer);
+    this.#requests.set(transfer, request);
+    this.report({ type: 'started', request, root: core.text });
   }
 
   protected consume(request: number, bytes: number): void {

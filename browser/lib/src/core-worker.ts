@@ -76,7 +76,7 @@ class PeersHost extends CoreHost {
         this.download(command);
         break;
       case 'upload':
-        void this.#upload(command.request, command.file);
+        void this.#upload(command);
         break;
       case 'release':
         this.#release(command.request);
@@ -132,7 +132,7 @@ class PeersHost extends CoreHost {
   }
 
   /** Builds the file's DAG into the store. */
-  async #upload(request: number, file: Blob): Promise<void> {
+  async #upload({ request, file, builder }: Extract<Command, { type: 'upload' }>): Promise<void> {
     const kept: string[] = [];
     this.#uploads.set(request, kept);
     try {
@@ -142,7 +142,7 @@ class PeersHost extends CoreHost {
       const keep = async (cid: string, block: Uint8Array<ArrayBuffer>) => {
         if (await this.store.put(cid, block, true)) kept.push(cid);
       };
-      const answer = await buildDag(this.core, file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>, keep);
+      const answer = await buildDag(builder, file.stream() as ReadableStream<Uint8Array<ArrayBuffer>>, keep);
       this.#report({ type: 'answer', request, answer });
     } catch (error) {
       if (error instanceof WebAssembly.RuntimeError) throw error;

@@ -21,27 +21,21 @@ export const enum Output {
   VerifyPeer = 16,
 }
 
-/** The exports of src/wasm/abi.h; numbers are addresses, sizes, ids and milliseconds. */
-interface Exports {
+/** The exports of src/wasm/abi.h that both modules have; numbers are addresses, sizes, ids and milliseconds. */
+interface Abi {
   memory: WebAssembly.Memory;
   _initialize(): void;
   record(): number;
   allocate(size: number): number;
   release(memory: number): void;
-  cid_parse(text: number, size: number): number;
+}
+
+/** Those of codio_wasm. */
+export interface ExchangeAbi extends Abi {
   exchange_new(policy: number, hasGateways: number): number;
   exchange_poll(exchange: number): number;
   exchange_set_limits(exchange: number, now: number, upload: number, download: number, uploadSlots: number): void;
-  exchange_download(
-    exchange: number,
-    now: number,
-    cid: number,
-    cidSize: number,
-    path: number,
-    pathSize: number,
-    begin: number,
-    end: number,
-  ): number;
+  exchange_download(exchange: number, now: number, address: number, size: number, begin: number, end: number): number;
   exchange_cancel(exchange: number, now: number, transfer: number): void;
   exchange_consume(exchange: number, now: number, transfer: number, bytes: number): void;
   exchange_providers(exchange: number, now: number, transfer: number, pending: number): void;
@@ -73,8 +67,11 @@ interface Exports {
   ): void;
   exchange_wakeup(exchange: number, now: number): void;
   exchange_total(exchange: number, which: number): number;
+}
+
+/** Those of codio_builder. One file is built with an instance, which goes with it. */
+export interface BuilderAbi extends Abi {
   builder_new(): number;
-  builder_free(builder: number): void;
   builder_append(builder: number, bytes: number, size: number): void;
   builder_finish(builder: number): void;
   builder_poll(builder: number): number;
@@ -82,8 +79,8 @@ interface Exports {
   builder_root(builder: number): number;
 }
 
-/** The core's memory and its one record. */
-export class Core {
+/** An instance of a module: its memory and its one record. */
+export class Core<Exports extends Abi = ExchangeAbi> {
   readonly abi: Exports;
   readonly #record: number;
   readonly #decoder = new TextDecoder();
@@ -141,13 +138,6 @@ export class Core {
 
   encode(text: string): Uint8Array<ArrayBuffer> {
     return this.#encoder.encode(text);
-  }
-
-  /** The canonical text of a CID; throws if it is none. */
-  parseCid(text: string): string {
-    const bytes = this.encode(text);
-    if (!this.abi.cid_parse(this.write(bytes), bytes.length)) throw this.error;
-    return this.text;
   }
 
   #u32(offset: number): number {

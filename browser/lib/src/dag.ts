@@ -1,4 +1,4 @@
-import { digest, type Core } from './core';
+import { Core, digest, type BuilderAbi } from './core';
 
 const chunkSize = 256 * 1024;
 const sha256 = 0x12;
@@ -10,28 +10,29 @@ type Bytes = Uint8Array<ArrayBuffer>;
  * that rejects with ends it. The bytes are read as they are hashed: in memory are a chunk of them and the blocks that
  * `keep` has not settled.
  */
-export async function buildDag(core: Core, file: ReadableStream<Bytes>, keep: (cid: string, block: Bytes) => Promise<unknown>): Promise<string> {
+export async function buildDag(
+  module: WebAssembly.Module,
+  file: ReadableStream<Bytes>,
+  keep: (cid: string, block: Bytes) => Promise<unknown>,
+): Promise<string> {
+  const core = new Core<BuilderAbi>(module);
   const { abi } = core;
   const builder = abi.builder_new();
-  try {
-    const reader = file.getReader();
-    for (let part = await reader.read(); part.value; part = await reader.read()) {
-      for (let at = 0; at < part.value.length; at += chunkSize) {
-        const chunk = part.value.subarray(at, at + chunkSize);
-        abi.builder_append(builder, core.write(chunk), chunk.length);
-        await keepBuilt(core, builder, keep);
-      }
+  const reader = file.getReader();
+  for (let part = await reader.read(); part.value; part = await reader.read()) {
+    for (let at = 0; at < part.value.length; at += chunkSize) {
+      const chunk = part.value.subarray(at, at + chunkSize);
+      abi.builder_append(builder, core.write(chunk), chunk.length);
+      await keepBuilt(core, builder, keep);
     }
-    abi.builder_finish(builder);
-    while (!abi.builder_root(builder)) await keepBuilt(core, builder, keep);
-    return core.text;
-  } finally {
-    abi.builder_free(builder);
   }
+  abi.builder_finish(builder);
+  while (!abi.builder_root(builder)) await keepBuilt(core, builder, keep);
+  return core.text;
 }
 
 /** Nothing uses the builder any more when it settles. */
-async function keepBuilt(core: Core, builder: number, keep: (cid: string, block: Bytes) => Promise<unknown>): Promise<void> {
+async function keepBuilt(core: Core<BuilderAbi>, builder: number, keep: (cid: string, block: Bytes) => Promise<unknown>): Promise<void> {
   const keeping: Promise<unknown>[] = [];
   while (core.abi.builder_poll(builder)) {
     const { id } = core;

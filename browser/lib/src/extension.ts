@@ -1,10 +1,10 @@
-import { linkVersion } from './link';
-
 /**
  * What a page and the extension's script in it say to each other. The script is only in pages of sites that the visitor lets
- * use the extension's node, and marks the document there: other pages neither see nor wait for anything.
+ * use the extension's node, and marks the document there: other pages neither see nor wait for anything, nor load this.
  */
-export const extensionMark = 'codioExtension';
+import { linkVersion } from './link';
+
+export { extensionMark } from './link';
 
 export interface ExtensionCall {
   codio: 'join';
@@ -27,11 +27,10 @@ export interface ExtensionEnd {
 const patience = 10_000;
 
 /**
- * Whether the extension lets this page use its node, which `attach` is then given a port to, maybe more than once. `lost`:
+ * Whether the extension lets this page, which it has marked, use its node, which `attach` is then given a port to, maybe more than once. `lost`:
  * it did, and does not any more.
  */
 export async function joinExtension(attach: (port: MessagePort) => void, lost: () => void): Promise<boolean> {
-  if (!globalThis.document?.documentElement.dataset[extensionMark]) return false;
   const { port1, port2 } = new MessageChannel();
   let joined = false;
   const answered = new Promise<boolean>((resolve) => {

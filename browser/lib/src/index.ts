@@ -8,15 +8,12 @@
  */
 import type { CacheStats } from './block-store';
 import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
-import { Core } from './core';
-import { buildDag } from './dag';
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
-import { joinExtension } from './extension';
 import { decideTogether, GoodCitizen, type Verdict } from './good-citizen';
 import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
-import { directLink, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
+import { directLink, extensionMark, linkVersion, portLink, type Ask, type ClientLink, type Tell } from './link';
 import { Node } from './node';
 import type { ServiceWorkerOptions } from './service-worker-host';
 
@@ -82,22 +79,47 @@ interface Question {
   reject(error: unknown): void;
 }
 
-let compiled: Promise<WebAssembly.Module> | undefined;
+/** A WASM module, or where it is. */
+export type ModuleSource = string | URL | WebAssembly.Module;
 
-/** Loads the core: `codio_wasm.wasm` beside this file, or what `source` names. Repeated calls share one. */
-export default async function init(source?: string | URL | WebAssembly.Module): Promise<void> {
-  compiled ??= compile(source ?? new URL('./codio_wasm.wasm', import.meta.url));
+let compiled: Promise<WebAssembly.Module> | undefined;
+let builder: Promise<WebAssembly.Module> | undefined;
+let builderSource: ModuleSource | undefined;
+
+/**
+ * Loads the core: `codio_wasm.wasm` beside this file, or what `core` names. Repeated calls share one. `builderOfUploads`
+ * is in place of `codio_builder.wasm`, which is loaded when there is something to upload.
+ */
+export default async function init(core?: ModuleSource, builderOfUploads?: ModuleSource): Promise<void> {
+  builderSource ??= builderOfUploads;
+  await loadCore(core);
+}
+
+async function loadCore(core?: ModuleSource): Promise<WebAssembly.Module> {
+  compiled ??= compile(core ?? new URL('./codio_wasm.wasm', import.meta.url));
   try {
-    await compiled;
+    return await compiled;
   } catch (error) {
     compiled = undefined;
     throw error;
   }
 }
 
-async function compile(source: string | URL | WebAssembly.Module): Promise<WebAssembly.Module> {
+async function loadBuilder(): Promise<WebAssembly.Module> {
+  builder ??= compile(builderSource ?? new URL('./codio_builder.wasm', import.meta.url));
+  try {
+    return await builder;
+  } catch (error) {
+    builder = undefined;
+    throw error;
+  }
+}
+
+async function compile(source: ModuleSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
-  const response = await fetch(source);
+  const response = await fetch(source).catch((cause: unknown) => {
+    throw new CodioError('unavailable', `${String(source)}: ${messageOf(cause)}`, { cause });
+  });
   if (!response.ok) throw new CodioError('not-found', `${String(source)}: HTTP ${response.status}`);
   // A server that does not know the type of .wasm files cannot stream them into the compiler.
   return response.headers.get('content-type')?.startsWith('application/wasm')
@@ -141,14 +163,14 @@ export class CodioCDN {
    * options, else with one of its own, which others then use.
    */
   static async new(options: CodioOptions = {}): Promise<CodioCDN> {
-    await init();
+    const core = await loadCore();
     const cdn = new CodioCDN();
     const absolute = (cdn.#options = withAbsoluteUrls(options, location.href));
     cdn.#citizen = new GoodCitizen(options);
     cdn.#citizen.on((verdict) => cdn.#post({ type: 'uploading', verdict }));
     const start = async (former?: Configuration) => {
       const configuration = former ?? (await configure(absolute, location.href));
-      const node = await Node.start((await compiled) as WebAssembly.Module, configuration);
+      const node = await Node.start(core, loadBuilder, configuration);
       node.onLeft = () => cdn.#lead?.resign();
       return (cdn.#node = node);
     };
@@ -157,7 +179,8 @@ export class CodioCDN {
       (await start()).serve(node);
       cdn.#attach(client);
     };
-    if (options.extension !== false) {
+    if (options.extension !== false && globalThis.document?.documentElement.dataset[extensionMark]) {
+      const { joinExtension } = await import('./extension');
       const link = (port: MessagePort) => cdn.#attach(portLink(port));
       if (await joinExtension(link, () => void alone().catch((error: unknown) => cdn.#fail(error)))) return cdn;
     }
@@ -197,9 +220,9 @@ export class CodioCDN {
 
   /** What upload() would tell of these bytes, which are neither kept nor offered, and of a stream never all in memory. */
   static async cidOf(file: ArrayBufferView | ArrayBuffer | Blob | ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
-    await init();
+    const [{ buildDag }, module] = await Promise.all([import('./dag'), loadBuilder()]);
     const { body } = new Response(file as BodyInit);
-    return buildDag(new Core((await compiled) as WebAssembly.Module), body as ReadableStream<Uint8Array<ArrayBuffer>>, async () => {});
+    return buildDag(module, body as ReadableStream<Uint8Array<ArrayBuffer>>, async () => {});
   }
 
   private constructor() {}

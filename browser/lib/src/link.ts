@@ -7,6 +7,9 @@ import type { Failure } from './error';
 /** To be changed with what follows: pages of other versions have nodes of their own. */
 export const linkVersion = 1;
 
+/** What the extension's script sets in the `dataset` of documents that may use its node. */
+export const extensionMark = 'codioExtension';
+
 /** From a CodioCDN to its node. A `request` is its number for a transfer or whatever else it waits for. */
 export type Ask =
   /** The first: answered by the limits and the state. */

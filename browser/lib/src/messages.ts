@@ -27,7 +27,7 @@ export type Command =
   | ({ type: 'introduce'; peer: number } & Introduction)
   | { type: 'provides'; peer: number; request: number }
   | { type: 'gone'; peer: number }
-  | { type: 'upload'; request: number; file: Blob }
+  | { type: 'upload'; request: number; file: Blob; builder: WebAssembly.Module }
   /** Lets what that upload pinned go in its turn. */
   | { type: 'release'; request: number }
   /** Answered by those of them that are in the store. */

@@ -57,6 +57,7 @@ export class Node {
   /** All that used it have left the network, and so has it. */
   onLeft: (() => void) | undefined;
   readonly #worker: Worker;
+  readonly #loadBuilder: () => Promise<WebAssembly.Module>;
   readonly #rendezvous: Rendezvous;
   readonly #elsewhere: Elsewhere;
   readonly #peers: Peers;
@@ -76,8 +77,15 @@ export class Node {
   #left = false;
   #broken: CodioError | undefined;
 
-  /** Starts the core in a worker and joins the network, which goes on in the background. */
-  static async start(module: WebAssembly.Module, configuration: Configuration): Promise<Node> {
+  /**
+   * Starts the core in a worker and joins the network, which goes on in the background. `loadBuilder`: loads what makes the
+   * DAGs of uploads, or has it.
+   */
+  static async start(
+    module: WebAssembly.Module,
+    loadBuilder: () => Promise<WebAssembly.Module>,
+    configuration: Configuration,
+  ): Promise<Node> {
     const identity = await Identity.create();
     const worker = startWorker(new URL('./codio_worker.js', import.meta.url));
     return new Promise((resolve, reject) => {
@@ -88,7 +96,7 @@ export class Node {
       worker.onerror = ({ message }) => fail(message);
       worker.onmessage = () => {
         try {
-          resolve(new Node(worker, configuration, identity));
+          resolve(new Node(worker, loadBuilder, configuration, identity));
         } catch (cause) {
           fail(messageOf(cause), { cause });
         }
@@ -106,8 +114,14 @@ export class Node {
     });
   }
 
-  private constructor(worker: Worker, configuration: Configuration, identity: Identity | undefined) {
+  private constructor(
+    worker: Worker,
+    loadBuilder: () => Promise<WebAssembly.Module>,
+    configuration: Configuration,
+    identity: Identity | undefined,
+  ) {
     this.#worker = worker;
+    this.#loadBuilder = loadBuilder;
     this.configuration = configuration;
     worker.onmessage = ({ data }: MessageEvent<Report[]>) => data.forEach((report) => this.#handle(report));
     worker.onerror = ({ message }) => this.#break(new CodioError('io', `the core stopped: ${message}`));
@@ -240,7 +254,8 @@ export class Node {
   }
 
   async #upload(client: Client, file: Blob): Promise<string> {
-    const asking = this.#ask<string>({ type: 'upload', file });
+    const builder = await this.#loadBuilder();
+    const asking = this.#ask<string>({ type: 'upload', file, builder });
     const request = this.#lastRequest;
     const root = await asking;
     if (client.uploads.has(root) || !this.#clients.has(client)) this.#tell({ type: 'release', request });

@@ -35,7 +35,8 @@ const RealSocket = globalThis.WebSocket;
 const document = Object.assign(new EventTarget(), { documentElement: { dataset: {} } });
 Object.assign(globalThis, { Worker: ScriptedWorker, location: new URL(import.meta.url), document });
 Object.defineProperty(globalThis, 'navigator', { value: {} });
-await init(new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0])));
+const module = new WebAssembly.Module(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+await init(module, module);
 const { start } = ScriptedWorker;
 afterEach(() => {
   Object.assign(globalThis, { Uint8Array: RealArray, WebSocket: RealSocket });

@@ -20,36 +20,34 @@ enum DataField : std::uint8_t {
 };
 enum TimeField : std::uint8_t { kSeconds = 1, kNanoseconds = 2 };
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "UnixFS: " + std::string(why));
-}
+// What reads a part says what is malformed about it; nothing: it is not.
 
-Result<ModificationTime> decode_time(BytesView bytes) {
-  std::optional<std::int64_t> seconds;
-  std::uint32_t nanoseconds = 0;
+std::string_view read_time(BytesView bytes, ModificationTime& out) {
+  bool has_seconds = false;
   ProtobufReader reader(bytes);
   for (ProtobufField field; reader.next(field);) {
     if (field.number == kSeconds && field.type == WireType::kVarint) {
-      seconds = static_cast<std::int64_t>(field.integer);
+      out.seconds = static_cast<std::int64_t>(field.integer);
+      has_seconds = true;
     } else if (field.number == kNanoseconds && field.type == WireType::kFixed32) {
-      nanoseconds = static_cast<std::uint32_t>(field.integer);
+      out.nanoseconds = static_cast<std::uint32_t>(field.integer);
     } else if (field.number <= kNanoseconds) {
-      return malformed("wrong wire type in the time of modification");
+      return "wrong wire type in the time of modification";
     }
   }
-  if (!reader.problem().empty()) return malformed(reader.problem());
-  if (!seconds) return malformed("the time of modification has no seconds");
-  if (nanoseconds > 999'999'999) return malformed("the time of modification has over a second of nanoseconds");
-  return ModificationTime{*seconds, nanoseconds};
+  if (!reader.problem().empty()) return reader.problem();
+  if (!has_seconds) return "the time of modification has no seconds";
+  if (out.nanoseconds > 999'999'999) return "the time of modification has over a second of nanoseconds";
+  return {};
 }
 
 /// Protobuf lets a sender pack repeated integers into one field.
-Result<void> append_packed(BytesView packed, std::vector<std::uint64_t>& out) {
+std::string_view read_packed(BytesView packed, std::vector<std::uint64_t>& out) {
   while (!packed.empty()) {
     std::uint64_t value = 0;
     std::size_t size = 0;
     for (bool more = true; more; ++size) {
-      if (size == packed.size() || size == 10) return malformed("bad packed block sizes");
+      if (size == packed.size() || size == 10) return "bad packed block sizes";
       value |= static_cast<std::uint64_t>(packed[size] & 0x7f) << (7 * size);
       more = (packed[size] & 0x80) != 0;
     }
@@ -59,47 +57,46 @@ Result<void> append_packed(BytesView packed, std::vector<std::uint64_t>& out) {
   return {};
 }
 
+std::string_view read_field(const ProtobufField& field, Data& out) {
+  const bool is_bytes = field.type == WireType::kBytes;
+  const bool takes_bytes = field.number == kData || field.number == kMtime;
+  if (field.number == kBlockSizes && is_bytes) return read_packed(field.bytes, out.block_sizes);
+  if (is_bytes != takes_bytes || (!is_bytes && field.type != WireType::kVarint)) return "wrong wire type";
+
+  switch (field.number) {
+    case kType:
+      if (field.integer > static_cast<std::uint64_t>(DataType::kHamtShard)) return "unknown type";
+      out.type = static_cast<DataType>(field.integer);
+      break;
+    case kData: out.data = field.bytes; break;
+    case kFileSize: out.file_size = field.integer; break;
+    case kBlockSizes: out.block_sizes.push_back(field.integer); break;
+    case kHashType: out.hash_type = field.integer; break;
+    case kFanout: out.fanout = field.integer; break;
+    case kMode:
+      if (field.integer > std::numeric_limits<std::uint32_t>::max()) return "the mode is over 32 bits";
+      out.mode = static_cast<std::uint32_t>(field.integer);
+      break;
+    default: return read_time(field.bytes, out.mtime.emplace());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Data> decode_data(BytesView message) {
   Data out{};
   bool has_type = false;
+  std::string_view problem;
   ProtobufReader reader(message);
-  for (ProtobufField field; reader.next(field);) {
+  for (ProtobufField field; problem.empty() && reader.next(field);) {
     if (field.number > kMtime) continue;
-
-    const bool is_bytes = field.type == WireType::kBytes;
-    const bool takes_bytes = field.number == kData || field.number == kMtime;
-    if (field.number == kBlockSizes && is_bytes) {
-      if (auto packed = append_packed(field.bytes, out.block_sizes); !packed) return std::unexpected(packed.error());
-      continue;
-    }
-    if (is_bytes != takes_bytes || (!is_bytes && field.type != WireType::kVarint)) return malformed("wrong wire type");
-
-    switch (field.number) {
-      case kType:
-        if (field.integer > static_cast<std::uint64_t>(DataType::kHamtShard)) return malformed("unknown type");
-        out.type = static_cast<DataType>(field.integer);
-        has_type = true;
-        break;
-      case kData: out.data = field.bytes; break;
-      case kFileSize: out.file_size = field.integer; break;
-      case kBlockSizes: out.block_sizes.push_back(field.integer); break;
-      case kHashType: out.hash_type = field.integer; break;
-      case kFanout: out.fanout = field.integer; break;
-      case kMode:
-        if (field.integer > std::numeric_limits<std::uint32_t>::max()) return malformed("the mode is over 32 bits");
-        out.mode = static_cast<std::uint32_t>(field.integer);
-        break;
-      default: {
-        auto time = decode_time(field.bytes);
-        if (!time) return std::unexpected(std::move(time.error()));
-        out.mtime = *time;
-      }
-    }
+    problem = read_field(field, out);
+    has_type = has_type || field.number == kType;
   }
-  if (!reader.problem().empty()) return malformed(reader.problem());
-  if (!has_type) return malformed("the type is missing");
+  if (problem.empty()) problem = reader.problem();
+  if (problem.empty() && !has_type) problem = "the type is missing";
+  if (!problem.empty()) return fail(ErrorCode::kMalformed, "UnixFS", problem);
   return out;
 }
 

@@ -16,9 +16,7 @@ constexpr std::size_t kMaxFrontier = 65'536;
 /// An endless window must not make an endless frontier.
 constexpr std::uint64_t kMaxWindow = std::uint64_t{1} << 30;
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "UnixFS: " + std::string(why));
-}
+Result<void> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "UnixFS", why); }
 
 Result<void> check_part(const Node& node, std::uint64_t size) {
   if (node.kind != Node::Kind::kFile) return malformed("a " + std::string(to_string(node.kind)) + " inside a file");

@@ -14,9 +14,7 @@ constexpr std::uint64_t kMurmur3 = static_cast<std::uint64_t>(HashCode::kMurmur3
 constexpr std::uint64_t kMaxFanout = 1024;
 constexpr unsigned kHashBits = 64;
 
-std::unexpected<Error> malformed(std::string_view why) {
-  return fail(ErrorCode::kMalformed, "UnixFS: " + std::string(why));
-}
+Result<void> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "UnixFS", why); }
 
 Result<void> read_file(Data& data, Node& node) {
   node.kind = Node::Kind::kFile;
@@ -46,6 +44,29 @@ Result<void> read_shard(const Data& data, Node& node) {
   return {};
 }
 
+Result<void> read_dag_pb(BytesView block, Node& node) {
+  auto dag_pb = decode_dag_pb(block);
+  if (!dag_pb) return std::unexpected(std::move(dag_pb.error()));
+  if (!dag_pb->data) return malformed("a dag-pb block has no data");
+  auto data = decode_data(*dag_pb->data);
+  if (!data) return std::unexpected(std::move(data.error()));
+
+  node.links = std::move(dag_pb->links);
+  node.content = data->data.value_or(BytesView{});
+  switch (data->type) {
+    case DataType::kRaw:
+    case DataType::kFile: return read_file(*data, node);
+    case DataType::kDirectory: return {};
+    case DataType::kHamtShard: return read_shard(*data, node);
+    case DataType::kSymlink:
+      node.kind = Node::Kind::kSymlink;
+      if (!node.links.empty()) return malformed("a symlink has links");
+      return {};
+    case DataType::kMetadata: break;
+  }
+  return fail(ErrorCode::kUnsupported, "UnixFS: a metadata node");
+}
+
 /// The bits of the name's hash that choose the link on that level, as upper-case hex digits.
 std::string link_prefix(const Node& shard, std::string_view name, unsigned level) {
   const unsigned used = level * shard.bits_per_level;
@@ -61,28 +82,8 @@ std::string link_prefix(const Node& shard, std::string_view name, unsigned level
 
 Result<Node> decode_node(Codec codec, BytesView block) {
   if (codec != Codec::kDagPb) return Node{.kind = Node::Kind::kFile, .content = block, .file_size = block.size()};
-
-  auto dag_pb = decode_dag_pb(block);
-  if (!dag_pb) return std::unexpected(std::move(dag_pb.error()));
-  if (!dag_pb->data) return malformed("a dag-pb block has no data");
-  auto data = decode_data(*dag_pb->data);
-  if (!data) return std::unexpected(std::move(data.error()));
-
-  Node node{.kind = Node::Kind::kDirectory, .links = std::move(dag_pb->links)};
-  node.content = data->data.value_or(BytesView{});
-  Result<void> read;
-  switch (data->type) {
-    case DataType::kRaw:
-    case DataType::kFile: read = read_file(*data, node); break;
-    case DataType::kDirectory: break;
-    case DataType::kHamtShard: read = read_shard(*data, node); break;
-    case DataType::kSymlink:
-      node.kind = Node::Kind::kSymlink;
-      if (!node.links.empty()) return malformed("a symlink has links");
-      break;
-    case DataType::kMetadata: return fail(ErrorCode::kUnsupported, "UnixFS: a metadata node");
-  }
-  if (!read) return std::unexpected(std::move(read.error()));
+  Node node{.kind = Node::Kind::kDirectory};
+  if (auto read = read_dag_pb(block, node); !read) return std::unexpected(std::move(read.error()));
   return node;
 }
 

@@ -72,6 +72,12 @@ class Traversal::Walk {
   const std::optional<Error>& error() const { return error_; }
 
  private:
+  struct DeleteDagWalk {
+    void operator()(DagWalk* walk) const {
+      if (kWalksDags) delete walk;
+    }
+  };
+
   bool walks_dag() const { return kWalksDags && dag_; }
 
   Result<void> dispatch(const ContentId& cid, const SharedBytes& block) {
@@ -95,9 +101,9 @@ class Traversal::Walk {
 
   Result<void> handle_path_block(const ContentId& cid, const SharedBytes& block) {
     const auto node = decode_node(cid.codec(), *block);
-    if (!node) return fail(node.error().code, place() + ": " + node.error().message);
+    if (!node) return fail(node.error().code, place(), node.error().message);
     if (shard_level_ > 0 && node->kind != Node::Kind::kShard) {
-      return fail(ErrorCode::kMalformed, place() + ": UnixFS: a sub-shard is not a shard");
+      return fail(ErrorCode::kMalformed, place(), "UnixFS: a sub-shard is not a shard");
     }
     return segment_ == options_.path.size() ? enter_entity(cid, *node, block) : follow_path(cid, *node);
   }
@@ -142,7 +148,7 @@ class Traversal::Walk {
     }
     check(kWalksDags);
     const bool list = options_.scope == Scope::kEntity && entity_->type == EntityType::kDirectory;
-    dag_.emplace(list ? DagWalk::Follow::kShards : DagWalk::Follow::kEveryLink);
+    dag_.reset(new DagWalk(list ? DagWalk::Follow::kShards : DagWalk::Follow::kEveryLink));
     return dag_->start(cid, node);
   }
 
@@ -164,7 +170,7 @@ class Traversal::Walk {
 
   std::optional<Entity> entity_;
   std::optional<FileWalk> file_;
-  std::optional<DagWalk> dag_;
+  std::unique_ptr<DagWalk, DeleteDagWalk> dag_;
   std::optional<Error> error_;
 };
 

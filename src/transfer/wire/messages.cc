@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/decimal.h"
 #include "common/protobuf.h"
 #include "common/varint.h"
 #include "content_id/car.h"
@@ -23,16 +24,16 @@ enum class FrameType : std::uint8_t {
 
 Bytes begin(FrameType type) { return {static_cast<std::uint8_t>(type)}; }
 
-std::unexpected<Error> malformed(std::string message) { return fail(ErrorCode::kMalformed, std::move(message)); }
+Result<void> malformed(std::string_view message) { return fail(ErrorCode::kMalformed, message); }
 
 /// Calls `handle(field)` for every field; it returns false on a field that is known but of the wrong type or value.
 template <class Handle>
-Result<void> read_fields(BytesView body, const char* what, Handle handle) {
+Result<void> read_fields(BytesView body, std::string_view what, Handle handle) {
   ProtobufReader reader(body);
   for (ProtobufField field; reader.next(field);) {
-    if (!handle(field)) return malformed(std::string(what) + ": bad field " + std::to_string(field.number));
+    if (!handle(field)) return fail(ErrorCode::kMalformed, what, "bad field " + to_decimal(field.number));
   }
-  if (!reader.problem().empty()) return malformed(std::string(reader.problem()));
+  if (!reader.problem().empty()) return malformed(reader.problem());
   return {};
 }
 
@@ -122,7 +123,8 @@ Result<void> decode_body(BytesView body, Want& want) {
 }
 
 /// `reason`: of a DONT_HAVE; else null.
-Result<void> decode_ids(BytesView body, const char* what, std::vector<WantId>& ids, DontHaveReason* reason = nullptr) {
+Result<void> decode_ids(BytesView body, std::string_view what, std::vector<WantId>& ids,
+                        DontHaveReason* reason = nullptr) {
   return read_fields(body, what, [&](const ProtobufField& field) {
     if (field.number == 1) return read_ids(field, ids);
     if (field.number != 2 || reason == nullptr) return true;
@@ -201,90 +203,86 @@ Result<void> decode_frame(FrameType type, BytesView body, std::optional<Message>
   return {};
 }
 
-struct Encoder {
-  Bytes operator()(const Hello& hello) const {
-    Bytes out = begin(FrameType::kHello);
-    ProtobufWriter writer(out);
-    writer.write_varint(1, hello.version);
-    writer.write_varint(2, hello.max_frame);
-    writer.write_varint(3, hello.credit);
-    if (hello.features != 0) writer.write_varint(4, hello.features);
-    if (hello.proof) {
-      writer.write_bytes(5, hello.proof->key);
-      writer.write_bytes(6, hello.proof->signature);
-    }
-    return out;
-  }
-
-  Bytes operator()(const Want& want) const {
-    Bytes out = begin(FrameType::kWant);
-    Bytes part;
-    for (const WantEntry& entry : want.entries) {
-      part.clear();
-      ProtobufWriter writer(part);
-      writer.write_varint(1, entry.id.value);
-      writer.write_bytes(2, entry.cid.bytes());
-      if (entry.kind != WantKind::kBlock) writer.write_varint(3, static_cast<std::uint64_t>(entry.kind));
-      ProtobufWriter(out).write_bytes(1, part);
-    }
-    return out;
-  }
-
-  Bytes operator()(const Have& have) const {
-    Bytes out = begin(FrameType::kHave);
-    write_ids(out, have.ids);
-    return out;
-  }
-
-  Bytes operator()(const DontHave& dont_have) const {
-    Bytes out = begin(FrameType::kDontHave);
-    write_ids(out, dont_have.ids);
-    ProtobufWriter(out).write_varint(2, static_cast<std::uint64_t>(dont_have.reason));
-    return out;
-  }
-
-  Bytes operator()(const BlockChunk& chunk) const {
-    Bytes out;
-    out.reserve(kMaxBlockHeader + chunk.bytes.size());
-    out.push_back(static_cast<std::uint8_t>(FrameType::kBlock));
-    append_varint(out, chunk.id.value);
-    append_varint(out, chunk.offset);
-    append_varint(out, chunk.size);
-    append(out, chunk.bytes);
-    return out;
-  }
-
-  Bytes operator()(const Cancel& cancel) const {
-    Bytes out = begin(FrameType::kCancel);
-    write_ids(out, cancel.ids);
-    return out;
-  }
-
-  Bytes operator()(const Credit& credit) const {
-    Bytes out = begin(FrameType::kCredit);
-    ProtobufWriter(out).write_varint(1, credit.limit);
-    return out;
-  }
-
-  Bytes operator()(const Goodbye& goodbye) const {
-    Bytes out = begin(FrameType::kGoodbye);
-    ProtobufWriter writer(out);
-    writer.write_varint(1, static_cast<std::uint64_t>(goodbye.code));
-    writer.write_bytes(2, as_bytes(goodbye.reason).first(std::min(goodbye.reason.size(), kMaxReason)));
-    return out;
-  }
-};
-
 }  // namespace
 
 Result<std::optional<Message>> decode(BytesView frame) {
-  if (frame.empty()) return malformed("empty frame");
+  if (frame.empty()) return fail(ErrorCode::kMalformed, "empty frame");
   std::optional<Message> message;
   auto decoded = decode_frame(static_cast<FrameType>(frame[0]), frame.subspan(1), message);
   if (!decoded) return std::unexpected(std::move(decoded.error()));
   return message;
 }
 
-Bytes encode(const Message& message) { return std::visit(Encoder{}, message); }
+Bytes encode(const Hello& hello) {
+  Bytes out = begin(FrameType::kHello);
+  ProtobufWriter writer(out);
+  writer.write_varint(1, hello.version);
+  writer.write_varint(2, hello.max_frame);
+  writer.write_varint(3, hello.credit);
+  if (hello.features != 0) writer.write_varint(4, hello.features);
+  if (hello.proof) {
+    writer.write_bytes(5, hello.proof->key);
+    writer.write_bytes(6, hello.proof->signature);
+  }
+  return out;
+}
+
+Bytes encode(const Want& want) {
+  Bytes out = begin(FrameType::kWant);
+  Bytes part;
+  for (const WantEntry& entry : want.entries) {
+    part.clear();
+    ProtobufWriter writer(part);
+    writer.write_varint(1, entry.id.value);
+    writer.write_bytes(2, entry.cid.bytes());
+    if (entry.kind != WantKind::kBlock) writer.write_varint(3, static_cast<std::uint64_t>(entry.kind));
+    ProtobufWriter(out).write_bytes(1, part);
+  }
+  return out;
+}
+
+Bytes encode(const Have& have) {
+  Bytes out = begin(FrameType::kHave);
+  write_ids(out, have.ids);
+  return out;
+}
+
+Bytes encode(const DontHave& dont_have) {
+  Bytes out = begin(FrameType::kDontHave);
+  write_ids(out, dont_have.ids);
+  ProtobufWriter(out).write_varint(2, static_cast<std::uint64_t>(dont_have.reason));
+  return out;
+}
+
+Bytes encode(const BlockChunk& chunk) {
+  Bytes out;
+  out.reserve(kMaxBlockHeader + chunk.bytes.size());
+  out.push_back(static_cast<std::uint8_t>(FrameType::kBlock));
+  append_varint(out, chunk.id.value);
+  append_varint(out, chunk.offset);
+  append_varint(out, chunk.size);
+  append(out, chunk.bytes);
+  return out;
+}
+
+Bytes encode(const Cancel& cancel) {
+  Bytes out = begin(FrameType::kCancel);
+  write_ids(out, cancel.ids);
+  return out;
+}
+
+Bytes encode(const Credit& credit) {
+  Bytes out = begin(FrameType::kCredit);
+  ProtobufWriter(out).write_varint(1, credit.limit);
+  return out;
+}
+
+Bytes encode(const Goodbye& goodbye) {
+  Bytes out = begin(FrameType::kGoodbye);
+  ProtobufWriter writer(out);
+  writer.write_varint(1, static_cast<std::uint64_t>(goodbye.code));
+  writer.write_bytes(2, as_bytes(goodbye.reason).first(std::min(goodbye.reason.size(), kMaxReason)));
+  return out;
+}
 
 }  // namespace codio::transfer::wire

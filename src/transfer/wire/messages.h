@@ -100,6 +100,16 @@ using Message = std::variant<Hello, Want, Have, DontHave, BlockChunk, Cancel, Cr
 /// Everything is bounded by the frame's size; the caller bounds that.
 Result<std::optional<Message>> decode(BytesView frame);
 
-Bytes encode(const Message& message);
+Bytes encode(const Hello& hello);
+Bytes encode(const Want& want);
+Bytes encode(const Have& have);
+Bytes encode(const DontHave& dont_have);
+Bytes encode(const BlockChunk& chunk);
+Bytes encode(const Cancel& cancel);
+Bytes encode(const Credit& credit);
+Bytes encode(const Goodbye& goodbye);
+inline Bytes encode(const Message& message) {
+  return std::visit([](const auto& body) { return encode(body); }, message);
+}
 
 }  // namespace codio::transfer::wire

@@ -1,6 +1,6 @@
-#include "wasm/abi.h"
+// codio_wasm: the exchange.
+#include "transfer/exchange.h"
 
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "common/check.h"
-#include "content_id/unixfs/builder.h"
-#include "transfer/exchange.h"
+#include "wasm/abi.h"
+#include "wasm/record.h"
 
 namespace codio::wasm {
 
@@ -25,42 +25,11 @@ struct Exchange {
   std::optional<transfer::Output> current;
 };
 
-struct Builder {
-  content_id::unixfs::FileBuilder files{content_id::unixfs::kUnixfsV1_2025};
-  std::optional<content_id::unixfs::PendingBlock> current;
-};
-
 namespace {
-
-Record the_record;
-/// What the record's `text` points to.
-std::string the_text;
 
 Time to_time(double milliseconds) { return Time(Duration(static_cast<Duration::rep>(milliseconds * 1000))); }
 
 double to_milliseconds(Time time) { return static_cast<double>(time.time_since_epoch().count()) / 1000; }
-
-void set(OutputKind kind, std::uint32_t id = 0) {
-  the_record = {};
-  the_record.kind = static_cast<std::uint32_t>(kind);
-  the_record.id = id;
-}
-
-void set_bytes(BytesView bytes) {
-  the_record.bytes = bytes.data();
-  the_record.bytes_size = static_cast<std::uint32_t>(bytes.size());
-}
-
-void set_text(std::string text) {
-  the_text = std::move(text);
-  the_record.text = the_text.data();
-  the_record.text_size = static_cast<std::uint32_t>(the_text.size());
-}
-
-void set_error(const Error& error) {
-  the_record.code = static_cast<std::uint32_t>(error.code);
-  set_text(error.message);
-}
 
 struct Fill {
   Exchange& exchange;
@@ -174,22 +143,6 @@ SharedBytes copy(const std::uint8_t* bytes, std::uint32_t size) { return share(B
 
 extern "C" {
 
-const Record* record() { return &the_record; }
-
-void* allocate(std::uint32_t size) { return std::malloc(size); }
-void release(void* memory) { std::free(memory); }
-
-std::uint32_t cid_parse(const char* text, std::uint32_t size) {
-  set(OutputKind::kNone);
-  const auto cid = ContentId::parse({text, size});
-  if (!cid) {
-    set_error(cid.error());
-    return 0;
-  }
-  set_text(cid->to_string());
-  return 1;
-}
-
 Exchange* exchange_new(std::uint32_t policy, std::uint32_t has_gateways) {
   transfer::ExchangeOptions options;
   options.policy = static_cast<transfer::Policy>(policy);
@@ -216,16 +169,19 @@ void exchange_set_limits(Exchange* exchange, double now, double upload_rate, dou
       {.upload_rate = to_rate(upload_rate), .download_rate = to_rate(download_rate), .upload_slots = upload_slots});
 }
 
-std::uint32_t exchange_download(Exchange* exchange, double now, const char* cid, std::uint32_t cid_size,
-                                const char* path, std::uint32_t path_size, double begin, double end) {
+std::uint32_t exchange_download(Exchange* exchange, double now, const char* address, std::uint32_t size, double begin,
+                                double end) {
   set(OutputKind::kNone);
-  const auto root = ContentId::parse({cid, cid_size});
+  const std::string_view whole(address, size);
+  const std::string_view cid = whole.substr(0, whole.find('/'));
+  const auto root = ContentId::parse(cid);
   if (!root) {
     set_error(root.error());
     return 0;
   }
+  set_text(root->to_string());
   transfer::DownloadOptions options;
-  options.traversal.path = split_path({path, path_size});
+  options.traversal.path = split_path(whole.substr(cid.size()));
   options.traversal.range.begin = static_cast<std::uint64_t>(begin);
   if (end >= 0) options.traversal.range.end = static_cast<std::uint64_t>(end);
   return exchange->engine.download(to_time(now), *root, std::move(options)).value;
@@ -307,39 +263,6 @@ double exchange_total(const Exchange* exchange, std::uint32_t which) {
   const transfer::Totals& totals = exchange->engine.totals();
   const std::uint64_t values[] = {totals.from_peers, totals.from_gateways, totals.uploaded, totals.duplicates};
   return static_cast<double>(values[which & 3]);
-}
-
-Builder* builder_new() { return new Builder; }
-void builder_free(Builder* builder) { delete builder; }
-
-void builder_append(Builder* builder, const std::uint8_t* bytes, std::uint32_t size) {
-  builder->files.append({bytes, size});
-}
-
-void builder_finish(Builder* builder) { builder->files.finish(); }
-
-std::uint32_t builder_poll(Builder* builder) {
-  builder->current = builder->files.poll_block();
-  set(OutputKind::kNone);
-  if (!builder->current) return 0;
-  the_record.id = builder->current->id.value;
-  set_bytes(*builder->current->bytes);
-  return 1;
-}
-
-void builder_hashed(Builder* builder, std::uint32_t id, const std::uint8_t* digest) {
-  content_id::Digest256 sha256;
-  std::memcpy(sha256.data(), digest, sha256.size());
-  set(OutputKind::kNone);
-  set_text(builder->files.handle_digest(content_id::unixfs::PendingBlockId{id}, sha256).to_string());
-}
-
-std::uint32_t builder_root(Builder* builder) {
-  set(OutputKind::kNone);
-  const auto root = builder->files.root();
-  if (!root) return 0;
-  set_text(root->cid.to_string());
-  return 1;
 }
 }
 
