@@ -153,8 +153,11 @@ for (const browser of ['chromium', 'firefox']) {
         const page = await extension.open(`${site.url}/links`);
         const popup = await extension.page('popup.html');
         await page.bringToFront();
-        await popup.evaluate(() => void setTimeout(() => location.reload()));
-        await shown(popup, '#site-section');
+        await popup.evaluate(() => {
+          window.isOld = true;
+          setTimeout(() => location.reload());
+        });
+        await popup.waitForFunction(() => !window.isOld && document.querySelector('#site-section')?.checkVisibility());
         assert.match(await text(popup, '#site-section'), new RegExp(new URL(site.url).host));
         const kept = async () => (await popup.evaluate(() => chrome.storage.local.get('settings'))).settings;
         const rule = (wanted) => eventually(async () => assert.deepEqual((await kept()).sites?.[site.url], wanted));
