@@ -129,10 +129,10 @@ asio::awaitable<Result<unixfs::Entity>> ContentReader::walk(unixfs::Traversal tr
   co_return **std::move(entity);
 }
 
-asio::awaitable<Result<Bytes>> ContentReader::bytes(ContentId file, std::uint64_t most) {
-  unixfs::TraversalOptions what{.path = {}, .scope = Scope::kBytes, .range = {0, most}};
-  plan(file, what);
-  unixfs::Traversal traversal(file, std::move(what));
+asio::awaitable<Result<Bytes>> ContentReader::bytes(ContentId root, std::vector<std::string> path, std::uint64_t most) {
+  unixfs::TraversalOptions what{.path = std::move(path), .scope = Scope::kBytes, .range = {0, most}};
+  plan(root, what);
+  unixfs::Traversal traversal(root, std::move(what));
   Bytes bytes;
   for (;;) {
     const auto segment = co_await next_segment(traversal);

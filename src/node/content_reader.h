@@ -26,7 +26,8 @@ class ContentReader {
   /// `puller` null: what is not in the store is kNotFound.
   ContentReader(BlockCache& store, std::shared_ptr<Puller> puller, const boost::asio::any_io_executor& executor);
 
-  /// What is going to be read: fetched ahead, from the first block on that is not here. Ends the plan before.
+  /// What is going to be read: fetched ahead, from the first block on that is not here. Ends the plan before. `root` is
+  /// what was asked for, whatever below it is read: providers announce no more than that.
   void plan(const content_id::ContentId& root, const content_id::unixfs::TraversalOptions& what);
 
   /// The same of a file's bytes that are going to be read by next_segment(). They are fetched in slices: a client that
@@ -40,8 +41,9 @@ class ContentReader {
                                                                     std::vector<std::string> path);
   /// … without a path, and as part of the plan that there is.
   boost::asio::awaitable<Result<content_id::unixfs::Entity>> entity_of(content_id::ContentId cid);
-  /// A file's first bytes. It is planned so.
-  boost::asio::awaitable<Result<Bytes>> bytes(content_id::ContentId file, std::uint64_t most);
+  /// The first bytes of the file that the path leads to. It is planned so.
+  boost::asio::awaitable<Result<Bytes>> bytes(content_id::ContentId root, std::vector<std::string> path,
+                                              std::uint64_t most);
   boost::asio::awaitable<Result<std::optional<content_id::unixfs::Segment>>> next_segment(
       content_id::unixfs::Traversal& traversal);
   boost::asio::awaitable<Result<std::optional<content_id::unixfs::DirectoryEntry>>> next_entry(

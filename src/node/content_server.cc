@@ -194,15 +194,15 @@ class ContentServer::Answer {
     }
     if (const auto refusal = denied(entity->lineage)) co_return refusal;
     if (entity->type != EntityType::kDirectory) {
-      const std::string_view name = content_.names.empty() ? std::string_view() : content_.names.back();
-      co_return co_await answer_file(*entity, entity->lineage, web::file_etag(entity->cid), name);
+      co_return co_await answer_file(*entity, entity->lineage, content_.names);
     }
     if (!content_.is_directory_url()) co_return web::add_slash(content_);
-    const std::vector<std::string> index_path(1, "index.html");
-    const auto index = co_await reader_.entity(entity->cid, index_path);
+    std::vector<std::string> index_path = content_.names;
+    index_path.emplace_back("index.html");
+    const auto index = co_await reader_.entity(content_.root, index_path);
     if (index && index->type == EntityType::kFile) {
       if (const auto refusal = denied(index->cid)) co_return refusal;
-      co_return co_await answer_file(*index, entity->lineage, web::file_etag(entity->cid), "index.html");
+      co_return co_await answer_file(*index, entity->lineage, index_path);
     }
     if (!index && (index.error().code != ErrorCode::kNotFound || reader_.is_missing())) {
       co_return refusal_of(index.error());
@@ -221,7 +221,7 @@ class ContentServer::Answer {
     if (!file && reader_.is_missing()) co_return refusal_of(file.error());
     if (!file || file->type != EntityType::kFile) co_return refusal_of(not_found);
     // One byte too many tells that it is too large.
-    const auto text = co_await reader_.bytes(file->cid, web::kMaxRedirects + 1);
+    const auto text = co_await reader_.bytes(content_.root, path, web::kMaxRedirects + 1);
     if (!text) co_return refusal_of(text.error());
     const auto redirects = web::Redirects::parse(as_text(*text));
     if (!redirects) co_return Refusal{500, redirects.error().message};
@@ -232,44 +232,44 @@ class ContentServer::Answer {
     }
     const auto target = web::read_origin_request(web::Request{.target = rewrite->to}, content_.root, content_.place);
     if (!target) co_return Refusal{500, "_redirects leads to a malformed path: " + rewrite->to};
-    auto entity = co_await reader_.entity(content_.root, target->names);
-    std::string name = target->names.empty() ? "" : target->names.back();
+    std::vector<std::string> names = target->names;
+    auto entity = co_await reader_.entity(content_.root, names);
     if (entity && entity->type == EntityType::kDirectory) {
-      name = "index.html";
-      std::vector<std::string> names = target->names;
-      names.push_back(name);
+      names.emplace_back("index.html");
       entity = co_await reader_.entity(content_.root, names);
     }
     if (!entity || entity->type != EntityType::kFile) {
       co_return Refusal{500, "_redirects leads to " + rewrite->to + ", which is no file"};
     }
     if (const auto refusal = denied(entity->lineage)) co_return refusal;
-    co_return co_await answer_file(*entity, entity->lineage, web::file_etag(entity->cid), name, rewrite->status);
+    co_return co_await answer_file(*entity, entity->lineage, names, rewrite->status);
   }
 
+  /// `lineage` is of the URL, `path` leads from the root to the file.
   asio::awaitable<Outcome> answer_file(const unixfs::Entity& entity, const std::vector<ContentId>& lineage,
-                                       std::string etag, std::string_view name, int status = 200) {
+                                       const std::vector<std::string>& path, int status = 200) {
     const bool is_symlink = entity.type == EntityType::kSymlink;
-    web::FileAnswer file{.etag = std::move(etag), .content_type = {}, .size = entity.size, .cid = &entity.cid};
+    web::FileAnswer file{
+        .etag = web::file_etag(lineage.back()), .content_type = {}, .size = entity.size, .cid = &entity.cid};
     if (is_symlink) {
       file.content_type = "inode/symlink";
       file.size = entity.symlink_target.size();
     } else {
-      const auto type = co_await content_type_of(entity, name);
+      const auto type = co_await content_type_of(entity, path);
       if (!type) co_return refusal_of(type.error());
       file.content_type = *type;
     }
     const bool is_html = file.content_type.starts_with("text/html");
     if (!server_.options_.injected.empty() && content_.place.kind == web::Place::Kind::kSite && is_html &&
         entity.size <= kMaxInjected) {
-      co_return co_await answer_injected(entity, lineage, std::move(file), status);
+      co_return co_await answer_injected(entity, lineage, path, std::move(file), status);
     }
     file.is_compressible = is_compressible(file);
     // A page of a status of its own is whole, whatever was asked of the URL.
     web::Request request = call_.request();
     if (status != 200) request.range = request.if_none_match = {};
     if (file.is_compressible && request.range.empty() && web::accepts_gzip(request.accept_encoding)) {
-      const auto compressed = co_await compress(entity.cid);
+      const auto compressed = co_await compress(entity.cid, path);
       if (!compressed) co_return refusal_of(compressed.error());
       if ((*compressed)->size() < file.size) {
         co_return co_await answer_compressed(request, lineage, std::move(file), *compressed, status);
@@ -282,7 +282,8 @@ class ContentServer::Answer {
       const BytesView target = as_bytes(entity.symlink_target);
       co_await call_.write(target.subspan(answer.bytes.begin, answer.bytes.end - answer.bytes.begin));
     } else if (answer.bytes.begin < answer.bytes.end) {
-      if (const auto failed = co_await stream(entity.cid, content_.names, answer.bytes)) co_return failed;
+      reader_.plan_file(content_.root, path, answer.bytes);
+      if (const auto failed = co_await stream(entity.cid, answer.bytes)) co_return failed;
     }
     co_await call_.end();
     co_return std::nullopt;
@@ -292,10 +293,10 @@ class ContentServer::Answer {
     return file.size >= kMinCompressed && file.size <= kMaxCompressed && web::is_compressible(file.content_type);
   }
 
-  asio::awaitable<Result<SharedBytes>> compress(ContentId file) {
+  asio::awaitable<Result<SharedBytes>> compress(ContentId file, const std::vector<std::string>& path) {
     const std::string key = file.to_string();
     if (SharedBytes found = server_.compressed_.find(key)) co_return found;
-    const auto bytes = co_await reader_.bytes(file, kMaxCompressed);
+    const auto bytes = co_await reader_.bytes(content_.root, path, kMaxCompressed);
     if (!bytes) co_return std::unexpected(bytes.error());
     co_return server_.compressed_.compress(key, *bytes);
   }
@@ -312,20 +313,21 @@ class ContentServer::Answer {
     co_return std::nullopt;
   }
 
-  asio::awaitable<Result<std::string>> content_type_of(const unixfs::Entity& entity, std::string_view name) {
+  asio::awaitable<Result<std::string>> content_type_of(const unixfs::Entity& entity,
+                                                       const std::vector<std::string>& path) {
     std::string_view type = web::content_type_of(content_.filename.value_or(""));
-    if (type.empty()) type = web::content_type_of(name);
+    if (type.empty() && !path.empty()) type = web::content_type_of(path.back());
     if (!type.empty()) co_return std::string(type);
     if (entity.cid.codec() == content_id::Codec::kDagJson) co_return "application/vnd.ipld.dag-json";
     if (entity.cid.codec() == content_id::Codec::kDagCbor) co_return "application/vnd.ipld.dag-cbor";
-    const auto beginning = co_await reader_.bytes(entity.cid, web::kSniffed);
+    const auto beginning = co_await reader_.bytes(content_.root, path, web::kSniffed);
     if (!beginning) co_return std::unexpected(beginning.error());
     co_return std::string(web::sniff_content_type(*beginning));
   }
 
   asio::awaitable<Outcome> answer_injected(const unixfs::Entity& entity, const std::vector<ContentId>& lineage,
-                                           web::FileAnswer file, int status) {
-    const auto page = co_await reader_.bytes(entity.cid, kMaxInjected);
+                                           const std::vector<std::string>& path, web::FileAnswer file, int status) {
+    const auto page = co_await reader_.bytes(content_.root, path, kMaxInjected);
     if (!page) co_return refusal_of(page.error());
     std::string text(as_text(*page));
     text.insert(place_of_script(text), server_.options_.injected);
@@ -351,9 +353,8 @@ class ContentServer::Answer {
     co_return std::nullopt;
   }
 
-  /// A file's bytes. `root` and `path` are where it is fetched from if it is not here.
-  asio::awaitable<Outcome> stream(const ContentId& cid, const std::vector<std::string>& path, unixfs::ByteRange range) {
-    reader_.plan_file(path.empty() ? cid : content_.root, path, range);
+  /// A file's bytes, by the plan that there is.
+  asio::awaitable<Outcome> stream(const ContentId& cid, unixfs::ByteRange range) {
     unixfs::Traversal traversal(cid,
                                 {.path = {}, .scope = Scope::kBytes, .range = range, .window = ContentReader::kWindow});
     while (!traversal.finished()) {
