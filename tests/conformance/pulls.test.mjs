@@ -1,5 +1,5 @@
-// What a gateway lacks and fetches while it is asked for: from peers, from providers that a router names, and from an
-// upstream gateway.
+// What a gateway lacks and fetches while it is asked for: from peers, from providers in a DHT, from those that a router
+// names, and from an upstream gateway.
 //
 // CODIO names the program (default: build/release/codio).
 import assert from 'node:assert/strict'
@@ -96,10 +96,13 @@ const file = dag.file(parts)
 const content = Buffer.from(parts.join(''))
 const root = dag.directory({ film: file.cid })
 let provider
+let bootstrap
 
 before(async () => {
   if (skip) return
-  provider = await begin(startGateway({ cars: [await dag.car(root)] }))
+  bootstrap = await begin(startGateway({ options: ['--dht-bootstrap', 'none'] }))
+  provider = await begin(startGateway({ cars: [await dag.car(root)], options: ['--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`] }))
+  await provider.announced(root.toString())
 })
 
 /** What the provider has given to whomever, in bytes. */
@@ -110,6 +113,7 @@ async function given () {
 
 for (const [from, options] of Object.entries({
   'a peer at a rendezvous': () => ['--pull', '--rendezvous', `${provider.url.replace('http', 'ws')}/rendezvous`],
+  'a provider in the DHT': () => ['--pull', '--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`],
   'a provider that a router names': () => ['--pull', '--router', provider.url],
   'an upstream gateway': () => ['--upstream', `${provider.url}/ipfs/`]
 })) {
