@@ -1,5 +1,5 @@
-// What a gateway lacks and fetches while it is asked for: from peers, from providers that a router names, and from an
-// upstream gateway.
+// What a gateway lacks and fetches while it is asked for: from peers, from providers in a DHT, from those that a router
+// names, and from an upstream gateway.
 //
 // CODIO names the program (default: build/release/codio).
 import assert from 'node:assert/strict'
@@ -54,14 +54,14 @@ function serveBlocks (dag, instead = () => false) {
   })
 }
 
-/** A Delegated Routing server that names this gateway for everything, or nobody. `asked` is of each CID. */
-async function serveRouter (provider) {
+/** A Delegated Routing server that names this gateway for everything, or for `only`, or nobody. `asked` is of each CID. */
+async function serveRouter (provider, only) {
   const asked = new Map()
   const router = await serve((request, response) => {
     const [, cid] = /^\/routing\/v1\/providers\/(\w+)/.exec(request.url) ?? []
     asked.set(cid, (asked.get(cid) ?? 0) + 1)
     const Addrs = provider ? [`/ip4/127.0.0.1/tcp/${provider.port}/http`] : []
-    const Providers = provider ? [{ Schema: 'peer', ID: '12D3KooWProvider', Addrs, Protocols: ['transport-ipfs-gateway-http'] }] : []
+    const Providers = provider && (!only || cid === only.toString()) ? [{ Schema: 'peer', ID: '12D3KooWProvider', Addrs, Protocols: ['transport-ipfs-gateway-http'] }] : []
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ Providers }))
   })
   return { ...router, asked }
@@ -94,12 +94,16 @@ const dag = new Dag()
 const parts = letters(32, 262_144)
 const file = dag.file(parts)
 const content = Buffer.from(parts.join(''))
-const root = dag.directory({ film: file.cid })
+const site = dag.directory({ 'index.html': dag.raw('<p>a page</p>'), notes: dag.raw('text without a name that tells') })
+const root = dag.directory({ film: file.cid, site })
 let provider
+let bootstrap
 
 before(async () => {
   if (skip) return
-  provider = await begin(startGateway({ cars: [await dag.car(root)] }))
+  bootstrap = await begin(startGateway({ options: ['--dht-bootstrap', 'none'] }))
+  provider = await begin(startGateway({ cars: [await dag.car(root)], options: ['--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`] }))
+  await provider.announced(root.toString())
 })
 
 /** What the provider has given to whomever, in bytes. */
@@ -110,6 +114,7 @@ async function given () {
 
 for (const [from, options] of Object.entries({
   'a peer at a rendezvous': () => ['--pull', '--rendezvous', `${provider.url.replace('http', 'ws')}/rendezvous`],
+  'a provider in the DHT': () => ['--pull', '--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`],
   'a provider that a router names': () => ['--pull', '--router', provider.url],
   'an upstream gateway': () => ['--upstream', `${provider.url}/ipfs/`]
 })) {
@@ -128,6 +133,22 @@ for (const [from, options] of Object.entries({
     const again = await gateway.request(`/ipfs/${root}/film`, { headers: { 'cache-control': 'only-if-cached', range: 'bytes=1000000-1000009' } })
     assert.equal(again.status, 206)
     assert.equal(again.body.toString(), content.subarray(1_000_000, 1_000_010).toString())
+    await gateway.stop()
+  })
+}
+
+for (const [what, path, expected] of [
+  ['a page', 'site/', '<p>a page</p>'],
+  ['a file of no known type', 'site/notes', 'text without a name that tells'],
+  ['a tar', 'site?format=tar', 'a page']
+]) {
+  test(`${what} comes from who provides no more than the root`, { skip, timeout: 60_000 }, async () => {
+    const router = await serveRouter(provider, root)
+    const gateway = await begin(startGateway({ options: ['--pull', '--router', router.url] }))
+    const answer = await gateway.request(`/ipfs/${root}/${path}`)
+    assert.equal(answer.status, 200, answer.body.toString())
+    assert.ok(answer.whole && answer.body.toString().includes(expected))
+    assert.deepEqual([...router.asked.keys()], [root.toString()], 'nobody else is looked for')
     await gateway.stop()
   })
 }

@@ -1,5 +1,6 @@
 // A node that serves given CARs, and requests to it as they are written: no URL is normalised, no header is added.
 import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
@@ -13,7 +14,8 @@ export const codio = process.env.CODIO ?? path.join(repository, 'build/release/c
 export const fixtures = path.join(repository, '../shared/fixtures')
 
 /**
- * `folders`: what is added besides, as `codio add` does; their roots are in `added`, in that order.
+ * `folders`: what is added besides, as `codio add` does; their roots are in `added`, in that order. Without an option for
+ * the DHT it stays out of that.
  */
 export async function startGateway ({ cars = [], folders = [], options = [] } = {}) {
   const folder = await mkdtemp(path.join(tmpdir(), 'codio-conformance-'))
@@ -27,25 +29,35 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
   const added = []
   for (const one of folders) added.push((await run('add', '-Q', one)).trim())
   const node = spawn(codio, [
-    '--repo', repo, '--json', '--no-dht', '--no-gateway', 'serve', '--http', '127.0.0.1:0', ...options
+    '--repo', repo, '--json', '--no-gateway', 'serve', '--http', '127.0.0.1:0',
+    ...(options.includes('--dht-bootstrap') ? [] : ['--no-dht']), ...options
   ], { stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = new Promise((resolve) => node.on('close', resolve))
   let log = ''
   node.stderr.on('data', (data) => { log += data })
   const lines = createInterface({ input: node.stdout })
+  const announced = new Set()
+  let dht
   const url = await new Promise((resolve, reject) => {
     let http
     ended.then(() => reject(new Error(`codio serve ended: ${log}`)))
     lines.on('line', (line) => {
       const event = JSON.parse(line)
       if (event.event === 'listening') http = new URL(event.http)
+      if (event.event === 'dht') dht = event.port
+      if (event.event === 'announced') announced.add(event.cid)
       if (event.event === 'ready') resolve(http)
     })
   })
   return {
     added,
+    dht,
     url: url.origin,
     log: () => log,
+    /** Resolves once the DHT has been told of the root. */
+    async announced (cid) {
+      while (!announced.has(cid)) await once(lines, 'line')
+    },
     /** `codio stats` of it. */
     stats: async () => JSON.parse(await run('stats', '--json')),
     port: Number(url.port),
