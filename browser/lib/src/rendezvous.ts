@@ -86,7 +86,7 @@ export class Rendezvous {
 
   /**
    * Asks who serves the CID. `handle` hears what is known at once, and again as long as there was `more`; nothing if there
-   * is no rendezvous now or it does not answer in time.
+   * is no rendezvous now or it does not answer in time; that one is left.
    */
   async find(cid: string, handle: (found: Found) => void): Promise<void> {
     await this.settled();
@@ -96,7 +96,7 @@ export class Rendezvous {
     }
     const id = ++this.#nextFind;
     await new Promise<void>((resolve) => {
-      let timer = setTimeout(() => this.#answer(id, nothing), findTimeout);
+      let timer = setTimeout(() => this.#leave(), findTimeout);
       const end = performance.now() + searchTimeout;
       this.#finds.set(id, (found) => {
         clearTimeout(timer);
@@ -134,8 +134,7 @@ export class Rendezvous {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
-    this.#socket?.close();
-    this.#lost();
+    this.#leave();
   }
 
   #connect(): void {
@@ -158,6 +157,12 @@ export class Rendezvous {
     socket.onclose = () => {
       if (this.#socket === socket) this.#lost();
     };
+  }
+
+  /** It is silent: it has no time for us, or the connection died while the machine slept, of which no event tells. */
+  #leave(): void {
+    this.#socket?.close();
+    this.#lost();
   }
 
   #lost(): void {
@@ -249,8 +254,7 @@ export class Rendezvous {
 
   #refuse(url: string, version: unknown): void {
     this.#urls = this.#urls.filter((one) => one !== url);
-    this.#socket?.close();
-    this.#lost();
+    this.#leave();
     this.#events.refused(
       new CodioError('unsupported', `${url} speaks version ${String(version)}; this library knows 1: it is not used`),
     );
@@ -260,8 +264,7 @@ export class Rendezvous {
     const members = await this.#events.join(challenge).catch(() => undefined);
     if (this.#socket !== socket) return;
     if (!members) {
-      socket?.close();
-      this.#lost();
+      this.#leave();
       return;
     }
     this.#send({ type: 'join', ...members });

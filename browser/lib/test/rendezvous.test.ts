@@ -85,6 +85,26 @@ test('A search waits for the welcome and gets its own answer', async () => {
   assert.deepEqual(await found, ['a', 'b']);
 });
 
+test('A rendezvous that does not answer a search is left, and the next one asked', async (context) => {
+  const silent = await serve();
+  const other = await serve();
+  const rendezvous = join([silent.url, other.url]);
+  await silent.hear(({ type }) => type === 'join');
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const unanswered = find(rendezvous, 'bafy');
+  await silent.hear(({ type }) => type === 'find');
+  context.mock.timers.tick(3000);
+  assert.deepEqual(await unanswered, []);
+  assert.equal(rendezvous.connected, false);
+  context.mock.timers.tick(500);
+  await other.hear(({ type }) => type === 'join');
+  const found = find(rendezvous, 'bafy');
+  const { id } = await other.hear(({ type }) => type === 'find');
+  for (const socket of other.server.clients) socket.send(JSON.stringify({ type: 'providers', id, cid: 'bafy', peers: ['a'] }));
+  assert.deepEqual(await found, ['a']);
+  context.mock.timers.reset();
+});
+
 test('It joins first, with an answer to the challenge', async () => {
   const { url, all, hear } = await serve();
   join([url]).announce('bafy');
