@@ -38,6 +38,7 @@ const maxStretch = 300;
 /** Bytes from one frame that a player can begin with to the next. */
 const maxGroup = 64 * 1_048_576;
 const cacheBytes = 4 * 1_048_576;
+/** For codecs that MP4 has no place for. Firefox leaves out every other group of frames of a WebM with sound. */
 const forWebM: readonly string[] = ['vp8', 'vp9', 'av1', 'opus', 'vorbis'];
 
 /** One track of the file, and the way of its packets into an output. */
@@ -63,8 +64,9 @@ export async function playFrom(player: HTMLMediaElement, file: MediaFile, failed
   const input = new Input({ source, formats: [MP4, QTFF, MATROSKA, WEBM] });
   try {
     const tracks = await tracksOf(input);
-    const isWebM = tracks.every(({ codec }) => forWebM.includes(codec));
-    const type = await typeOf(input, isWebM ? 'webm' : 'mp4');
+    const mp4 = await typeOf(input, 'mp4');
+    const isWebM = !FIREFOX && !MediaSource.isTypeSupported(mp4) && tracks.every(({ codec }) => forWebM.includes(codec));
+    const type = isWebM ? await typeOf(input, 'webm') : mp4;
     if (!MediaSource.isTypeSupported(type)) throw new Unsuitable(`not played: ${type}`);
     const duration = (await input.getDurationFromMetadata()) ?? Infinity;
     // A player does not begin before it has all tracks.

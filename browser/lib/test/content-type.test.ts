@@ -19,6 +19,7 @@ const files: [beginning: string, type: string][] = [
   ['\0\0\0\x20ftypisom', 'video/mp4'],
   ['\0\0\0\x20ftypavif', 'image/avif'],
   ['\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webm', 'video/webm'],
+  ['\x1a\x45\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroska', 'video/x-matroska'],
   ['ID3\x04', 'audio/mpeg'],
   ['%PDF-1.7', 'application/pdf'],
   ['\0asm\x01', 'application/wasm'],
