@@ -50,7 +50,7 @@ bool starts_with_tag(std::string_view text, std::string_view tag) {
 }  // namespace
 
 std::string_view content_type_of(std::string_view name) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 44> kTypes{{
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 45> kTypes{{
       {"aac", "audio/aac"},
       {"avif", "image/avif"},
       {"bin", "application/octet-stream"},
@@ -71,6 +71,7 @@ std::string_view content_type_of(std::string_view name) {
       {"m4a", "audio/mp4"},
       {"md", "text/markdown; charset=utf-8"},
       {"mjs", "text/javascript; charset=utf-8"},
+      {"mkv", "video/x-matroska"},
       {"mov", "video/quicktime"},
       {"mp3", "audio/mpeg"},
       {"mp4", "video/mp4"},
