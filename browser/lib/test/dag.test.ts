@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import init, { CodioCDN } from '../src/index';
 
 const core = new URL('../pkg/codio_wasm.wasm', import.meta.url); // As seen from build/browser/test.
-const skip = existsSync(core) ? false : 'the core is not built: script/build browser';
+const builder = new URL('../pkg/codio_builder.wasm', import.meta.url);
+const skip = existsSync(builder) ? false : 'the core is not built: script/build browser';
 
 /** What `ipfs add --cid-profile=unixfs-v1-2025` prints. */
 const known: [what: string, bytes: Uint8Array<ArrayBuffer>, cid: string][] = [
@@ -13,6 +14,8 @@ const known: [what: string, bytes: Uint8Array<ArrayBuffer>, cid: string][] = [
   ['one byte more than a chunk', new Uint8Array(1_048_577), 'bafybeihd4yzq7n5umhjngdum4r6k2to7egxfkf2jz6thvwzf6djus22cmq'],
   ['10 MiB', new Uint8Array(10_485_760), 'bafybeibfjdi66hrbmooad7adyrxlrjsn6cizfqmiyupkpye7nropwx4rya'],
 ];
+
+const compiled = (file: URL) => new WebAssembly.Module(readFileSync(file));
 
 function streamOf(bytes: Uint8Array<ArrayBuffer>, partSize: number): ReadableStream<Uint8Array<ArrayBuffer>> {
   let at = 0;
@@ -27,7 +30,7 @@ function streamOf(bytes: Uint8Array<ArrayBuffer>, partSize: number): ReadableStr
 
 for (const [what, bytes, cid] of known) {
   test(`The CID of ${what} is the one that IPFS gives it, however it comes`, { skip }, async () => {
-    await init(new WebAssembly.Module(readFileSync(core)));
+    await init(compiled(core), compiled(builder));
     assert.equal(await CodioCDN.cidOf(bytes), cid);
     assert.equal(await CodioCDN.cidOf(bytes.buffer), cid);
     assert.equal(await CodioCDN.cidOf(new Blob([bytes])), cid);
@@ -36,7 +39,7 @@ for (const [what, bytes, cid] of known) {
 }
 
 test('A file that fails while it is read has no CID', { skip }, async () => {
-  await init(new WebAssembly.Module(readFileSync(core)));
+  await init(compiled(core), compiled(builder));
   const failing = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
       controller.enqueue(new Uint8Array(10));
