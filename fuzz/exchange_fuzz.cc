@@ -191,7 +191,7 @@ class Host {
           if (root == pool()[11].cid) reader.content = content_of(pool()[10].cid);
         }
         reader.is_file = reader.is_file && options.traversal.scope == content_id::unixfs::Scope::kBytes;
-        last_transfer_ = exchange_.download(now_, root, std::move(options)).value;
+        last_transfer_ = exchange_.download(now_, root, options).value;
         readers_.emplace(TransferId{last_transfer_}, std::move(reader));
         break;
       }

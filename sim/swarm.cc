@@ -121,7 +121,7 @@ void Swarm::set_rate(std::uint32_t provider, double rate) {
 
 Outcome& Swarm::download(std::uint32_t index, const content_id::ContentId& root, transfer::DownloadOptions options) {
   Peer& peer = *peers_[index];
-  const TransferId id = peer.exchange->download(clock.now(), root, std::move(options));
+  const TransferId id = peer.exchange->download(clock.now(), root, options);
   Outcome& outcome = peer.outcomes[id];
   peer.roots.emplace(id, root);
   drain(index);

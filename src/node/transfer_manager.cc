@@ -77,7 +77,7 @@ void TransferManager::Impl::withdraw(const ContentId& root) {
 
 TransferId TransferManager::Impl::download(const ContentId& root, transfer::DownloadOptions options,
                                            DownloadEvents events, std::vector<std::string> peers) {
-  const TransferId id = exchange_.download(now(), root, std::move(options));
+  const TransferId id = exchange_.download(now(), root, options);
   auto hold = store_->hold();
   if (!hold) log(hold.error().message);
   downloads_.emplace(id, Download{.root = root,

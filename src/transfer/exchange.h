@@ -185,7 +185,7 @@ class Exchange {
   std::optional<Output> poll_output();
 
   // Downloads.
-  TransferId download(Time now, const content_id::ContentId& root, DownloadOptions options = {});
+  TransferId download(Time now, const content_id::ContentId& root, const DownloadOptions& options = {});
   /// Forgets it without Finished or Failed. One that is over is ignored, here and below.
   void cancel(Time now, TransferId transfer);
   void consume(Time now, TransferId transfer, std::uint64_t bytes);
@@ -270,10 +270,10 @@ class Exchange {
     bool has_news = false;
     Time told_at;
 
-    Transfer(Time now, TransferId id, const Cid& given, DownloadOptions options)
+    Transfer(Time now, TransferId id, const Cid& given, const DownloadOptions& options)
         : root(given),
           range(options.traversal.range),
-          traversal(given, std::move(options.traversal)),
+          traversal(given, options.traversal),
           unconsumed_limit(options.unconsumed),
           progress_at(now),
           began_at(now),

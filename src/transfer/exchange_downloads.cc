@@ -25,10 +25,10 @@ constexpr std::size_t kMaxShares = 64;
 
 }  // namespace
 
-TransferId Exchange::download(Time now, const Cid& root, DownloadOptions options) {
+TransferId Exchange::download(Time now, const Cid& root, const DownloadOptions& options) {
   const TransferId id{++last_transfer_};
   const bool ordered = options.traversal.scope == content_id::unixfs::Scope::kBytes;
-  transfers_.try_emplace(id, now, id, root, std::move(options));
+  transfers_.try_emplace(id, now, id, root, options);
   scheduler_.add_transfer(id, ordered);
   drive(now);
   return id;

@@ -184,7 +184,7 @@ std::uint32_t exchange_download(Exchange* exchange, double now, const char* addr
   options.traversal.path = split_path(whole.substr(cid.size()));
   options.traversal.range.begin = static_cast<std::uint64_t>(begin);
   if (end >= 0) options.traversal.range.end = static_cast<std::uint64_t>(end);
-  return exchange->engine.download(to_time(now), *root, std::move(options)).value;
+  return exchange->engine.download(to_time(now), *root, options).value;
 }
 
 void exchange_cancel(Exchange* exchange, double now, std::uint32_t transfer) {

@@ -21,7 +21,8 @@ bool is_plain(char c) {
 
 Result<std::string> percent_decode(std::string_view text) {
   std::string decoded;
-  if (text.find('%') == text.npos && text.find('\0') == text.npos) return std::string(text);  // As nearly always.
+  if (text.find('%') == std::string_view::npos && text.find('\0') == std::string_view::npos)
+    return std::string(text);  // As nearly always.
   decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     char c = text[i];

@@ -95,9 +95,15 @@ for (const browser of ['chromium', 'firefox']) {
         await taker.context().close();
         const anew = await view(second, 'film.bin');
         assert.ok((await lifetime(anew)) >= before);
+        // It may be saved before anybody looks.
+        await anew.evaluate(() => {
+          const state = document.querySelector('#state');
+          const note = () => (window.begun ??= /^([\d.]+) MB of/.exec(state.textContent)?.[1]);
+          new MutationObserver(note).observe(state, { childList: true, characterData: true, subtree: true });
+        });
         await saveToSpool(anew);
-        await anew.waitForFunction(() => document.querySelector('#state').textContent.includes('MB of'));
-        const [, begun] = /^([\d.]+) MB of/.exec(await text(anew, '#state')) ?? [];
+        await anew.waitForFunction(() => window.begun);
+        const begun = await anew.evaluate(() => window.begun);
         assert.ok(Number(begun) > 5, `it began at ${begun} MB`);
         await anew.waitForFunction(() => document.querySelector('#state').textContent === 'Saved', undefined, { timeout: 40_000 });
         assert.equal(await savedHash(anew), sha256(film));
