@@ -1,24 +1,32 @@
 // One end of a bare data channel, without our exchange: what a transfer is measured against.
 //
-// usage: raw_peer receive BYTES STEP             acknowledges every STEP bytes, and the last
-//        raw_peer send BYTES MESSAGE WINDOW      sends messages of MESSAGE bytes, at most WINDOW bytes unacknowledged
+// usage: raw_peer receive BYTES STEP [FILE]          acknowledges every STEP bytes, and the last
+//        raw_peer send BYTES MESSAGE WINDOW [FILE]   sends messages of MESSAGE bytes, at most WINDOW bytes
+//        unacknowledged
+//
+// With a FILE the bytes come from there, or every MiB is hashed with SHA-256 and written there before the last
+// acknowledgement: the least that keeping verified blocks costs.
 //
 // An acknowledgement is the number of bytes that came, as a little-endian uint32. The receiver offers. Each end writes
 // JSON lines for the other to the standard output, and takes the other's on the standard input: {"type": …, "sdp": …}
 // and
 // {"candidate": …, "mid": …}, of which an empty candidate is the last. The sender ends with {"ms": …}, from its first
 // message to the last acknowledgement. Both run until the standard input is closed.
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <openssl/evp.h>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -31,6 +39,9 @@ namespace {
 
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
+
+/// What is hashed and written at once.
+constexpr std::size_t kBlock = 1 << 20;
 
 /// The owner's executor: the main thread.
 class Executor {
@@ -108,12 +119,16 @@ class End {
 
 class RawReceiver final : public End {
  public:
-  RawReceiver(webrtc::PeerConnectionFactory& factory, std::size_t total, std::size_t step)
-      : End(factory, true), total_(total), step_(step) {}
+  /// `file`: empty to drop the bytes.
+  RawReceiver(webrtc::PeerConnectionFactory& factory, std::size_t total, std::size_t step, const std::string& file)
+      : End(factory, true), total_(total), step_(step) {
+    if (!file.empty()) file_.open(file, std::ios::binary);
+  }
 
  private:
   void handle_message(const Bytes& message) override {
     got_ += message.size();
+    if (file_.is_open()) keep(message);
     if (got_ < total_ && got_ - told_ < step_) return;
     told_ = got_;
     Bytes acknowledgement;
@@ -123,16 +138,31 @@ class RawReceiver final : public End {
 
   bool is_done() const override { return got_ == total_; }
 
+  void keep(const Bytes& message) {
+    block_.insert(block_.end(), message.begin(), message.end());
+    if (block_.size() < kBlock && got_ < total_) return;
+    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+    EVP_Digest(block_.data(), block_.size(), hash.data(), nullptr, EVP_sha256(), nullptr);
+    file_.write(reinterpret_cast<const char*>(block_.data()), static_cast<std::streamsize>(block_.size()));
+    block_.clear();
+  }
+
   const std::size_t total_;
   const std::size_t step_;
+  std::ofstream file_;
+  Bytes block_;
   std::size_t got_ = 0;
   std::size_t told_ = 0;
 };
 
 class RawSender final : public End {
  public:
-  RawSender(webrtc::PeerConnectionFactory& factory, std::size_t total, std::size_t message, std::size_t window)
-      : End(factory, false), total_(total), message_(message), window_(window) {}
+  /// `file`: empty to send zeros.
+  RawSender(webrtc::PeerConnectionFactory& factory, std::size_t total, std::size_t message, std::size_t window,
+            const std::string& file)
+      : End(factory, false), total_(total), message_(message), window_(window) {
+    if (!file.empty()) file_.open(file, std::ios::binary);
+  }
 
  private:
   void handle_open() override {
@@ -150,30 +180,39 @@ class RawSender final : public End {
   bool is_done() const override { return acknowledged_ == total_; }
 
   void pump() {
-    while (sent_ < total_ && sent_ + message_.size() <= acknowledged_ + window_ && connection().send(message_)) {
+    while (sent_ < total_ && sent_ + message_.size() <= acknowledged_ + window_) {
+      if (file_.is_open()) {
+        file_.read(reinterpret_cast<char*>(message_.data()), static_cast<std::streamsize>(message_.size()));
+      }
+      if (!connection().send(message_)) return;
       sent_ += message_.size();
     }
   }
 
   const std::size_t total_;
-  const Bytes message_;
+  Bytes message_;
   const std::size_t window_;
+  std::ifstream file_;
   std::size_t sent_ = 0;
   std::size_t acknowledged_ = 0;
   Clock::time_point began_;
 };
 
-int run(std::string_view role, const std::vector<std::size_t>& numbers) {
+int run(std::string_view role, const std::vector<std::string>& given) {
+  const std::size_t counts = role == "send" ? 3 : 2;
+  const bool is_complete = given.size() == counts || given.size() == counts + 1;
+  const auto number = [&given](std::size_t i) { return std::strtoull(given[i].c_str(), nullptr, 10); };
+  const std::string file = is_complete && given.size() > counts ? given.back() : "";
   Executor executor;
   webrtc::PeerConnectionFactory factory(
       {}, [&executor](std::function<void()> function) { executor.post(std::move(function)); });
   std::unique_ptr<End> end;
-  if (role == "send" && numbers.size() == 3) {
-    end = std::make_unique<RawSender>(factory, numbers[0], numbers[1], numbers[2]);
-  } else if (role == "receive" && numbers.size() == 2) {
-    end = std::make_unique<RawReceiver>(factory, numbers[0], numbers[1]);
+  if (role == "send" && is_complete) {
+    end = std::make_unique<RawSender>(factory, number(0), number(1), number(2), file);
+  } else if (role == "receive" && is_complete) {
+    end = std::make_unique<RawReceiver>(factory, number(0), number(1), file);
   } else {
-    std::cerr << "usage: raw_peer receive BYTES STEP | raw_peer send BYTES MESSAGE WINDOW\n";
+    std::cerr << "usage: raw_peer receive BYTES STEP [FILE] | raw_peer send BYTES MESSAGE WINDOW [FILE]\n";
     return EXIT_FAILURE;
   }
   const std::jthread input([&] {
@@ -190,8 +229,4 @@ int run(std::string_view role, const std::vector<std::size_t>& numbers) {
 }  // namespace
 }  // namespace codio
 
-int main(int argc, char** argv) {
-  std::vector<std::size_t> numbers;
-  for (int i = 2; i < argc; ++i) numbers.push_back(std::strtoull(argv[i], nullptr, 10));
-  return codio::run(argc > 1 ? argv[1] : "", numbers);
-}
+int main(int argc, char** argv) { return codio::run(argc > 1 ? argv[1] : "", {argv + std::min(argc, 2), argv + argc}); }
