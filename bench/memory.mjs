@@ -1,29 +1,30 @@
 // The memory that a long file takes while it streams through: of the node that has it, of `codio cat`, and of a tab that reads
 // it with stream() and drops the bytes, beside a tab that does the same with the browser's own fetch(). Resident memory, as Linux
-// tells it.
+// tells it; of tabs without the pages of the browser's program file.
 //
 // usage: node bench/memory.mjs [--gib 2]
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
-import { closeBrowsers, openTab } from '../tests/e2e/support/browsers.mjs';
 import { join } from '../tests/e2e/support/cdn.mjs';
 import { program, startNode } from '../tests/e2e/support/node.mjs';
 import { makeFile } from './support/file.mjs';
 import { MiB, note, rate, settings, table } from './support/report.mjs';
-import { close, rendezvousOf, withFolder } from './support/transfer.mjs';
+import { startBrowser } from './support/tabs.mjs';
+import { rendezvousOf, withFolder } from './support/transfer.mjs';
 
 const { gib } = settings({ gib: 2 });
 const size = gib * 1024 * MiB;
-/** So that what is kept for others does not count: the store of a tab is in memory. */
-const storeBytes = 16 * MiB;
 const sampling = 100;
 
-/** In MiB: `VmRSS`, now, or `VmHWM`, the most there was. */
+/** In MiB: `VmHWM`, say, the most that was resident. */
 function memory(pid, name) {
   const [, kib] = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kib) / 1024;
 }
+
+/** What a process itself holds now, without the pages of Chromium's program file, which all its processes share. */
+const held = (pid) => memory(pid, 'RssAnon') + memory(pid, 'RssShmem');
 
 async function throughCat(node, cid, folder) {
   const began = performance.now();
@@ -42,20 +43,15 @@ async function throughCat(node, cid, folder) {
 
 /** Of the process that has the page, its worker and their connections. `url`: fetched instead. */
 async function throughTab(node, cid, url) {
-  const viewer = await openTab('chromium', node.http);
-  await join(viewer, { gateways: [], storeBytes });
-  const session = await viewer.context().browser().newBrowserCDPSession();
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
-  const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id: pid }) => ({
-    pid,
-    before: memory(pid, 'VmRSS'),
-    peak: 0,
-  }));
+  const browser = await startBrowser('chromium');
+  const tab = await browser.open(`${node.http}/healthz`);
+  await join(tab, { gateways: [] });
+  const renderers = (await browser.renderers()).map((pid) => ({ pid, before: held(pid), peak: 0 }));
   const sampler = setInterval(() => {
-    for (const one of renderers) one.peak = Math.max(one.peak, memory(one.pid, 'VmRSS'));
+    for (const one of renderers) one.peak = Math.max(one.peak, held(one.pid));
   }, sampling);
   const began = performance.now();
-  const got = await viewer.evaluate(async ([wanted, from]) => {
+  const got = await tab.evaluate(async ([wanted, from]) => {
     const stream = from ? (await fetch(from)).body : window.cdn.stream(wanted);
     let bytes = 0;
     for (const reader = stream.getReader(); ; ) {
@@ -66,7 +62,7 @@ async function throughTab(node, cid, url) {
   }, [cid, url]);
   const speed = rate(size, performance.now() - began);
   clearInterval(sampler);
-  await close(viewer);
+  await browser.stop();
   if (got !== size) throw new Error(`${got} bytes came`);
   const { before, peak } = renderers.reduce((a, b) => (b.peak - b.before > a.peak - a.before ? b : a));
   return { before, peak, speed };
@@ -88,4 +84,3 @@ await withFolder(async (folder) => {
   await node.stop();
   table([`${gib} GiB through`, 'before, MiB', 'peak, MiB', 'growth, MiB', 'MB/s'], rows);
 });
-await closeBrowsers();

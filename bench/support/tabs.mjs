@@ -9,7 +9,8 @@ import { chromiumArguments, pathOf } from '../../tests/e2e/support/browsers.mjs'
 
 /**
  * @typedef {{evaluate: <T>(fn: (argument: any) => T, argument?: any) => Promise<Awaited<T>>, show: () => Promise<void>}} Tab
- * Of Chromium there are `heaps()`, too: what DevTools know of the page and its first worker, in bytes.
+ * Of Chromium there are `heaps()`, too: what DevTools know of the page and its first worker, in bytes; and of the browser
+ * `renderers()`: the processes with the pages, their workers and their connections.
  * @returns {Promise<{open: (url: string) => Promise<Tab>, stop: () => Promise<void>}>} `show()` hides the other tabs
  */
 export async function startBrowser(name) {
@@ -81,6 +82,10 @@ async function startChromium() {
         show: () => send('Target.activateTarget', { targetId }),
         heaps: async () => ({ page: await heap(sessionId), worker: await heap(workers.get(sessionId)[0]) }),
       };
+    },
+    async renderers() {
+      const { processInfo } = await send('SystemInfo.getProcessInfo');
+      return processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
     },
     async stop() {
       socket.terminate();
