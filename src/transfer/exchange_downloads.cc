@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/concat.h"
 #include "common/decimal.h"
 #include "transfer/exchange.h"
 
@@ -62,7 +63,7 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
     count_duplicate(is_needed ? *scheduler_.transfers_of(hashing->cid).begin() : TransferId{}, hashing->block->size());
     if (peers_.contains(hashing->peer)) {
       drop_peer(hashing->peer, GoodbyeCode::kBadBlock, ErrorCode::kMismatch,
-                "the peer sent bytes that are not " + hashing->cid.to_string());
+                concat({"the peer sent bytes that are not ", hashing->cid.to_string()}));
     }
     scheduler_.handle_refuted(hashing->cid);
     return drive(now);
@@ -211,9 +212,9 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
     const auto seconds = static_cast<std::uint32_t>(options_.stall_timeout.count() / 1'000'000);
-    return fail_transfer(
-        now, id,
-        {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " + to_decimal(seconds) + " s"});
+    return fail_transfer(now, id,
+                         {ErrorCode::kTimeout,
+                          concat({"no byte of ", transfer.root.to_string(), " came for ", to_decimal(seconds), " s"})});
   }
   if (transfer.searched && now - transfer.searched_at > kSearchInterval && !scheduler_.has_provider(id)) {
     search_again(now, id);
@@ -315,12 +316,10 @@ void Exchange::drive_missing(Time now) {
     if (const auto gateway_error = gateway_errors_.find(cid); gateway_error != gateway_errors_.end()) {
       fail_transfer(now, id, gateway_error->second);
     } else {
-      std::string message = "no peer has " + cid.to_string();
-      if (may_come) {
-        message += ", and in " + to_decimal(static_cast<std::uint64_t>(options_.missing_timeout.count() / 1'000'000)) +
-                   " s none came that has it";
-      }
-      fail_transfer(now, id, {ErrorCode::kNotFound, std::move(message)});
+      const auto seconds = static_cast<std::uint64_t>(options_.missing_timeout.count() / 1'000'000);
+      const std::string waited_for =
+          may_come ? concat({", and in ", to_decimal(seconds), " s none came that has it"}) : std::string();
+      fail_transfer(now, id, {ErrorCode::kNotFound, concat({"no peer has ", cid.to_string(), waited_for})});
     }
   }
 }
