@@ -341,9 +341,8 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
   }
   const auto load = take_request<LoadForDownload>(request);
   if (!load) return;
-  const auto waiting = looking_up_.extract(load->cid);
   const bool verifiable = can_verify(load->cid);
-  for (const TransferId transfer : waiting.mapped()) {
+  for (const TransferId transfer : load->waiting) {
     if (!block && !verifiable) {
       fail_transfer(
           now, transfer,

@@ -101,8 +101,7 @@ void Exchange::handle_gateway_block(Time now, RequestId request, const SharedByt
 void Exchange::handle_gateway_failed(Time now, RequestId request, Error error) {
   const auto asking = take_request<Asking>(request);
   if (!asking) return;
-  gateway_errors_.insert_or_assign(asking->cid, std::move(error));
-  scheduler_.handle_gateway_failed(now, asking->cid);
+  scheduler_.handle_gateway_failed(now, asking->cid, std::move(error));
   drive(now);
 }
 
@@ -113,7 +112,6 @@ void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, Source
     cancel_request(cid, asked.peer, *waiting.begin());
     if (asked.received > 0) count_duplicate(*waiting.begin(), asked.received);
   }
-  gateway_errors_.erase(cid);
   for (const TransferId id : waiting) {
     Transfer& transfer = transfers_.at(id);
     --transfer.open_blocks;
@@ -151,12 +149,13 @@ void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
 /// Takes the transfer out of everything that knows it.
 void Exchange::forget_transfer(Time now, TransferId id) {
   for (const auto& cancelled : scheduler_.remove_transfer(now, id)) cancel_request(cancelled.cid, cancelled.peer, id);
-  for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
+  for (auto& [request_id, request] : requests_) {
+    if (auto* load = std::get_if<LoadForDownload>(&request)) load->waiting.erase(id);
+  }
   for (auto& [peer_id, peer] : peers_) {
     std::erase_if(peer.questions, [&](const auto& question) { return question.second == id; });
   }
   transfers_.erase(id);
-  if (transfers_.empty()) gateway_errors_.clear();
 }
 
 void Exchange::fail_transfer(Time now, TransferId id, Error error) {
@@ -201,9 +200,11 @@ void Exchange::drive_transfer(Time now, TransferId id) {
       scheduler_.need(now, cid, id);
       continue;
     }
-    const auto [lookup, is_new] = looking_up_.try_emplace(cid);
-    lookup->second.insert(id);
-    if (is_new) output(LoadBlock{add_request(LoadForDownload{cid}), cid});
+    if (const auto lookup = find_request<LoadForDownload>(cid); lookup != requests_.end()) {
+      std::get<LoadForDownload>(lookup->second).waiting.insert(id);
+    } else {
+      output(LoadBlock{add_request(LoadForDownload{cid, {id}}), cid});
+    }
   }
   scheduler_.set_asked_all(id, transfer.traversal.asked_all());
   scheduler_.set_blocked(now, id, transfer.unconsumed == 0 && transfer.traversal.held() > 0);
@@ -313,8 +314,8 @@ void Exchange::drive_missing(Time now) {
       if (is_urgent && now - transfer.searched_at >= kSearchForMissing) search_again(now, id);
       continue;
     }
-    if (const auto gateway_error = gateway_errors_.find(cid); gateway_error != gateway_errors_.end()) {
-      fail_transfer(now, id, gateway_error->second);
+    if (const auto& gateway_error = scheduler_.gateway_error(cid)) {
+      fail_transfer(now, id, *gateway_error);
     } else {
       const auto seconds = static_cast<std::uint64_t>(options_.missing_timeout.count() / 1'000'000);
       const std::string waited_for =
@@ -336,10 +337,7 @@ void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source, Tran
     if (peer.late.size() > kMaxLate) peer.late.erase(peer.late.begin());
     return;
   }
-  const auto asking = std::find_if(requests_.begin(), requests_.end(), [&](const auto& entry) {
-    const Asking* request = std::get_if<Asking>(&entry.second);
-    return request != nullptr && request->cid == cid;
-  });
+  const auto asking = find_request<Asking>(cid);
   if (asking == requests_.end()) return;
   output(CancelGateway{asking->first});
   requests_.erase(asking);
