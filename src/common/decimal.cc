@@ -1,17 +1,18 @@
 #include "common/decimal.h"
 
-#include <algorithm>
+#include <iterator>
+#include <limits>
 
 namespace codio {
 
 std::string to_decimal(std::uint64_t value) {
-  std::string digits;
+  char digits[std::numeric_limits<std::uint64_t>::digits10 + 1];
+  char* begin = std::end(digits);
   do {
-    digits.push_back(static_cast<char>('0' + value % 10));
+    *--begin = static_cast<char>('0' + value % 10);
     value /= 10;
   } while (value > 0);
-  std::reverse(digits.begin(), digits.end());
-  return digits;
+  return {begin, std::end(digits)};
 }
 
 }  // namespace codio

@@ -1,6 +1,7 @@
 #include "common/result.h"
 
 #include "common/check.h"
+#include "common/concat.h"
 
 namespace codio {
 
@@ -26,10 +27,7 @@ std::unexpected<Error> fail(ErrorCode code, std::string_view message) {
 }
 
 std::unexpected<Error> fail(ErrorCode code, std::string_view where, std::string_view why) {
-  std::string message(where);
-  message += ": ";
-  message += why;
-  return fail(code, message);
+  return fail(code, concat({where, ": ", why}));
 }
 
 }  // namespace codio

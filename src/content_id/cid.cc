@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/concat.h"
 #include "common/varint.h"
 
 namespace codio::content_id {
@@ -34,7 +35,7 @@ ContentId ContentId::v1(Codec codec, const Digest256& sha256) { return v1(codec,
 Result<ContentId> ContentId::parse(std::string_view text) {
   if (text.empty()) return fail(ErrorCode::kMalformed, "CID: the text is empty");
   const bool is_v0 = text.size() == kV0TextSize && text.starts_with("Qm");
-  const auto bytes = multibase_decode(is_v0 ? "z" + std::string(text) : text);
+  const auto bytes = multibase_decode(is_v0 ? concat({"z", text}) : text);
   if (!bytes) return bad_cid(bytes.error());
   if (has_v0_prefix(*bytes) != is_v0) {
     return fail(ErrorCode::kMalformed, "CID: version 0 is written without a multibase prefix, as Qm…");

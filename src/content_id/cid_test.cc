@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <gtest/gtest.h>
 
+#include "common/varint.h"
+
 namespace codio::content_id {
 namespace {
 
@@ -54,6 +56,16 @@ TEST(ContentId, TurnsVersion0IntoVersion1) {
   EXPECT_EQ(v0.to_v1().to_string(), "bafybeie5nqv6kd3qnfjupgvz34woh3oksc3iau6abmyajn7qvtf6d2ho34");
   EXPECT_EQ(v0.to_v1().to_v1(), v0.to_v1());
   EXPECT_NE(v0.to_v1(), v0);
+}
+
+TEST(ContentId, KeepsTheLargestThatThereCanBe) {
+  Bytes bytes{1};
+  for (const std::uint64_t number : {INT64_MAX, INT64_MAX, std::int64_t{128}}) append_varint(bytes, number);
+  bytes.resize(bytes.size() + 128, 0x5a);
+  const auto cid = ContentId::decode(bytes);
+  ASSERT_TRUE(cid);
+  const ContentId copy = *cid;
+  EXPECT_TRUE(std::ranges::equal(copy.bytes(), bytes));
 }
 
 TEST(ContentId, RefusesTextThatIsNotOneWholeCid) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "common/concat.h"
 #include "common/protobuf.h"
 
 namespace codio::content_id {
@@ -27,7 +28,7 @@ Result<void> read_link(BytesView bytes, std::vector<DagPbLink>& links) {
     last = field.number;
     if (field.number == kHash) {
       auto cid = ContentId::decode(field.bytes);
-      if (!cid) return malformed("a link's " + cid.error().message);
+      if (!cid) return malformed(concat({"a link's ", cid.error().message}));
       link.emplace(DagPbLink{*std::move(cid), {}, 0});
     }
     if (!link) break;

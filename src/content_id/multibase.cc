@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <ranges>
 
 #include "common/check.h"
 
@@ -48,13 +47,15 @@ const Encoding* find_encoding(char prefix) {
 constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 constexpr char to_upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
-void encode_bits(const Encoding& encoding, BytesView bytes, std::string& out) {
+/// Behind room for the prefix.
+std::string encode_bits(const Encoding& encoding, BytesView bytes) {
   const unsigned bits = encoding.bits;
   const char* const alphabet = encoding.alphabet.data();
   const std::uint32_t mask = (1U << bits) - 1;
+  const std::size_t size = (bytes.size() * 8 + bits - 1) / bits;
+  std::string out(1 + (encoding.padded ? (size + 3) / 4 * 4 : size), '=');
   std::uint32_t buffer = 0;
   unsigned held = 0;
-  out.resize(1 + (bytes.size() * 8 + bits - 1) / bits);
   char* next = out.data() + 1;
   for (const std::uint8_t byte : bytes) {
     buffer = buffer << 8 | byte;
@@ -64,10 +65,11 @@ void encode_bits(const Encoding& encoding, BytesView bytes, std::string& out) {
     }
   }
   if (held > 0) *next = alphabet[buffer << (bits - held) & mask];
-  while (encoding.padded && out.size() % 4 != 1) out.push_back('=');  // `out` begins with the prefix.
+  return out;
 }
 
-void encode_positional(std::string_view alphabet, BytesView bytes, std::string& out) {
+/// As above.
+std::string encode_positional(std::string_view alphabet, BytesView bytes) {
   const std::size_t zeros = std::ranges::find_if(bytes, [](auto b) { return b != 0; }) - bytes.begin();
   Bytes digits;  // Least significant first.
   for (const std::uint8_t byte : bytes.subspan(zeros)) {
@@ -81,8 +83,10 @@ void encode_positional(std::string_view alphabet, BytesView bytes, std::string& 
       digits.push_back(static_cast<std::uint8_t>(carry % alphabet.size()));
     }
   }
-  out.append(zeros, alphabet[0]);
-  for (const std::uint8_t digit : digits | std::views::reverse) out.push_back(alphabet[digit]);
+  std::string out(1 + zeros + digits.size(), alphabet[0]);
+  auto next = out.rbegin();
+  for (const std::uint8_t digit : digits) *next++ = alphabet[digit];
+  return out;
 }
 
 Result<Bytes> bad_text(std::string_view why) { return fail(ErrorCode::kMalformed, "multibase", why); }
@@ -148,13 +152,8 @@ Result<Bytes> decode_positional(const Encoding& encoding, std::string_view text)
 std::string multibase_encode(Multibase base, BytesView bytes) {
   const Encoding* encoding = find_encoding(static_cast<char>(base));
   check(encoding != nullptr);
-  std::string out(1, static_cast<char>(base));
-  if (encoding->bits > 0) {
-    out.reserve(bytes.size() * 8 / encoding->bits + 5);
-    encode_bits(*encoding, bytes, out);
-  } else {
-    encode_positional(encoding->alphabet, bytes, out);
-  }
+  std::string out = encoding->bits > 0 ? encode_bits(*encoding, bytes) : encode_positional(encoding->alphabet, bytes);
+  out[0] = static_cast<char>(base);
   if (encoding->letters == Encoding::Letters::kFoldedToUpper) std::ranges::transform(out, out.begin(), to_upper);
   return out;
 }

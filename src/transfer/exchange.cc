@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/concat.h"
 #include "common/decimal.h"
 
 namespace codio::transfer {
@@ -169,7 +170,7 @@ void Exchange::handle_message(Time now, PeerId id, BytesView message) {
 void Exchange::handle(Time, PeerId id, const wire::Hello& hello) {
   if (hello.version < wire::kVersion) {
     return drop_peer(id, GoodbyeCode::kUnsupportedVersion, ErrorCode::kUnsupported,
-                     "peer speaks protocol version " + to_decimal(hello.version));
+                     concat({"peer speaks protocol version ", to_decimal(hello.version)}));
   }
   Peer& peer = peers_.at(id);
   if (peer.must_prove) {
@@ -298,7 +299,7 @@ void Exchange::handle(Time, PeerId id, const wire::Cancel& cancel) { peers_.at(i
 void Exchange::handle(Time, PeerId id, const wire::Credit& credit) { peers_.at(id).sender.handle_credit(credit.limit); }
 
 void Exchange::handle(Time, PeerId id, const wire::Goodbye& goodbye) {
-  output(ClosePeer{id, {ErrorCode::kUnavailable, "the peer said goodbye: " + goodbye.reason}});
+  output(ClosePeer{id, {ErrorCode::kUnavailable, concat({"the peer said goodbye: ", goodbye.reason})}});
   forget_peer(id);
 }
 
@@ -340,12 +341,12 @@ void Exchange::handle_loaded(Time now, RequestId request, SharedBytes block) {
   }
   const auto load = take_request<LoadForDownload>(request);
   if (!load) return;
-  const auto waiting = looking_up_.extract(load->cid);
   const bool verifiable = can_verify(load->cid);
-  for (const TransferId transfer : waiting.mapped()) {
+  for (const TransferId transfer : load->waiting) {
     if (!block && !verifiable) {
-      fail_transfer(now, transfer,
-                    {ErrorCode::kUnsupported, "the hash function of " + load->cid.to_string() + " is not supported"});
+      fail_transfer(
+          now, transfer,
+          {ErrorCode::kUnsupported, concat({"the hash function of ", load->cid.to_string(), " is not supported"})});
       continue;
     }
     scheduler_.need(now, load->cid, transfer);

@@ -1,10 +1,12 @@
 // The engine: downloads DAGs from peers and gateways, and serves blocks to peers. Without I/O: the host moves bytes.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -281,8 +283,10 @@ class Exchange {
           told_at(now) {}
   };
 
+  /// Before anyone is asked for the block.
   struct LoadForDownload {
     Cid cid;
+    std::set<TransferId> waiting;
   };
   struct LoadForPeer {
     PeerId peer;
@@ -304,6 +308,9 @@ class Exchange {
   /// Nothing if the request was cancelled meanwhile.
   template <class Kind>
   std::optional<Kind> take_request(RequestId request);
+  /// The one of that kind for the block; the end if there is none.
+  template <class Kind>
+  std::map<RequestId, Request>::iterator find_request(const Cid& cid);
   RequestId add_request(Request request);
   void output(Output output) { outputs_.push_back(std::move(output)); }
 
@@ -367,9 +374,6 @@ class Exchange {
   std::map<PeerId, Peer> peers_;
   std::map<TransferId, Transfer> transfers_;
   std::map<RequestId, Request> requests_;
-  /// Blocks being looked up locally before anyone is asked, and for whom.
-  std::map<Cid, std::set<TransferId>> looking_up_;
-  std::map<Cid, Error> gateway_errors_;
   std::uint32_t last_transfer_ = 0;
   std::uint32_t last_request_ = 0;
   std::optional<Time> wakeup_;
@@ -384,6 +388,14 @@ std::optional<Kind> Exchange::take_request(RequestId request) {
   Kind taken = std::move(std::get<Kind>(found->second));
   requests_.erase(found);
   return taken;
+}
+
+template <class Kind>
+std::map<RequestId, Exchange::Request>::iterator Exchange::find_request(const Cid& cid) {
+  return std::find_if(requests_.begin(), requests_.end(), [&](const auto& entry) {
+    const Kind* request = std::get_if<Kind>(&entry.second);
+    return request != nullptr && request->cid == cid;
+  });
 }
 
 }  // namespace codio::transfer

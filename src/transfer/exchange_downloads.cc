@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/concat.h"
 #include "common/decimal.h"
 #include "transfer/exchange.h"
 
@@ -62,7 +63,7 @@ void Exchange::handle_hashed(Time now, RequestId request, BytesView digest) {
     count_duplicate(is_needed ? *scheduler_.transfers_of(hashing->cid).begin() : TransferId{}, hashing->block->size());
     if (peers_.contains(hashing->peer)) {
       drop_peer(hashing->peer, GoodbyeCode::kBadBlock, ErrorCode::kMismatch,
-                "the peer sent bytes that are not " + hashing->cid.to_string());
+                concat({"the peer sent bytes that are not ", hashing->cid.to_string()}));
     }
     scheduler_.handle_refuted(hashing->cid);
     return drive(now);
@@ -100,8 +101,7 @@ void Exchange::handle_gateway_block(Time now, RequestId request, const SharedByt
 void Exchange::handle_gateway_failed(Time now, RequestId request, Error error) {
   const auto asking = take_request<Asking>(request);
   if (!asking) return;
-  gateway_errors_.insert_or_assign(asking->cid, std::move(error));
-  scheduler_.handle_gateway_failed(now, asking->cid);
+  scheduler_.handle_gateway_failed(now, asking->cid, std::move(error));
   drive(now);
 }
 
@@ -112,7 +112,6 @@ void Exchange::accept(Time now, const Cid& cid, const SharedBytes& block, Source
     cancel_request(cid, asked.peer, *waiting.begin());
     if (asked.received > 0) count_duplicate(*waiting.begin(), asked.received);
   }
-  gateway_errors_.erase(cid);
   for (const TransferId id : waiting) {
     Transfer& transfer = transfers_.at(id);
     --transfer.open_blocks;
@@ -150,12 +149,13 @@ void Exchange::count_duplicate(TransferId id, std::uint64_t bytes) {
 /// Takes the transfer out of everything that knows it.
 void Exchange::forget_transfer(Time now, TransferId id) {
   for (const auto& cancelled : scheduler_.remove_transfer(now, id)) cancel_request(cancelled.cid, cancelled.peer, id);
-  for (auto& [cid, waiting] : looking_up_) waiting.erase(id);
+  for (auto& [request_id, request] : requests_) {
+    if (auto* load = std::get_if<LoadForDownload>(&request)) load->waiting.erase(id);
+  }
   for (auto& [peer_id, peer] : peers_) {
     std::erase_if(peer.questions, [&](const auto& question) { return question.second == id; });
   }
   transfers_.erase(id);
-  if (transfers_.empty()) gateway_errors_.clear();
 }
 
 void Exchange::fail_transfer(Time now, TransferId id, Error error) {
@@ -200,9 +200,11 @@ void Exchange::drive_transfer(Time now, TransferId id) {
       scheduler_.need(now, cid, id);
       continue;
     }
-    const auto [lookup, is_new] = looking_up_.try_emplace(cid);
-    lookup->second.insert(id);
-    if (is_new) output(LoadBlock{add_request(LoadForDownload{cid}), cid});
+    if (const auto lookup = find_request<LoadForDownload>(cid); lookup != requests_.end()) {
+      std::get<LoadForDownload>(lookup->second).waiting.insert(id);
+    } else {
+      output(LoadBlock{add_request(LoadForDownload{cid, {id}}), cid});
+    }
   }
   scheduler_.set_asked_all(id, transfer.traversal.asked_all());
   scheduler_.set_blocked(now, id, transfer.unconsumed == 0 && transfer.traversal.held() > 0);
@@ -211,9 +213,9 @@ void Exchange::drive_transfer(Time now, TransferId id) {
   // The gateway client bounds its own silence, and has other gateways to try.
   if (now - transfer.progress_at > options_.stall_timeout && !scheduler_.asks_gateway_for(id)) {
     const auto seconds = static_cast<std::uint32_t>(options_.stall_timeout.count() / 1'000'000);
-    return fail_transfer(
-        now, id,
-        {ErrorCode::kTimeout, "no byte of " + transfer.root.to_string() + " came for " + to_decimal(seconds) + " s"});
+    return fail_transfer(now, id,
+                         {ErrorCode::kTimeout,
+                          concat({"no byte of ", transfer.root.to_string(), " came for ", to_decimal(seconds), " s"})});
   }
   if (transfer.searched && now - transfer.searched_at > kSearchInterval && !scheduler_.has_provider(id)) {
     search_again(now, id);
@@ -312,15 +314,13 @@ void Exchange::drive_missing(Time now) {
       if (is_urgent && now - transfer.searched_at >= kSearchForMissing) search_again(now, id);
       continue;
     }
-    if (const auto gateway_error = gateway_errors_.find(cid); gateway_error != gateway_errors_.end()) {
-      fail_transfer(now, id, gateway_error->second);
+    if (const auto& gateway_error = scheduler_.gateway_error(cid)) {
+      fail_transfer(now, id, *gateway_error);
     } else {
-      std::string message = "no peer has " + cid.to_string();
-      if (may_come) {
-        message += ", and in " + to_decimal(static_cast<std::uint64_t>(options_.missing_timeout.count() / 1'000'000)) +
-                   " s none came that has it";
-      }
-      fail_transfer(now, id, {ErrorCode::kNotFound, std::move(message)});
+      const auto seconds = static_cast<std::uint64_t>(options_.missing_timeout.count() / 1'000'000);
+      const std::string waited_for =
+          may_come ? concat({", and in ", to_decimal(seconds), " s none came that has it"}) : std::string();
+      fail_transfer(now, id, {ErrorCode::kNotFound, concat({"no peer has ", cid.to_string(), waited_for})});
     }
   }
 }
@@ -337,10 +337,7 @@ void Exchange::cancel_request(const Cid& cid, std::optional<PeerId> source, Tran
     if (peer.late.size() > kMaxLate) peer.late.erase(peer.late.begin());
     return;
   }
-  const auto asking = std::find_if(requests_.begin(), requests_.end(), [&](const auto& entry) {
-    const Asking* request = std::get_if<Asking>(&entry.second);
-    return request != nullptr && request->cid == cid;
-  });
+  const auto asking = find_request<Asking>(cid);
   if (asking == requests_.end()) return;
   output(CancelGateway{asking->first});
   requests_.erase(asking);

@@ -103,19 +103,16 @@ struct Fill {
     const transfer::Progress& progress = output.progress;
     const double remaining = progress.remaining ? static_cast<double>(progress.remaining->count()) / 1000 : -1;
     const double total = progress.total ? static_cast<double>(*progress.total) : -1;
-    exchange.progress = {static_cast<double>(progress.received),
-                         total,
-                         static_cast<double>(progress.verified),
-                         static_cast<double>(progress.from_store),
-                         static_cast<double>(progress.from_peers),
-                         static_cast<double>(progress.from_gateways),
-                         static_cast<double>(progress.duplicates),
-                         progress.rate,
-                         progress.average_rate,
-                         remaining};
+    const auto add = [this](std::initializer_list<double> values) {
+      for (const double value : values) exchange.progress.push_back(value);
+    };
+    exchange.progress.clear();
+    add({static_cast<double>(progress.received), total, static_cast<double>(progress.verified),
+         static_cast<double>(progress.from_store), static_cast<double>(progress.from_peers),
+         static_cast<double>(progress.from_gateways), static_cast<double>(progress.duplicates), progress.rate,
+         progress.average_rate, remaining});
     for (const transfer::PeerShare& share : progress.peers) {
-      exchange.progress.insert(exchange.progress.end(),
-                               {static_cast<double>(share.peer.value), static_cast<double>(share.bytes), share.rate});
+      add({static_cast<double>(share.peer.value), static_cast<double>(share.bytes), share.rate});
     }
     set_bytes(
         {reinterpret_cast<const std::uint8_t*>(exchange.progress.data()), exchange.progress.size() * sizeof(double)});

@@ -1,7 +1,8 @@
 #include "wasm/record.h"
 
-#include <cstdlib>
 #include <utility>
+
+#include "wasm/heap.h"
 
 namespace codio::wasm {
 namespace {
@@ -39,8 +40,8 @@ extern "C" {
 
 const Record* record() { return &the_record; }
 
-void* allocate(std::uint32_t size) { return std::malloc(size); }
-void release(void* memory) { std::free(memory); }
+void* allocate(std::uint32_t size) { return take_memory(size); }
+void release(void* memory) { give_memory(memory); }
 }
 
 }  // namespace codio::wasm

@@ -1,20 +1,12 @@
 // What libc and libc++ would do by writing to stderr is a trap here, so that the module imports nothing and does not
 // carry printf; what libc does in loops is one instruction, and what it does by words goes by bytes: no text is long.
 #include <cstddef>
-#include <cstdlib>
 #include <new>
 
-#include "common/check.h"
+#include "wasm/heap.h"
 
-namespace {
-
-void* take(std::size_t size) {
-  void* memory = std::malloc(size == 0 ? 1 : size);
-  codio::check(memory != nullptr);
-  return memory;
-}
-
-}  // namespace
+using codio::wasm::give_memory;
+using codio::wasm::take_memory;
 
 extern "C" {
 void abort() { __builtin_trap(); }
@@ -32,12 +24,12 @@ void* memchr(const void* in, int value, std::size_t size) {
 void* memset(void* to, int value, std::size_t size) { return __builtin_memset(to, value, size); }
 }
 
-void* operator new(std::size_t size) { return take(size); }
-void* operator new[](std::size_t size) { return take(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void* operator new(std::size_t size) { return take_memory(size); }
+void* operator new[](std::size_t size) { return take_memory(size); }
+void operator delete(void* memory) noexcept { give_memory(memory); }
+void operator delete[](void* memory) noexcept { give_memory(memory); }
+void operator delete(void* memory, std::size_t) noexcept { give_memory(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { give_memory(memory); }
 
 _LIBCPP_BEGIN_NAMESPACE_STD
 [[noreturn]] void __libcpp_verbose_abort(const char*, ...) { __builtin_trap(); }

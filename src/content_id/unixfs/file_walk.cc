@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "common/concat.h"
 #include "content_id/car.h"
 
 namespace codio::content_id::unixfs {
@@ -19,7 +20,7 @@ constexpr std::uint64_t kMaxWindow = std::uint64_t{1} << 30;
 Result<void> malformed(std::string_view why) { return fail(ErrorCode::kMalformed, "UnixFS", why); }
 
 Result<void> check_part(const Node& node, std::uint64_t size) {
-  if (node.kind != Node::Kind::kFile) return malformed("a " + std::string(to_string(node.kind)) + " inside a file");
+  if (node.kind != Node::Kind::kFile) return malformed(concat({"a ", to_string(node.kind), " inside a file"}));
   if (node.file_size != size) return malformed("a part of a file is not as large as its parent says");
   return {};
 }

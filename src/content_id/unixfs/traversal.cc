@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/concat.h"
 #include "content_id/unixfs/dag_walk.h"
 #include "content_id/unixfs/file_walk.h"
 #include "content_id/unixfs/node.h"
@@ -111,10 +112,10 @@ class Traversal::Walk {
   Result<void> follow_path(const ContentId& cid, const Node& node) {
     const std::string& name = options_.path[segment_];
     const auto missing = [&](std::string_view why) {
-      return fail(ErrorCode::kNotFound, "there is no \"" + name + "\" in " + place() + std::string(why));
+      return fail(ErrorCode::kNotFound, concat({"there is no \"", name, "\" in ", place(), why}));
     };
     if (cid.codec() != Codec::kDagPb && cid.codec() != Codec::kRaw) {
-      return fail(ErrorCode::kUnsupported, place() + " is not UnixFS, so that no path leads through it");
+      return fail(ErrorCode::kUnsupported, concat({place(), " is not UnixFS, so that no path leads through it"}));
     }
     if (node.kind == Node::Kind::kFile) return missing(", which is a file");
     if (node.kind == Node::Kind::kSymlink) return missing(", which is a symlink");
@@ -141,7 +142,7 @@ class Traversal::Walk {
     if (options_.scope == Scope::kBlock) return {};
     if (options_.scope == Scope::kBytes) {
       if (node.kind != Node::Kind::kFile) {
-        return fail(ErrorCode::kUnsupported, place() + " is a " + std::string(to_string(node.kind)) + ", not a file");
+        return fail(ErrorCode::kUnsupported, concat({place(), " is a ", to_string(node.kind), ", not a file"}));
       }
       file_.emplace(options_.range, options_.window);
       return file_->start(node, block);
@@ -155,7 +156,7 @@ class Traversal::Walk {
   /// How far the path was followed, for messages.
   std::string place() const {
     std::string text = root_.to_string();
-    for (std::size_t i = 0; i < segment_; ++i) text += "/" + options_.path[i];
+    for (std::size_t i = 0; i < segment_; ++i) text = concat({text, "/", options_.path[i]});
     return text;
   }
 

@@ -53,8 +53,8 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
   });
   if (!any_room) return std::nullopt;
   double ahead = 0;
-  for (const Cid* cid : queued()) {
-    Block& block = blocks_.at(*cid);
+  for (Block* const queued_block : queued()) {
+    Block& block = *queued_block;
     std::optional<PeerId> chosen;
     Seconds soonest = kEndless;
     Seconds soonest_with_room = kEndless;
@@ -76,7 +76,7 @@ std::optional<Scheduler::Assignment> Scheduler::assign_queued(Time now, bool wit
     const bool is_trial = chosen != kGateway && !source.has_given && source.asked.empty();
     const bool soon_enough = is_trial || soonest_with_room <= factor * others + to_seconds(milliseconds(20));
     const bool helps = block.requests.empty() || chosen == kGateway || is_worth_asking(now, block, source, false);
-    if (soon_enough && helps) return assign(now, *cid, block, *chosen);
+    if (soon_enough && helps) return assign(now, block, *chosen);
     ahead += block_size_;
   }
   return std::nullopt;
@@ -94,16 +94,16 @@ std::optional<Scheduler::Assignment> Scheduler::assign_again(Time now, bool with
   estimate(now);
   for (const auto& [id, source] : sources_) {
     if (!is_idle(id, source)) continue;
-    const Cid* latest = nullptr;
+    Block* latest = nullptr;
     Seconds latest_due = 0;
-    for (const auto& [cid, block] : blocks_) {
+    for (auto& [cid, block] : blocks_) {
       if (block.arrived || block.requests.empty()) continue;
       if (due(block) <= latest_due || !is_worth_asking(now, block, source, true)) continue;
       if (!may_ask(now, block, id, source)) continue;
-      latest = &cid;
+      latest = &block;
       latest_due = due(block);
     }
-    if (latest != nullptr) return assign(now, *latest, blocks_.at(*latest), id);
+    if (latest != nullptr) return assign(now, *latest, id);
   }
   return std::nullopt;
 }
@@ -150,11 +150,11 @@ bool Scheduler::is_end_game(const Block& block) const {
 /// The head of the queue, in the order in which sources are looked for. Among others who download the same, whoever
 /// asks for other blocks than they do has something to give: what readers wait for comes first, then the rarest, then
 /// all in an order of our own.
-std::vector<const Scheduler::Cid*> Scheduler::queued() const {
-  std::vector<const Cid*> result;
-  for (const auto& [rank, cid] : queue_) {
+std::vector<Scheduler::Block*> Scheduler::queued() const {
+  std::vector<Block*> result;
+  for (const auto& [rank, block] : queue_) {
     if (result.size() == kLookAhead) break;
-    result.push_back(&cid);
+    result.push_back(block);
   }
   const bool in_a_crowd =
       std::any_of(sources_.begin(), sources_.end(), [](const auto& entry) { return entry.second.is_partial; });
@@ -173,7 +173,7 @@ std::vector<const Scheduler::Cid*> Scheduler::queued() const {
     }
   }
   const auto key_of = [&](std::size_t place) -> Key {
-    const Block& block = blocks_.at(*result[place]);
+    const Block& block = *result[place];
     const bool ordered = std::any_of(block.transfers.begin(), block.transfers.end(),
                                      [&](TransferId transfer) { return transfers_.at(transfer).ordered; });
     const bool is_awaited = std::any_of(block.transfers.begin(), block.transfers.end(),
@@ -186,7 +186,7 @@ std::vector<const Scheduler::Cid*> Scheduler::queued() const {
   };
   // A sort by insertion: the one of the library is more to download.
   std::vector<Key> keys;
-  std::vector<const Cid*> sorted;
+  std::vector<Block*> sorted;
   for (std::size_t i = 0; i < result.size(); ++i) {
     const Key own = key_of(i);
     const auto place = std::upper_bound(keys.begin(), keys.end(), own);
@@ -208,7 +208,7 @@ bool Scheduler::is_candidate(const Block& block, PeerId peer, const Source& sour
 }
 
 bool Scheduler::gateway_may_have(const Block& block) const {
-  return options_.has_gateways && options_.policy != Policy::kP2pOnly && !block.gateway_failed &&
+  return options_.has_gateways && options_.policy != Policy::kP2pOnly && !block.gateway_error &&
          !is_asked(block, kGateway);
 }
 
@@ -253,8 +253,8 @@ bool Scheduler::has_room(PeerId id, const Source& source) const {
   return source.asked.size() < (is_trusted ? kGatewayPipeline : kSmallestPipeline);
 }
 
-Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, PeerId id) {
-  Assignment assignment{cid, to_peer(id)};
+Scheduler::Assignment Scheduler::assign(Time now, Block& block, PeerId id) {
+  Assignment assignment{*block.cid, to_peer(id)};
   // Where it waits its turn it is taken back; where it is on its way, or a silent source may yet answer, it is not.
   for (const Request& request : block.requests) {
     if (request.source == kGateway || request.on_its_way || request.due == kEndless || request.asked_at == now)
@@ -270,7 +270,7 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
     }
   }
   if (assignment.instead_of) {
-    drop_request(cid, block, *assignment.instead_of);
+    drop_request(block, *assignment.instead_of);
   } else if (!block.requests.empty()) {
     block.risk += block_size_;
     risked_ += block_size_;
@@ -285,7 +285,7 @@ Scheduler::Assignment Scheduler::assign(Time now, const Cid& cid, Block& block, 
     if (source.round_trip > Duration(0)) source.sample_begin = now + source.round_trip;
   }
   const Seconds expected_in = finish(now, source);
-  source.asked.push_back(cid);
+  source.asked.push_back(&block);
   source.owed += block_size_;
   block.requests.push_back(
       {.source = id, .asked_at = now, .expected = block_size_, .share_begin = source.share, .due = expected_in});
@@ -327,7 +327,7 @@ void Scheduler::check(Time now) {
     const bool is_late = due(block) == kEndless || (options_.policy == Policy::kP2pFirst && gateway_helps) ||
                          (soonest != nullptr && is_worth_asking(now, block, *soonest, false));
     for (Request& request : block.requests) request.late = is_late;
-    queue_if_unasked(cid, block);
+    queue_if_unasked(block);
   }
 }
 
@@ -338,9 +338,8 @@ std::optional<Time> Scheduler::next_check() const {
 
 std::vector<Scheduler::Missing> Scheduler::missing() const {
   std::vector<Missing> result;
-  for (const auto& [rank, cid] : queue_) {
-    const Block& block = blocks_.at(cid);
-    if (is_missing(block)) result.push_back({cid, awaits_providers(block)});
+  for (const auto& [rank, block] : queue_) {
+    if (is_missing(*block)) result.push_back({*block->cid, awaits_providers(*block)});
   }
   return result;
 }

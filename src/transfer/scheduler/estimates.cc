@@ -121,8 +121,8 @@ void Scheduler::estimate_gateway(Time now) {
   const double rate = rate_of(now, gateway);
   const auto requests = static_cast<double>(gateway.asked.size());
   gateway.owed = 0;
-  for (const Cid& cid : gateway.asked) {
-    Request& request = request_of(blocks_.at(cid), kGateway);
+  for (Block* const block : gateway.asked) {
+    Request& request = request_of(*block, kGateway);
     request.expected = std::min(request.expected, block_size_);
     const double sent = rate * share_of(now, request);
     request.assumed = std::clamp(sent, 0.0, request.expected);
@@ -142,8 +142,8 @@ void Scheduler::estimate(Time now) {
     const double rate = rate_of(now, source);
     const Seconds waited = to_seconds(silence(now, source));
     double bytes = 0;
-    for (const Cid& cid : source.asked) {
-      Request& request = request_of(blocks_.at(cid), id);
+    for (Block* const block : source.asked) {
+      Request& request = request_of(*block, id);
       // As long as the size of a block is a guess, all of them may be.
       request.on_its_way =
           request.received > 0 || arrived_bytes_ < kSmallestSample || bytes < static_cast<double>(source.credit);

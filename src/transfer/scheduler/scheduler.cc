@@ -55,7 +55,7 @@ std::vector<Scheduler::Assignment> Scheduler::remove_transfer(Time now, Transfer
     while (!block.requests.empty()) {
       const PeerId source = block.requests.back().source;
       cancelled.push_back({cid, to_peer(source)});
-      drop_request(cid, block, source);
+      drop_request(block, source);
     }
     queue_.erase(block.rank);
     risked_ -= block.risk;
@@ -104,11 +104,10 @@ void Scheduler::add_peer(Time now, PeerId peer, std::uint64_t credit) {
 void Scheduler::remove_peer(PeerId peer) {
   const auto found = sources_.find(peer);
   if (found == sources_.end()) return;
-  const std::vector<Cid> asked = std::move(found->second.asked);
-  for (const Cid& cid : asked) {
-    Block& block = blocks_.at(cid);
-    drop_request(cid, block, peer);
-    queue_if_unasked(cid, block);
+  const std::vector<Block*> asked = std::move(found->second.asked);
+  for (Block* const block : asked) {
+    drop_request(*block, peer);
+    queue_if_unasked(*block);
   }
   sources_.erase(peer);
 }
@@ -137,8 +136,8 @@ void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_
   Source& source = sources_.at(peer);
   source.trickle += size;
   bool is_whole = false;
-  if (const auto block = blocks_.find(cid); block != blocks_.end()) {
-    for (Request& request : block->second.requests) {
+  if (Block* const block = find(cid)) {
+    for (Request& request : block->requests) {
       if (request.source != peer) continue;
       source.owed -= left(request);
       request.expected = static_cast<double>(block_size);
@@ -166,11 +165,11 @@ void Scheduler::handle_bytes(Time now, PeerId peer, const Cid& cid, std::uint64_
 }
 
 void Scheduler::handle_lacks(Time now, PeerId peer, const Cid& cid) {
-  const auto found = blocks_.find(cid);
-  if (found == blocks_.end()) return;
-  found->second.lacking.insert(peer);
-  drop_request(cid, found->second, peer);
-  queue_if_unasked(cid, found->second);
+  Block* const block = find(cid);
+  if (block == nullptr) return;
+  block->lacking.insert(peer);
+  drop_request(*block, peer);
+  queue_if_unasked(*block);
   Source& source = sources_.at(peer);
   source.is_partial = true;
   if (++source.lacks_in_a_row < kMaxLacksInARow) return;
@@ -180,8 +179,8 @@ void Scheduler::handle_lacks(Time now, PeerId peer, const Cid& cid) {
 }
 
 void Scheduler::handle_has(PeerId peer, const Cid& cid) {
-  const auto found = blocks_.find(cid);
-  if (found == blocks_.end() || found->second.lacking.erase(peer) == 0) return;
+  Block* const block = find(cid);
+  if (block == nullptr || block->lacking.erase(peer) == 0) return;
   Source& source = sources_.at(peer);
   source.lacks_in_a_row = 0;
   source.avoided_until = {};
@@ -189,10 +188,10 @@ void Scheduler::handle_has(PeerId peer, const Cid& cid) {
 }
 
 void Scheduler::handle_busy(Time now, PeerId peer, const Cid& cid) {
-  const auto found = blocks_.find(cid);
-  if (found == blocks_.end()) return;
-  drop_request(cid, found->second, peer);
-  queue_if_unasked(cid, found->second);
+  Block* const block = find(cid);
+  if (block == nullptr) return;
+  drop_request(*block, peer);
+  queue_if_unasked(*block);
   Source& source = sources_.at(peer);
   // Several refusals of one round are one.
   if (now < source.avoided_until) return;
@@ -200,13 +199,13 @@ void Scheduler::handle_busy(Time now, PeerId peer, const Cid& cid) {
   source.avoided_until = now + source.avoid_for;
 }
 
-void Scheduler::handle_gateway_failed(Time now, const Cid& cid) {
-  const auto found = blocks_.find(cid);
-  if (found == blocks_.end()) return;
+void Scheduler::handle_gateway_failed(Time now, const Cid& cid, Error error) {
+  Block* const block = find(cid);
+  if (block == nullptr) return;
   share_gateway(now);
-  found->second.gateway_failed = true;
-  drop_request(cid, found->second, kGateway);
-  queue_if_unasked(cid, found->second);
+  block->gateway_error = std::move(error);
+  drop_request(*block, kGateway);
+  queue_if_unasked(*block);
 }
 
 void Scheduler::excuse_silence(Time now) {
@@ -228,19 +227,21 @@ void Scheduler::need(Time now, const Cid& cid, TransferId transfer) {
   }
   changed_ = true;
   if (!is_new) return;
-  entry->second.shuffled = shuffle(static_cast<std::uint64_t>(state.first_need->time_since_epoch().count()), cid);
-  entry->second.is_node = cid.codec() == content_id::Codec::kDagPb;
+  Block& block = entry->second;
+  block.cid = &entry->first;
+  block.shuffled = shuffle(static_cast<std::uint64_t>(state.first_need->time_since_epoch().count()), cid);
+  block.is_node = cid.codec() == content_id::Codec::kDagPb;
   state.next_turn = std::max(state.next_turn, turn_);
-  entry->second.rank = {state.next_turn++, next_number_++};
-  queue_.emplace(entry->second.rank, cid);
+  block.rank = {state.next_turn++, next_number_++};
+  queue_.emplace(block.rank, &block);
 }
 
 const std::set<TransferId>& Scheduler::transfers_of(const Cid& cid) const { return blocks_.at(cid).transfers; }
 
 bool Scheduler::asks_gateway_for(TransferId transfer) const {
-  const std::vector<Cid>& asked = sources_.at(kGateway).asked;
+  const std::vector<Block*>& asked = sources_.at(kGateway).asked;
   return std::any_of(asked.begin(), asked.end(),
-                     [&](const Cid& cid) { return blocks_.at(cid).transfers.contains(transfer); });
+                     [&](const Block* block) { return block->transfers.contains(transfer); });
 }
 
 void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> from, std::uint64_t size) {
@@ -262,7 +263,7 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
       }
     }
   }
-  drop_request(cid, block, to_id(from));
+  drop_request(block, to_id(from));
   block.arrived = true;
   queue_.erase(block.rank);
   arrived_bytes_ += size;
@@ -273,10 +274,10 @@ void Scheduler::handle_arrived(Time now, const Cid& cid, std::optional<PeerId> f
 }
 
 void Scheduler::handle_refuted(const Cid& cid) {
-  const auto found = blocks_.find(cid);
-  if (found == blocks_.end()) return;
-  found->second.arrived = false;
-  queue_if_unasked(cid, found->second);
+  Block* const block = find(cid);
+  if (block == nullptr) return;
+  block->arrived = false;
+  queue_if_unasked(*block);
 }
 
 std::vector<Scheduler::Asked> Scheduler::handle_verified(Time now, const Cid& cid) {
@@ -287,7 +288,7 @@ std::vector<Scheduler::Asked> Scheduler::handle_verified(Time now, const Cid& ci
     const Request& request = block.requests.back();
     asked.push_back({to_peer(request.source), request.received});
     duplicates_ += request.assumed;
-    drop_request(cid, block, request.source);
+    drop_request(block, request.source);
   }
   queue_.erase(block.rank);
   if (block.risk > 0) settling_.push_back({now + kSettlingTime, block.risk});
@@ -296,25 +297,30 @@ std::vector<Scheduler::Asked> Scheduler::handle_verified(Time now, const Cid& ci
   return asked;
 }
 
-void Scheduler::drop_request(const Cid& cid, Block& block, PeerId id) {
+Scheduler::Block* Scheduler::find(const Cid& cid) {
+  const auto found = blocks_.find(cid);
+  return found == blocks_.end() ? nullptr : &found->second;
+}
+
+void Scheduler::drop_request(Block& block, PeerId id) {
   const auto request =
       std::find_if(block.requests.begin(), block.requests.end(), [&](const Request& one) { return one.source == id; });
   if (request == block.requests.end()) return;
   Source& source = sources_.at(id);
-  std::erase(source.asked, cid);
+  std::erase(source.asked, &block);
   source.owed -= left(*request);
   if (source.asked.empty()) source.owed = 0;
   block.requests.erase(request);
   changed_ = true;
 }
 
-void Scheduler::queue_if_unasked(const Cid& cid, const Block& block) {
+void Scheduler::queue_if_unasked(Block& block) {
   const bool asked =
       std::any_of(block.requests.begin(), block.requests.end(), [](const Request& request) { return !request.late; });
   if (asked || block.arrived) {
     queue_.erase(block.rank);
   } else {
-    queue_.emplace(block.rank, cid);
+    queue_.emplace(block.rank, &block);
     changed_ = true;
   }
 }

@@ -36,6 +36,7 @@
 #include <string>
 #include <vector>
 
+#include "common/result.h"
 #include "common/time.h"
 #include "content_id/cid.h"
 #include "transfer/types.h"
@@ -105,7 +106,7 @@ class Scheduler {
   void handle_has(PeerId peer, const Cid& cid);
   void handle_busy(Time now, PeerId peer, const Cid& cid);
   /// The gateway's request for the block ended without it.
-  void handle_gateway_failed(Time now, const Cid& cid);
+  void handle_gateway_failed(Time now, const Cid& cid, Error error);
   /// Bytes came and were not needed any more.
   void note_duplicate(std::uint64_t bytes) { duplicates_ += static_cast<double>(bytes); }
   /// We keep sources waiting, by a cap on downloads: their silence says nothing.
@@ -120,6 +121,8 @@ class Scheduler {
   /// Whether the gateway is asked for one of the transfer's blocks.
   bool asks_gateway_for(TransferId transfer) const;
   const std::set<TransferId>& transfers_of(const Cid& cid) const;
+  /// Why the gateway did not give it, if it was asked and failed.
+  const std::optional<Error>& gateway_error(const Cid& cid) const { return blocks_.at(cid).gateway_error; }
   /// A whole block came from a source, not yet verified: it is not asked elsewhere meanwhile.
   void handle_arrived(Time now, const Cid& cid, std::optional<PeerId> from, std::uint64_t size);
   /// It did not verify: needed again, from others.
@@ -163,11 +166,12 @@ class Scheduler {
   };
 
   struct Block {
+    const Cid* cid = nullptr;  ///< Its key in blocks_.
     Rank rank;
     std::set<TransferId> transfers;
     std::vector<Request> requests;
     std::set<PeerId> lacking;
-    bool gateway_failed = false;
+    std::optional<Error> gateway_error;  ///< It failed.
     bool arrived = false;
     bool is_node = false;        ///< Has links.
     std::uint64_t shuffled = 0;  ///< Its place in an order of our own.
@@ -184,9 +188,9 @@ class Scheduler {
     /// Without the path's delay, or it would look slow for every block that it is asked alone; from the first byte on
     /// while that is not known.
     std::optional<Time> sample_begin;
-    std::vector<Cid> asked;  ///< In this order.
-    double owed = 0;         ///< Bytes of `asked` that have not come.
-    Time busy_since{};       ///< When `asked` was last empty.
+    std::vector<Block*> asked;  ///< In this order.
+    double owed = 0;            ///< Bytes of `asked` that have not come.
+    Time busy_since{};          ///< When `asked` was last empty.
     /// The gateway sends all that it is asked for at the same time: for how long each request had all of its rate.
     Seconds share = 0;
     Time share_until{};
@@ -219,6 +223,8 @@ class Scheduler {
 
   using Sources = std::map<PeerId, Source>;
 
+  /// Null if it is not needed.
+  Block* find(const Cid& cid);
   bool is_missing(const Block& block) const;
   bool is_candidate(const Block& block, PeerId peer, const Source& source) const;
   bool is_asked(const Block& block, PeerId source) const;
@@ -255,22 +261,22 @@ class Scheduler {
 
   std::optional<Assignment> assign_queued(Time now, bool with_gateway);
   std::optional<Assignment> assign_again(Time now, bool with_gateway);
-  std::vector<const Cid*> queued() const;
-  Assignment assign(Time now, const Cid& cid, Block& block, PeerId source);
+  std::vector<Block*> queued() const;
+  Assignment assign(Time now, Block& block, PeerId source);
   void add_sample(Time now, Source& source, std::uint64_t size);
-  void drop_request(const Cid& cid, Block& block, PeerId source);
+  void drop_request(Block& block, PeerId source);
   /// Brings what the gateway's requests had of its rate up to date: before they become more or fewer.
   void share_gateway(Time now);
   /// For how long the gateway's request had all of its rate.
   Seconds share_of(Time now, const Request& request) const;
   void estimate_gateway(Time now);
-  void queue_if_unasked(const Cid& cid, const Block& block);
+  void queue_if_unasked(Block& block);
   void check(Time now);
   void check_silence(Time now);
 
   ExchangeOptions options_;
   std::map<Cid, Block> blocks_;
-  std::map<Rank, Cid> queue_;  ///< Blocks to be asked for: never asked, or late.
+  std::map<Rank, Block*> queue_;  ///< Blocks to be asked for: never asked, or late.
   Sources sources_;
   std::map<TransferId, Transfer> transfers_;
   std::uint64_t turn_ = 0;  ///< Of the block that was asked for last: a new download does not have to catch up.

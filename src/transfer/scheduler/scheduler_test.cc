@@ -519,7 +519,7 @@ TEST(GatewayPolicy, AFewRequestsAreOpenAtATime) {
   EXPECT_TRUE(bench.poll().empty());
   bench.verify(0, std::nullopt);
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{8}));
-  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
+  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1), {ErrorCode::kUnavailable, "out to lunch"});
   EXPECT_EQ(numbers(bench.poll()), (std::vector<std::uint32_t>{9})) << "and not the failed one again";
   bench.scheduler.remove_transfer(bench.now, kTransfer);
   bench.scheduler.add_transfer(kTransfer, true);
@@ -573,7 +573,7 @@ TEST(Missing, NotWhatAGatewayMayHave) {
   EXPECT_TRUE(missing(bench.scheduler).empty());
   bench.poll();
   EXPECT_TRUE(missing(bench.scheduler).empty());
-  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1));
+  bench.scheduler.handle_gateway_failed(bench.now, numbered_cid(1), {ErrorCode::kUnavailable, "out to lunch"});
   EXPECT_EQ(missing(bench.scheduler).size(), 1U);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/concat.h"
 #include "common/decimal.h"
 #include "common/protobuf.h"
 #include "common/varint.h"
@@ -31,7 +32,7 @@ template <class Handle>
 Result<void> read_fields(BytesView body, std::string_view what, Handle handle) {
   ProtobufReader reader(body);
   for (ProtobufField field; reader.next(field);) {
-    if (!handle(field)) return fail(ErrorCode::kMalformed, what, "bad field " + to_decimal(field.number));
+    if (!handle(field)) return fail(ErrorCode::kMalformed, what, concat({"bad field ", to_decimal(field.number)}));
   }
   if (!reader.problem().empty()) return malformed(reader.problem());
   return {};
