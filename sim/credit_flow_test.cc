@@ -1,7 +1,9 @@
 // What flow control must hold, over links of many delays, rates and queues, between hosts whose event loops stand still
 // now and then.
 #include <algorithm>
+#include <cstdlib>
 #include <gtest/gtest.h>
+#include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <vector>
@@ -93,8 +95,15 @@ std::string describe(std::uint64_t seed, const FlowOptions& options) {
          std::to_string(options.link.rate / kMbit) + " Mbit/s, frames of " + std::to_string(options.frame);
 }
 
+/// And some that once missed a bar, as they are rare.
+std::vector<std::uint64_t> seeds_and(std::initializer_list<std::uint64_t> more) {
+  std::vector<std::uint64_t> result = seeds();
+  if (std::getenv("CODIO_SIM_SEEDS") == nullptr) result.insert(result.end(), more);
+  return result;
+}
+
 TEST(CreditFlow, FillsEveryPathWithoutAnOverrunOrALongQueue) {
-  for (const std::uint64_t seed : seeds()) {
+  for (const std::uint64_t seed : seeds_and({3390, 3785, 4067, 5037})) {
     const FlowOptions options = path_of_grid(seed);
     SCOPED_TRACE(describe(seed, options));
     Measured measured(options, seed);
@@ -154,7 +163,7 @@ TEST(CreditFlow, FollowsARateThatChanges) {
 }
 
 TEST(CreditFlow, FollowsADelayThatChanges) {
-  for (const std::uint64_t seed : seeds()) {
+  for (const std::uint64_t seed : seeds_and({2331, 5922})) {
     FlowOptions options = path(milliseconds(10 + seed % 10 * 10), static_cast<double>(10 + seed % 7 * 15) * kMbit);
     SCOPED_TRACE(describe(seed, options));
     Measured measured(options, seed);
@@ -179,7 +188,7 @@ TEST(CreditFlow, FollowsASlowPathThatGetsLongerThanItsSmallestWindowFills) {
 }
 
 TEST(CreditFlow, AnUploadCapNeitherInflatesNorStarvesTheWindow) {
-  for (const std::uint64_t seed : seeds()) {
+  for (const std::uint64_t seed : seeds_and({2635, 5787})) {
     FlowOptions options = path(milliseconds(1 + seed % 8 * 15), 100 * kMbit);
     options.cap = 1e6;
     SCOPED_TRACE(describe(seed, options));
@@ -219,7 +228,7 @@ TEST(CreditFlow, KeepsUpWithTheSlowStartOfSctp) {
 }
 
 TEST(CreditFlow, LearnsFromTheStallsOfAQueueThatIsTooShort) {
-  for (const std::uint64_t seed : seeds()) {
+  for (const std::uint64_t seed : seeds_and({125, 3161, 8063})) {
     FlowOptions options = path(milliseconds(50 + seed % 6 * 10), 100 * kMbit);
     options.link.queue = 320 * kKiB;
     SCOPED_TRACE(describe(seed, options));
@@ -234,6 +243,7 @@ TEST(CreditFlow, LearnsFromTheStallsOfAQueueThatIsTooShort) {
 
 TEST(CreditFlow, PeersShareABottleneck) {
   for (const std::uint64_t seed : seeds()) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
     Clock clock;
     const double rate = static_cast<double>(20 + seed % 5 * 20) * kMbit;
     const auto bottleneck = std::make_shared<Bottleneck>(clock, rate, kUnlimited);
@@ -254,12 +264,12 @@ TEST(CreditFlow, PeersShareABottleneck) {
     for (std::size_t i = 0; i < count; ++i) {
       const double share = static_cast<double>(flows[i]->window.received() - before[i]) / 3 / rate;
       all += share;
-      EXPECT_GT(share, 0.01) << "seed " << seed << ", flow " << i << " of " << count;
+      EXPECT_GT(share, 0.01) << "flow " << i << " of " << count;
     }
-    EXPECT_GE(all, 0.9) << "seed " << seed;
+    EXPECT_GE(all, 0.9);
     const auto p99 = waits.begin() + static_cast<std::ptrdiff_t>(waits.size() * 99 / 100);
     std::nth_element(waits.begin(), p99, waits.end());
-    EXPECT_LE(*p99, milliseconds(700)) << "seed " << seed;
+    EXPECT_LE(*p99, milliseconds(700));
   }
 }
 

@@ -55,28 +55,32 @@ double CreditWindow::largest_step(double room) const {
   return std::min(std::max(growth_ * window, room), window);
 }
 
+bool CreditWindow::is_stall(Time now, std::uint64_t size) const {
+  if (!backlogged_ || rate_ == 0) return false;
+  const Duration beyond = now - last_byte_ - std::max(*smallest_delay_, last_delay_) - kStall;
+  return to_double(beyond) > 2 * static_cast<double>(size) / rate_;
+}
+
 void CreditWindow::handle_bytes(Time now, std::uint64_t size, bool backlogged) {
-  if (backlogged_ && rate_ > 0) {
-    const double usual = 2 * to_double(*smallest_delay_) + 2 * static_cast<double>(size) / rate_;
-    if (to_double(now - last_byte_ - kStall) > usual) handle_stall(now);
-  }
+  const bool stalled = is_stall(now, size);
   received_ += size;
   last_byte_ = now;
   backlogged_ = backlogged;
   for (; samples_pending_ > 0 && received_ > samples_[first_sample_].limit; --samples_pending_) {
-    const Duration delay = std::max(now - samples_[first_sample_].begin, Duration(1));
-    note_delay(now, delay);
-    round_delay_ += delay;
-    round_smallest_ = samples_done_ == 0 ? delay : std::min(round_smallest_, delay);
+    last_delay_ = std::max(now - samples_[first_sample_].begin, Duration(1));
+    note_delay(now, last_delay_);
+    round_delay_ += last_delay_;
+    round_smallest_ = samples_done_ == 0 ? last_delay_ : std::min(round_smallest_, last_delay_);
     ++samples_done_;
     first_sample_ = (first_sample_ + 1) % samples_.size();
   }
+  if (stalled) handle_stall(now);
   if (!backlogged) {
     burst_.reset();
     burst_due_ = false;
     if (probe_) window_ = std::exchange(probe_, std::nullopt)->window;
     begin_round();
-  } else if (burst_ && received_ >= burst_->end) {
+  } else if (burst_ && received_ > burst_->end) {
     finish_burst(now);
   } else if (samples_done_ >= kRoundSamples && now - round_begin_ >= kRoundTime) {
     finish_round(now);
@@ -86,7 +90,7 @@ void CreditWindow::handle_bytes(Time now, std::uint64_t size, bool backlogged) {
 void CreditWindow::handle_first_byte(Time now, Duration since_want) {
   if (now - smallest_delay_at_ > kSmallestDelayAge) smallest_delay_.reset();
   note_delay(now, std::max(since_want, Duration(1)));
-  if (received_ == 0) burst_ = {now - since_want, granted_, granted_};
+  if (received_ == 0) burst_ = {now - since_want, 0, 0, granted_ - smallest_chunk()};
 }
 
 /// What was under way most likely overran a queue.
@@ -95,6 +99,8 @@ void CreditWindow::handle_stall(Time now) {
   queue_limit_ = std::max(queue_limit_ / 2, options_.minimum);
   stalled_at_ = now;
   set_window(kAfterStall * static_cast<double>(window_));
+  confirmed_window_ = window_;
+  rounds_with_excess_ = 0;
   begin_round();
   burst_.reset();
   burst_due_ = false;
@@ -133,15 +139,17 @@ void CreditWindow::shrink_window(double window) {
 void CreditWindow::finish_burst(Time now) {
   const Duration doubt = *smallest_delay_ < kShortPath ? std::min(kHiccup, *smallest_delay_) : Duration(0);
   const Duration path = *smallest_delay_ - doubt;
-  const Duration passing = std::max(now - burst_->begin - path, Duration(1));
-  const double rate = static_cast<double>(burst_->size) / to_double(passing);
-  rate_ = static_cast<double>(burst_->size) / to_double(std::max(now - burst_->begin, Duration(1)));
+  // In less time than a hiccup takes nothing is measured.
+  const Duration passing = std::max(now - burst_->begin - path, kHiccup);
+  const double rate = static_cast<double>(received_ - burst_->granted) / to_double(passing);
+  rate_ = static_cast<double>(received_ - burst_->received) / to_double(std::max(now - burst_->begin, Duration(1)));
   burst_.reset();
   begin_round();
   const auto window = static_cast<double>(window_);
   const double room = queue_room(rate);
   const double target = std::min(rate * to_double(path) + room, window + largest_step(room));
-  if (target > 1.1 * window) begin_burst(target);
+  if (target > 1.1 * window) return begin_burst(target);
+  set_window(std::max(target, window));
 }
 
 void CreditWindow::finish_round(Time now) {
@@ -150,6 +158,7 @@ void CreditWindow::finish_round(Time now) {
   const Duration delay = std::max(round_delay_ / static_cast<Duration::rep>(samples_done_), Duration(1));
   begin_round();
 
+  if (probe_ && std::exchange(probe_->larger_yet_to_show, false)) return;
   if (probe_) return finish_probe(now, delay);
   if (!probed_ && is_fast() && rounds_before_probe_ > 0) {
     --rounds_before_probe_;
@@ -195,21 +204,25 @@ double CreditWindow::probe_share(Duration delay) const {
 }
 
 void CreditWindow::begin_probe(Duration delay) {
-  probe_ = {window_, rate_, round_smallest_};
   const double smaller = probe_share(delay) * static_cast<double>(window_);
-  set_window(smaller > static_cast<double>(options_.minimum) || 2 * options_.minimum < window_
-                 ? smaller
-                 : 1.5 * static_cast<double>(window_));
+  const bool larger = smaller <= static_cast<double>(options_.minimum) && window_ <= 2 * options_.minimum;
+  probe_ = {window_, rate_, round_smallest_, larger};
+  set_window(larger ? 1.5 * static_cast<double>(window_) : smaller);
 }
 
 void CreditWindow::finish_probe(Time now, Duration delay) {
   const bool larger = window_ > probe_->window;
+  // A hiccup may have made it lower: then a still smaller window tells.
+  const double time = to_double(now - round_begin_);
+  const double rate_at_most = rate_ * time / (time - to_double(kHiccup));
+  if (!larger && window_ > options_.minimum && rate_at_most >= 0.95 * probe_->rate) {
+    return set_window(probe_share(delay) * static_cast<double>(window_));
+  }
   const bool rate_followed = larger ? rate_ > 1.1 * probe_->rate : rate_ < 0.95 * probe_->rate;
   const double windows = static_cast<double>(window_) / static_cast<double>(probe_->window);
   const double delays = to_double(round_smallest_) / to_double(probe_->delay);
   const bool delay_stayed = delays > 1 - 0.2 * std::abs(1 - windows) && delays < 1.05;
   if (!larger && !rate_followed) {
-    if (window_ > options_.minimum) return set_window(probe_share(delay) * static_cast<double>(window_));
     // The smallest window leaves a queue: how short the path is cannot be seen, and it is short enough.
     smallest_delay_ = std::min(*smallest_delay_, round_smallest_ / 2);
   } else if (rate_followed && delay_stayed) {
@@ -219,8 +232,10 @@ void CreditWindow::finish_probe(Time now, Duration delay) {
   smallest_delay_at_ = inconclusive ? now - kSmallestDelayAge + kDoubtfulDelayAge : now;
   if (!larger) rate_ = probe_->rate;
   const double room = queue_room(rate_);
+  // Either may be too low: a rate while the window grew, a window while it shrank.
+  const double rate = std::max(rate_, static_cast<double>(probe_->window) / to_double(probe_->delay));
   const double target =
-      std::min(rate_ * to_double(*smallest_delay_) + room, static_cast<double>(window_) + largest_step(room));
+      std::min(rate * to_double(*smallest_delay_) + room, static_cast<double>(window_) + largest_step(room));
   set_window(static_cast<double>(std::max(probe_->window, window_)));
   shrink_window(std::min(static_cast<double>(window_), target));
   confirmed_window_ = window_;
@@ -232,17 +247,14 @@ void CreditWindow::finish_probe(Time now, Duration delay) {
 std::uint64_t CreditWindow::grant_size() const {
   const std::uint64_t size = std::min(window_ / (is_fast() ? 4 : 8), kLargestGrant);
   const auto soon = static_cast<std::uint64_t>(rate_ * to_double(kLongestGrant));
-  return std::max(rate_ > 0 ? std::min(size, soon) : size, options_.minimum / 4);
+  return std::max(rate_ > 0 ? std::min(size, soon) : size, smallest_chunk());
 }
 
 std::optional<std::uint64_t> CreditWindow::poll_grant(std::uint64_t budget) {
   const std::uint64_t limit = received_ + window_;
   const std::uint64_t size = std::min(grant_size(), budget);
-  if (limit < granted_ + size || size < options_.minimum / 4) return std::nullopt;
-  if (std::exchange(burst_due_, false) && limit - granted_ <= budget) {
-    burst_ = {last_byte_, limit, limit - granted_};
-    return granted_ = limit;
-  }
+  if (limit < granted_ + size || size < smallest_chunk()) return std::nullopt;
+  const bool burst = std::exchange(burst_due_, false) && limit - granted_ <= budget;
   // Of several grants at once the later ones have waited behind the first.
   if (backlogged_ && samples_pending_ < samples_.size() && (samples_pending_ == 0 || last_sample_ != last_byte_)) {
     if (samples_pending_ + samples_done_ == 0) {
@@ -252,7 +264,8 @@ std::optional<std::uint64_t> CreditWindow::poll_grant(std::uint64_t budget) {
     samples_[(first_sample_ + samples_pending_++) % samples_.size()] = {last_byte_, granted_};
     last_sample_ = last_byte_;
   }
-  return granted_ += size;
+  if (burst) burst_ = {last_byte_, received_, granted_, limit - smallest_chunk()};
+  return granted_ = burst ? limit : granted_ + size;
 }
 
 }  // namespace codio::transfer

@@ -68,11 +68,12 @@ class CreditWindow {
     Time begin;
     std::uint64_t limit;
   };
-  /// From a large grant to the last byte that it allowed.
+  /// From a large grant to the last byte that it allowed, but for what a sender keeps back until it may send more.
   struct Burst {
     Time begin;
+    std::uint64_t received;  ///< Until then.
+    std::uint64_t granted;   ///< Before it.
     std::uint64_t end;
-    std::uint64_t size;
   };
 
   void begin_round();
@@ -80,6 +81,8 @@ class CreditWindow {
   double probe_share(Duration delay) const;
   void begin_probe(Duration delay);
   void finish_probe(Time now, Duration delay);
+  /// Whether `size` bytes come after a pause that no event loop and no path explains.
+  bool is_stall(Time now, std::uint64_t size) const;
   void handle_stall(Time now);
   void set_window(double window);
   void shrink_window(double window);
@@ -91,6 +94,8 @@ class CreditWindow {
   /// The processors are the limit and not the path: few large messages cost less, and so does a probe that comes later.
   bool is_fast() const;
   std::uint64_t grant_size() const;
+  /// Of a sender: with less credit than this it waits for more.
+  std::uint64_t smallest_chunk() const { return options_.minimum / 4; }
 
   CreditWindowOptions options_;
   std::uint64_t window_;
@@ -108,6 +113,7 @@ class CreditWindow {
   std::size_t samples_pending_ = 0;
   std::size_t samples_done_ = 0;  ///< In this round.
   Time last_sample_{};
+  Duration last_delay_{};  ///< The latest sample's: when a path became longer, longer pauses are usual.
   Time round_begin_{};
   std::uint64_t round_received_ = 0;
   Duration round_delay_{};  ///< All of its samples' together.
@@ -123,6 +129,8 @@ class CreditWindow {
     std::uint64_t window;
     double rate;
     Duration delay;
+    /// A larger window shows in the round after the next; before the next grant a smaller one does.
+    bool larger_yet_to_show;
   };
   std::optional<Probe> probe_;
   bool probed_ = false;  ///< Until then the smallest delay has the time to look up and send a whole first frame in it.

@@ -17,6 +17,8 @@ using std::chrono::seconds;
 constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * 1024;
 constexpr std::uint64_t kChunk = 16 * kKiB;
+/// With less credit a sender waits for more.
+constexpr std::uint64_t kSmallestChunk = 8 * kKiB;
 
 /// A sender that always has more to send than it may, and one queue of unlimited length before the receiver.
 struct Path {
@@ -56,11 +58,13 @@ struct Path {
   }
 
   void send(std::uint64_t limit) {
-    for (; sent + kChunk <= limit; sent += kChunk) {
-      const Duration transmission(static_cast<Duration::rep>(static_cast<double>(kChunk) / rate * 1e6));
+    while (sent + kSmallestChunk <= limit) {
+      const std::uint64_t size = std::min(kChunk, limit - sent);
+      const Duration transmission(static_cast<Duration::rep>(static_cast<double>(size) / rate * 1e6));
       link_free = std::max(link_free, now) + transmission;
       queueing = link_free - now;
-      chunks.push_back({link_free + round_trip / 2, kChunk});
+      chunks.push_back({link_free + round_trip / 2, size});
+      sent += size;
     }
   }
 
@@ -151,6 +155,17 @@ TEST(CreditWindow, ShrinksAfterAStallAndGrowsGentlyFromThere) {
   path.run(seconds(1));
   for (std::size_t i = stalled; i < path.windows.size(); ++i) {
     EXPECT_LT(static_cast<double>(path.windows[i]), 1.5 * static_cast<double>(path.windows[i - 1]));
+  }
+}
+
+TEST(CreditWindow, SeesAShortStallOnALongPath) {
+  for (const auto round_trip : {milliseconds(20), milliseconds(100), milliseconds(300)}) {
+    Path path{.rate = 12.5e6, .round_trip = round_trip};
+    path.run(seconds(12));
+    const auto before = static_cast<double>(path.window.size());
+    path.link_free = path.now + round_trip + milliseconds(250);
+    path.run(2 * round_trip + milliseconds(350));
+    EXPECT_LT(static_cast<double>(path.window.size()), 0.75 * before) << round_trip.count() << " ms";
   }
 }
 
