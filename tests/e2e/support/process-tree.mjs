@@ -30,9 +30,18 @@ function treeOf(root) {
   return tree;
 }
 
+/** Some of a browser's end meanwhile. */
+function send(signal, pid) {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
 /** @returns {() => void} what wakes them again */
 export function putToSleep(pid) {
   const tree = treeOf(pid);
-  for (const one of tree) process.kill(one, 'SIGSTOP');
-  return () => tree.forEach((one) => process.kill(one, 'SIGCONT'));
+  for (const one of tree) send('SIGSTOP', one);
+  return () => tree.forEach((one) => send('SIGCONT', one));
 }
