@@ -1,19 +1,16 @@
 // One end of a bare data channel, without our exchange: what a transfer is measured against.
 //
 // usage: raw_peer receive BYTES STEP [FILE]          acknowledges every STEP bytes, and the last
-//        raw_peer send BYTES MESSAGE WINDOW [FILE]   sends messages of MESSAGE bytes, at most WINDOW bytes
-//        unacknowledged
+//        raw_peer send BYTES MESSAGE WINDOW [FILE]   at most WINDOW bytes unacknowledged, in messages of MESSAGE bytes
 //
 // With a FILE the bytes come from there, or every MiB is hashed with SHA-256 and written there before the last
 // acknowledgement: the least that keeping verified blocks costs.
 //
 // An acknowledgement is the number of bytes that came, as a little-endian uint32. The receiver offers. Each end writes
-// JSON lines for the other to the standard output, and takes the other's on the standard input: {"type": …, "sdp": …}
-// and
-// {"candidate": …, "mid": …}, of which an empty candidate is the last. The sender ends with {"ms": …}, from its first
-// message to the last acknowledgement. Both run until the standard input is closed.
+// lines of JSON for the other to the standard output, and takes the other's on the standard input: a description,
+// {"type": …, "sdp": …}, and candidates, {"candidate": …, "mid": …}, of which an empty one is the last. The sender ends
+// with {"ms": …}, from its first message to the last acknowledgement. Both run until the standard input is closed.
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -26,12 +23,12 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <openssl/evp.h>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "node/hash.h"
 #include "webrtc/peer_connection.h"
 
 namespace codio {
@@ -141,8 +138,7 @@ class RawReceiver final : public End {
   void keep(const Bytes& message) {
     block_.insert(block_.end(), message.begin(), message.end());
     if (block_.size() < kBlock && got_ < total_) return;
-    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-    EVP_Digest(block_.data(), block_.size(), hash.data(), nullptr, EVP_sha256(), nullptr);
+    node::sha256(block_);
     file_.write(reinterpret_cast<const char*>(block_.data()), static_cast<std::streamsize>(block_.size()));
     block_.clear();
   }
