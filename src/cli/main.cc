@@ -47,11 +47,7 @@ Result<content_id::unixfs::Profile> parse_profile(const std::string& name) {
 }
 
 const auto kContentPath = valid(node::parse_content_path);
-
-Result<content_id::ContentId> parse_cid(const std::string& text) {
-  auto cid = content_id::ContentId::parse(text);
-  return cid ? cid : fail(cid.error().code, "'" + text + "' is not a CID: " + cid.error().message);
-}
+const auto kCid = valid(content_id::ContentId::parse);
 
 void add_common_options(CLI::App& app, CommonOptions& common) {
   app.add_option("--repo", common.repo, "Folder of the blocks (default: $CODIO_REPO, else ~/.codio)")->type_name("DIR");
@@ -197,7 +193,7 @@ void define_keeping(CLI::App& app, CommandLine& line) {
   auto* rm = subcommand(app, "rm", "Forget what was added, and remove the blocks that nothing else needs",
                         "  codio ls             what is there?\n"
                         "  codio rm bafybei…    other content that shares blocks stays whole");
-  rm->add_option("CID", line.path, "As `codio ls` lists it")->required()->type_name("")->check(valid(parse_cid));
+  rm->add_option("CID", line.path, "As `codio ls` lists it")->required()->type_name("")->check(kCid);
   rm->callback([&line] { line.command = [&line] { return cli::rm(line.common, line.path); }; });
 
   auto* pin = subcommand(app, "pin", "Keep content with all that it links to; what was added is pinned",
@@ -208,15 +204,12 @@ void define_keeping(CLI::App& app, CommandLine& line) {
   auto* pin_add = subcommand(*pin, "add", "Fetch content as `codio get` does, and keep it",
                              "  codio pin add bafybei…\n"
                              "  codio pin add --name site --gateway https://ipfs.io/ipfs/ bafybei…");
-  pin_add->add_option("CID", line.pin.cids, "What to keep")->required()->type_name("")->check(valid(parse_cid));
+  pin_add->add_option("CID", line.pin.cids, "What to keep")->required()->type_name("")->check(kCid);
   pin_add->add_option("--name", line.pin.name, "What `codio pin ls` calls it")->type_name("NAME");
   pin_add->callback([&line] { line.command = [&line] { return cli::pin_add(line.common, line.pin); }; });
   auto* pin_rm = subcommand(*pin, "rm", "Keep content no more; its blocks stay until `codio gc`",
                             "  codio pin rm bafybei… && codio gc");
-  pin_rm->add_option("CID", line.pin.cids, "As `codio pin ls` lists it")
-      ->required()
-      ->type_name("")
-      ->check(valid(parse_cid));
+  pin_rm->add_option("CID", line.pin.cids, "As `codio pin ls` lists it")->required()->type_name("")->check(kCid);
   pin_rm->callback([&line] { line.command = [&line] { return cli::pin_rm(line.common, line.pin); }; });
   auto* pin_ls = subcommand(*pin, "ls", "List what is kept",
                             "  codio pin ls\n"
@@ -233,7 +226,7 @@ void define_keeping(CLI::App& app, CommandLine& line) {
                             "  codio verify               lists what is bad or missing; exits with 1 if anything is\n"
                             "  codio verify bafybei…      only what is below\n"
                             "  codio verify --repair --rendezvous ws://127.0.0.1:8080/rendezvous    fetch it again");
-  verify->add_option("CID", line.verify.cids, "Only these, pinned or not")->type_name("")->check(valid(parse_cid));
+  verify->add_option("CID", line.verify.cids, "Only these, pinned or not")->type_name("")->check(kCid);
   verify->add_flag("--repair", line.verify.repair,
                    "Fetch from peers and gateways what a pin needs, and remove what is bad otherwise");
   verify->callback([&line] { line.command = [&line] { return cli::verify(line.common, line.verify); }; });
@@ -255,7 +248,7 @@ void define_keeping(CLI::App& app, CommandLine& line) {
   car_export->add_option("CID", line.car.cid, "What to export; it must be whole here")
       ->required()
       ->type_name("")
-      ->check(valid(parse_cid));
+      ->check(kCid);
   car_export->add_option("-o,--output", line.car.file, "File to make (default: the standard output)")
       ->type_name("FILE");
   car_export->callback([&line] { line.command = [&line] { return cli::car_export(line.common, line.car); }; });
@@ -280,7 +273,7 @@ void define_finding(CLI::App& app, CommandLine& line) {
                           "  codio --router https://delegated-ipfs.dev find bafybei…\n"
                           "                                      ask a router, too\n"
                           "  codio find bafybei… --json          an object a line");
-  find->add_option("CID", line.find.cid, "What to look for")->required()->type_name("")->check(valid(parse_cid));
+  find->add_option("CID", line.find.cid, "What to look for")->required()->type_name("")->check(kCid);
   find->add_option("--timeout", line.find.timeout, "Seconds")
       ->capture_default_str()
       ->type_name("TIME")
@@ -295,7 +288,7 @@ void define_finding(CLI::App& app, CommandLine& line) {
   provide->add_option("CID", line.provide.cids, "What to announce; it must be whole here")
       ->required()
       ->type_name("")
-      ->check(valid(parse_cid));
+      ->check(kCid);
   provide->add_option("--http", line.provide.http, "Address where it is served")
       ->capture_default_str()
       ->type_name("ADDRESS:PORT")

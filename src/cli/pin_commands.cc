@@ -21,7 +21,7 @@ Result<std::vector<ContentId>> parse_all(const std::vector<std::string>& texts) 
   std::vector<ContentId> cids;
   for (const std::string& text : texts) {
     const auto cid = ContentId::parse(text);
-    if (!cid) return fail(cid.error().code, "'" + text + "' is not a CID: " + cid.error().message);
+    if (!cid) return std::unexpected(cid.error());
     cids.push_back(*cid);
   }
   return cids;

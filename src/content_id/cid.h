@@ -27,7 +27,7 @@ class ContentId {
   static ContentId v1(Codec codec, const Digest256& sha256);
 
   /// Reads text: `Qm…` (v0) or a multibase prefix and v1. Refuses all that the specification refuses:
-  /// cid_test.cc lists it.
+  /// cid_test.cc lists it. An error's message names the text and says why it is not a CID.
   static Result<ContentId> parse(std::string_view text);
 
   /// Reads binary that is one whole CID.
@@ -55,6 +55,11 @@ class ContentId {
 
  private:
   explicit ContentId(Multihash hash) : hash_(std::move(hash)) {}
+
+  // Their errors are the reason alone.
+  static Result<ContentId> read_text(std::string_view text);
+  static Result<ContentId> read_whole(BytesView bytes);
+  static Result<Prefix> read_prefix(BytesView bytes);
 
   Multihash hash_;  ///< Its storage holds the whole CID.
 };

@@ -94,6 +94,14 @@ TEST(ContentId, RefusesTextThatIsNotOneWholeCid) {
   }
 }
 
+TEST(ContentId, TellsWhatIsWrongWithAText) {
+  const auto why = [](std::string_view text) { return ContentId::parse(text).error().message; };
+  EXPECT_EQ(why("foo"), "'foo' is not a CID: multibase: a character is not of the alphabet");
+  EXPECT_EQ(why(""), "'' is not a CID: the text is empty");
+  EXPECT_EQ(why("f02551220"), "'f02551220' is not a CID: the version is neither 0 nor 1");
+  EXPECT_EQ(ContentId::decode({}).error().message, "CID: varint: the bytes end inside it");
+}
+
 TEST(ContentId, BoundsTheDigest) {
   const auto text = [](std::string_view head, std::size_t digest_size) {
     return std::string(head) + std::string(digest_size * 2, '0');

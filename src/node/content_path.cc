@@ -16,7 +16,7 @@ Result<ContentPath> parse_content_path(std::string_view text) {
   };
   const std::string_view cid = next_name();
   auto root = content_id::ContentId::parse(cid);
-  if (!root) return fail(root.error().code, "'" + std::string(cid) + "' is not a CID: " + root.error().message);
+  if (!root) return std::unexpected(root.error());
   ContentPath path{*std::move(root), {}};
   while (!text.empty()) {
     if (const std::string_view name = next_name(); !name.empty()) path.names.emplace_back(name);

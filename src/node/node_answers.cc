@@ -229,7 +229,7 @@ void NodeAnswers::search(const content_id::ContentId& cid, const std::string& or
 
 asio::awaitable<void> NodeAnswers::answer_routing(HttpCall& call, const web::Target& target) {
   const auto cid = content_id::ContentId::parse(target.path.substr(kRouting.size()));
-  if (!cid) co_return co_await call.refuse(422, "this is no CID: " + cid.error().message);
+  if (!cid) co_return co_await call.refuse(422, cid.error().message);
   const Counted counted(routing_);
   if (counted.now() > options_.max_routing) {
     co_return co_await call.refuse(web::try_again(429, "too many searches; try again soon", 5));

@@ -1,9 +1,10 @@
-// RocksDB checks all that it writes and reads with CRC-32C, and Debian builds it without the processor's instruction for
-// that. The dynamic linker puts this function in the place of RocksDB's, as a program's own come first (CMakeLists.txt
-// makes it one).
+// RocksDB checks all that it writes and reads with CRC-32C, and Debian builds it without the processor's instruction
+// for that. The dynamic linker puts this function in the place of RocksDB's, as a program's own come first
+// (CMakeLists.txt makes it one).
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+
 #include <isa-l/crc.h>
 
 namespace rocksdb::crc32c {

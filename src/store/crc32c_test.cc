@@ -11,9 +11,7 @@ uint32_t Extend(uint32_t crc, const char* data, size_t size);
 namespace codio::store {
 namespace {
 
-uint32_t extend(uint32_t crc, std::string_view data) {
-  return rocksdb::crc32c::Extend(crc, data.data(), data.size());
-}
+uint32_t extend(uint32_t crc, std::string_view data) { return rocksdb::crc32c::Extend(crc, data.data(), data.size()); }
 
 /// RFC 3720, B.4, and the check value of the catalogues of CRCs.
 TEST(Crc32c, IsWhatOthersWrote) {

@@ -201,7 +201,7 @@ std::expected<ContentRequest, Refusal> read_path_request(const Request& request,
   }
   const auto decoded = percent_decode(root_text);
   const auto root = decoded ? ContentId::parse(*decoded) : std::unexpected(decoded.error());
-  if (!root) return invalid("'" + std::string(root_text) + "' is not a CID: " + root.error().message);
+  if (!root) return invalid(root.error().message);
   Place place{.kind = Place::Kind::kPath, .prefix = std::string(space) + std::string(root_text), .gateway = {}};
   auto content = read_rest(request, target, *root, *decoded, path.substr(end), std::move(place));
   // Who asks for blocks needs no origin of the content's own.

@@ -83,7 +83,7 @@ Result<DenyList> DenyList::parse(std::string_view text) {
     const std::string_view rest = rule.substr(std::string_view("/ipfs/").size());
     const std::size_t slash = std::min(rest.find('/'), rest.size());
     const auto cid = ContentId::parse(rest.substr(0, slash));
-    if (!cid) return bad("'" + std::string(rest.substr(0, slash)) + "' is not a CID: " + cid.error().message);
+    if (!cid) return bad(cid.error().message);
     std::string_view path = rest.substr(std::min(slash + 1, rest.size()));
     const bool is_prefix = path.ends_with('*');
     if (is_prefix) path.remove_suffix(1);

@@ -64,8 +64,8 @@ std::expected<HostMeaning, Refusal> understand_host(const Request& request, cons
       }
       const auto cid = content_id::ContentId::parse(label);
       if (!cid) {
-        return std::unexpected(Refusal{400, "'" + label + "' is not a CID: " + cid.error().message +
-                                                "; host names lose their case, so only CIDs in base32 or base36 work"});
+        return std::unexpected(
+            Refusal{400, cid.error().message + "; host names lose their case, so only CIDs in base32 or base36 work"});
       }
       if (label.size() > kMaxLabel) return std::unexpected(too_long_for_dns(*cid));
       meaning.kind = HostMeaning::Kind::kSubdomain;
