@@ -107,6 +107,27 @@ TEST(BlockStore, GivesBackWhatWasPut) {
   expect_blocks(*store, 0, 8);
 }
 
+/// Bytes that this process has written to files.
+std::uint64_t written() {
+  std::ifstream counters("/proc/self/io");
+  for (std::string name, number; counters >> name >> number;) {
+    if (name == "wchar:") return std::stoull(number);
+  }
+  return 0;
+}
+
+TEST(BlockStore, WritesEachBlockOnce) {
+  if (written() == 0) GTEST_SKIP() << "needs /proc/self/io";
+  const TemporaryFolder folder;
+  // Small, for the database to have cause to put its files together many times.
+  const auto store = *BlockStore::open(folder.path(), {.write_buffer = 256 << 10});
+  const std::uint64_t before = written();
+  for (std::uint32_t i = 0; i < 1000; i += 10) ASSERT_TRUE(put_blocks(*store, i, 10));
+  ASSERT_TRUE(store->sync());
+  const std::uint64_t size = store->usage()->bytes;
+  EXPECT_LT(written() - before, size + size / 4);
+}
+
 TEST(BlockStore, HasNothingForABlockThatIsNotThere) {
   const TemporaryFolder folder;
   const auto store = open(folder);
@@ -393,24 +414,19 @@ TEST(BlockStore, SaysThatABlobFileIsGone) {
 /// Makes the disk under a folder small: a file system of its own where that is allowed, else a limit on every file.
 class SmallDisk {
  public:
-  explicit SmallDisk(const TemporaryFolder& folder) : folder_(folder.path()) {
-    mounted_ = ::mount("tmpfs", folder_.c_str(), "tmpfs", 0, "size=16m") == 0;
-    if (mounted_) return;
+  explicit SmallDisk(const TemporaryFolder& folder) : folder_(folder.path()), file_system_(folder_, "16m") {
+    if (is_mounted()) return;
     std::signal(SIGXFSZ, SIG_IGN);
     ::getrlimit(RLIMIT_FSIZE, &before_);
     set_limit(4 << 20);
   }
   ~SmallDisk() {
-    if (mounted_) {
-      ::umount2(folder_.c_str(), MNT_DETACH);
-    } else {
-      set_limit(before_.rlim_cur);
-    }
+    if (!is_mounted()) set_limit(before_.rlim_cur);
   }
 
-  bool is_mounted() const { return mounted_; }
+  bool is_mounted() const { return file_system_.is_mounted(); }
   void grow() {
-    if (mounted_) {
+    if (is_mounted()) {
       ASSERT_EQ(::mount("tmpfs", folder_.c_str(), "tmpfs", MS_REMOUNT, "size=1g"), 0);
     } else {
       set_limit(before_.rlim_cur);
@@ -424,7 +440,7 @@ class SmallDisk {
   }
 
   const fs::path folder_;
-  bool mounted_ = false;
+  const SmallFileSystem file_system_;
   rlimit before_{};
 };
 

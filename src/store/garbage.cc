@@ -272,11 +272,13 @@ Result<void> RocksStore::reclaim() {
   database_->GetIntProperty(blocks_.get(), rocksdb::DB::Properties::kLiveBlobFileGarbageSize, &garbage);
   std::error_code error;
   const auto space = std::filesystem::space(folder_, error);
-  const bool has_room = !error && space.available > total - std::min(garbage, total) + min_free_space_;
-  if (status.ok() && garbage > total / 100 * kMaxGarbage && has_room) {
+  const std::uint64_t room = error || space.available < min_free_space_ ? 0 : space.available - min_free_space_;
+  if (status.ok() && garbage > total / 100 * kMaxGarbage && room > 0) {
     options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
     options.blob_garbage_collection_policy = Policy::kForce;
-    options.blob_garbage_collection_age_cutoff = 1.0;
+    // What is kept of a file is written before the file goes: as many of the oldest files as there is room for.
+    options.blob_garbage_collection_age_cutoff =
+        std::min(1.0, static_cast<double>(room) / static_cast<double>(total - std::min(garbage, total) + 1));
     status = database_->CompactRange(options, blocks_.get(), nullptr, nullptr);
   }
   if (!status.ok()) return failure("clear up", status);

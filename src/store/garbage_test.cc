@@ -299,6 +299,28 @@ TEST_F(Garbage, GivesItsDiskSpaceBack) {
   EXPECT_TRUE(*store_->get(root));
 }
 
+TEST_F(Garbage, GivesSpaceBackOnADiskWithoutRoomForAllThatStays) {
+  store_.reset();
+  const SmallFileSystem disk(folder_.path() / "store", "54m");
+  if (!disk.is_mounted()) GTEST_SKIP() << "needs the right to mount a tmpfs";
+  const BlockStore::Options options{.min_free_space = 2 << 20, .write_buffer = 4 << 20};
+  open(options);
+  std::vector<ContentId> kept;
+  for (std::uint32_t i = 0; i < 36; ++i) {
+    const Bytes bytes = some_bytes(1 << 20, i);
+    const ContentId cid = cid_of(Codec::kRaw, bytes);
+    ASSERT_TRUE(store_->put_many({{{cid, bytes}}}));
+    if (i % 2 == 0) kept.push_back(cid);
+  }
+  const auto root = put_node(kept);
+  ASSERT_TRUE(store_->add_root({.cid = root}));
+  ASSERT_GT(store_->usage()->disk_bytes, 36U << 20);
+  EXPECT_EQ(collect().removed, 18);
+  open(options);
+  EXPECT_LT(store_->usage()->disk_bytes, 34U << 20);
+  for (const ContentId& cid : kept) EXPECT_TRUE(*store_->get(cid));
+}
+
 TEST_F(Garbage, CountsWhatIsThere) {
   EXPECT_EQ(store_->usage()->blocks, 0U);
   put_leaf(1, 3000);
