@@ -24,6 +24,7 @@ if (process.argv.includes('--test')) {
 }
 
 const out = here('../../build/browser/pkg/codio-sw.js');
+for (const extension of ['.gz', '.br']) rmSync(out + extension, { force: true }); // browser/lib/package.mjs makes them.
 await build({
   ...shared,
   format: 'iife', // A classic script, so that a site's own worker can import it.

@@ -22,6 +22,13 @@ std::string_view to_string(ErrorCode code) {
   return {};
 }
 
+Error::Error(ErrorCode of, std::string sentence) : code(of), message(std::move(sentence)) {}
+Error::Error(Error&&) noexcept = default;
+Error::Error(const Error&) = default;
+Error& Error::operator=(Error&&) noexcept = default;
+Error& Error::operator=(const Error&) = default;
+Error::~Error() = default;
+
 std::unexpected<Error> fail(ErrorCode code, std::string_view message) {
   return std::unexpected(Error{code, std::string(message)});
 }

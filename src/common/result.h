@@ -33,6 +33,14 @@ struct Error {
   ErrorCode code;
   std::string message;
 
+  Error(ErrorCode of, std::string sentence);
+  // Functions of their own: a page downloads less than with these in every `return fail(…)`.
+  Error(Error&&) noexcept;
+  Error(const Error&);
+  Error& operator=(Error&&) noexcept;
+  Error& operator=(const Error&);
+  ~Error();
+
   bool operator==(const Error&) const = default;
 };
 

@@ -46,7 +46,7 @@ constexpr std::size_t kMaxTarget = 8 * 1024;
 constexpr std::chrono::seconds kHandshakeTimeout{15};
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::size_t kBridgeBuffer = 16 * 1024;
-/// Each is compressed once.
+/// Each is compressed once, unless the build did it.
 constexpr std::size_t kMaxWebFileCompressed = std::size_t{8} << 20;
 constexpr std::size_t kWebFilesCompressed = std::size_t{8} << 20;
 constexpr std::string_view kServiceWorker = "/pkg/codio-sw.js";
@@ -448,25 +448,40 @@ class HttpServer::Impl : public std::enable_shared_from_this<Impl> {
     if (!file) co_return co_await call.refuse(404, "there is no " + path);
     std::string_view type = web::content_type_of(path == "/" ? "index.html" : path);
     if (type.empty()) type = "application/octet-stream";
-    std::string etag = "\"" + file->hash + "\"";
     const bool is_compressible = web::is_compressible(type) && file->bytes.size() <= kMaxWebFileCompressed;
-    SharedBytes compressed;
-    if (is_compressible && web::accepts_gzip(call.request().accept_encoding)) {
-      etag = "W/\"" + file->hash + ".gz\"";
-      compressed = compressed_.find(file->hash);
-      if (!compressed) compressed = compressed_.compress(file->hash, file->bytes);
-    }
+    const Coded coded = is_compressible ? code(*file, call.request().accept_encoding) : Coded{"", file->bytes};
+    const std::string etag =
+        coded.coding.empty() ? "\"" + file->hash + "\"" : "W/\"" + file->hash + "." + std::string(coded.coding) + "\"";
     web::Head head;
     if (web::matches_any(call.request().if_none_match, etag)) head.status = 304;
     head.add("Content-Type", type);
     head.add("Etag", etag);
     head.add("Cache-Control", "no-cache");
     if (is_compressible) head.add("Vary", "Accept-Encoding");
-    if (compressed) head.add("Content-Encoding", "gzip");
+    if (!coded.coding.empty()) head.add("Content-Encoding", coded.coding);
     if (path == kServiceWorker) head.add("Service-Worker-Allowed", "/");  // Otherwise it gets /pkg/ only.
     head.is_for_all_origins = true;
-    const BytesView body = head.status == 304 ? BytesView() : compressed ? BytesView(*compressed) : file->bytes;
+    const BytesView body = head.status == 304 ? BytesView() : coded.bytes;
     co_await call.respond(std::move(head), as_text(body));
+  }
+
+  struct Coded {
+    std::string_view coding;  ///< For Content-Encoding; empty: it goes out as it is.
+    BytesView bytes;
+    SharedBytes made = nullptr;  ///< What `bytes` is of, if it was compressed here.
+  };
+
+  /// As the client wants it most, and the smallest that it wants as much.
+  Coded code(const WebFile& file, std::string_view accept_encoding) {
+    const unsigned gzip = web::weight_of_coding(accept_encoding, "gzip");
+    const unsigned brotli = file.brotli.empty() ? 0 : web::weight_of_coding(accept_encoding, "br");
+    if (brotli != 0 && brotli >= gzip) return {"br", file.brotli};
+    if (gzip == 0) return {"", file.bytes};
+    if (!file.gzip.empty()) return {"gzip", file.gzip};
+    SharedBytes made = compressed_.find(file.hash);
+    if (!made) made = compressed_.compress(file.hash, file.bytes);
+    const BytesView bytes = *made;
+    return {"gzip", bytes, std::move(made)};
   }
 
   asio::io_context& io_;

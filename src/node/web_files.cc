@@ -19,6 +19,11 @@ std::string hash_of(BytesView bytes) {
   return content_id::multibase_encode(content_id::Multibase::kBase16, sha256(bytes)).substr(1, kHashSize);
 }
 
+Bytes read(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return Bytes(std::istreambuf_iterator<char>(stream), {});
+}
+
 }  // namespace
 
 std::shared_ptr<const WebFile> WebFiles::find(std::string_view path) const {
@@ -35,7 +40,9 @@ std::shared_ptr<const WebFile> WebFiles::find_embedded(const std::string& name) 
   if (found == files.end()) return nullptr;
   const std::lock_guard lock(mutex_);
   Kept& kept = kept_[name];
-  if (!kept.file) kept.file = std::make_shared<WebFile>(WebFile{.bytes = found->bytes, .hash = hash_of(found->bytes)});
+  if (!kept.file)
+    kept.file = std::make_shared<WebFile>(
+        WebFile{.bytes = found->bytes, .gzip = found->gzip, .brotli = found->brotli, .hash = hash_of(found->bytes)});
   return kept.file;
 }
 
@@ -47,11 +54,17 @@ std::shared_ptr<const WebFile> WebFiles::find_in_folder(const std::string& name)
   const std::lock_guard lock(mutex_);
   Kept& kept = kept_[name];
   if (kept.file && kept.version == version) return kept.file;
-  std::ifstream stream(path, std::ios::binary);
   auto file = std::make_shared<WebFile>();
-  file->read.assign(std::istreambuf_iterator<char>(stream), {});
-  file->bytes = file->read;
+  file->bytes = file->read.emplace_back(read(path));
   file->hash = hash_of(file->bytes);
+  const auto compressed = [&](std::string_view extension) -> BytesView {
+    std::filesystem::path beside = path;
+    beside += extension;
+    if (std::filesystem::last_write_time(beside, error) < version.changed) return {};
+    return file->read.emplace_back(read(beside));
+  };
+  file->gzip = compressed(".gz");
+  file->brotli = compressed(".br");
   kept = {version, std::move(file)};
   return kept.file;
 }

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/bytes.h"
 
@@ -15,11 +16,14 @@ namespace codio::node {
 
 struct WebFile {
   BytesView bytes;
-  std::string hash;  ///< Tells its versions apart.
-  Bytes read = {};   ///< What `bytes` is of, unless that is in the program.
+  BytesView gzip;  ///< The same, compressed when it was built; empty if it was not.
+  BytesView brotli;
+  std::string hash;              ///< Tells its versions apart.
+  std::vector<Bytes> read = {};  ///< What those are of, unless that is in the program.
 };
 
-/// Files are read and hashed once, and again when their size or time has changed. Thread-safe.
+/// Files are read and hashed once, and again when their size or time has changed; what is compressed beside them, in
+/// NAME.gz and NAME.br, is taken unless it is older. Thread-safe.
 class WebFiles {
  public:
   /// The files embedded in this program, or instead those of a folder laid out as build/browser is: for development.

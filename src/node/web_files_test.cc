@@ -1,5 +1,6 @@
 #include "node/web_files.h"
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -40,6 +41,24 @@ TEST_F(WebFilesTest, FindsWhatIsThereAndNothingOutside) {
   EXPECT_FALSE(files_.find("/pkg/../secret"));
   EXPECT_FALSE(files_.find("/pkg/"));
   EXPECT_FALSE(files_.find("secret"));
+}
+
+TEST_F(WebFilesTest, TakesWhatIsCompressedBesideAFileUnlessItIsOlder) {
+  write("pkg/a.js", "one");
+  write("pkg/a.js.gz", "packed");
+  write("pkg/a.js.br", "packed better");
+  const auto both = files_.find("/pkg/a.js");
+  EXPECT_EQ(as_text(both->gzip), "packed");
+  EXPECT_EQ(as_text(both->brotli), "packed better");
+  write("pkg/a.js", "another");
+  const auto times = std::filesystem::last_write_time(folder_.path() / "pkg/a.js");
+  std::filesystem::last_write_time(folder_.path() / "pkg/a.js.gz", times - std::chrono::seconds(1));
+  std::filesystem::remove(folder_.path() / "pkg/a.js.br");
+  const auto none = files_.find("/pkg/a.js");
+  EXPECT_EQ(as_text(none->bytes), "another");
+  EXPECT_TRUE(none->gzip.empty());
+  EXPECT_TRUE(none->brotli.empty());
+  EXPECT_EQ(as_text(both->brotli), "packed better");
 }
 
 TEST(WebFiles, OfTheProgramAreHashedOnce) {

@@ -43,7 +43,7 @@ Exchange::~Exchange() = default;
 
 std::optional<Output> Exchange::poll_output() {
   if (outputs_.empty()) return std::nullopt;
-  Output next = std::move(outputs_.front());
+  std::optional<Output> next(std::move(outputs_.front()));
   outputs_.pop_front();
   return next;
 }

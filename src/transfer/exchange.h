@@ -385,7 +385,7 @@ template <class Kind>
 std::optional<Kind> Exchange::take_request(RequestId request) {
   const auto found = requests_.find(request);
   if (found == requests_.end() || !std::holds_alternative<Kind>(found->second)) return std::nullopt;
-  Kind taken = std::move(std::get<Kind>(found->second));
+  std::optional<Kind> taken(std::move(std::get<Kind>(found->second)));
   requests_.erase(found);
   return taken;
 }

@@ -72,9 +72,21 @@ TEST(Http, GzipIsForWhoAcceptsIt) {
   for (const char* text : {"gzip", "deflate, gzip;q=0.5", "br;q=1.0, GZIP", "*", "identity;q=0, *;q=0.1"}) {
     EXPECT_TRUE(accepts_gzip(text)) << text;
   }
-  for (const char* text : {"", "br", "gzip;q=0", "gzip;q=0.000", "*, gzip;q=0", "identity", "*;q=0", "gzipped"}) {
+  for (const char* text : {"", "br", "gzip;q=0", "gzip; Q=0.000", "*, gzip;q=0", "identity", "*;q=0", "gzipped"}) {
     EXPECT_FALSE(accepts_gzip(text)) << text;
   }
+}
+
+TEST(Http, CodingsAreWeighed) {
+  const char* text = "gzip;q=0.5, BR ; q=0.125, zstd;q=0, deflate;q=1.0, compress;q=x, *;q=0.07";
+  EXPECT_EQ(weight_of_coding(text, "gzip"), 500u);
+  EXPECT_EQ(weight_of_coding(text, "br"), 125u);
+  EXPECT_EQ(weight_of_coding(text, "zstd"), 0u);
+  EXPECT_EQ(weight_of_coding(text, "deflate"), 1000u);
+  EXPECT_EQ(weight_of_coding(text, "compress"), 1000u);
+  EXPECT_EQ(weight_of_coding(text, "dcb"), 70u);
+  EXPECT_EQ(weight_of_coding("br;q=0.00012345678901234567890", "br"), 0u);
+  EXPECT_EQ(weight_of_coding("br;q=0x5", "br"), 0u);
 }
 
 TEST(Http, AHeadGivesWhatWasAdded) {

@@ -40,6 +40,21 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
+/// Of "q=0.25", in thousandths; what is none, or malformed, counts as 1.
+unsigned read_weight(std::string_view text) {
+  constexpr std::string_view kZero = "q=0";
+  if (!equals_ignoring_case(text.substr(0, kZero.size()), kZero)) return 1000;
+  text.remove_prefix(kZero.size());
+  if (!text.starts_with('.')) return 0;
+  unsigned weight = 0;
+  unsigned unit = 1000;
+  for (const char digit : text.substr(1)) {
+    unit /= 10;
+    if (digit >= '0' && digit <= '9') weight += static_cast<unsigned>(digit - '0') * unit;
+  }
+  return weight;
+}
+
 }  // namespace
 
 void Head::add(std::string_view name, std::string_view value) {
@@ -127,21 +142,19 @@ bool accepts(std::string_view accept, std::string_view media_type) {
   return false;
 }
 
-bool accepts_gzip(std::string_view accept_encoding) {
-  bool all = false;
+unsigned weight_of_coding(std::string_view accept_encoding, std::string_view coding) {
+  unsigned of_others = 0;
   while (!accept_encoding.empty()) {
     const std::size_t end = std::min(accept_encoding.find(','), accept_encoding.size());
     const std::string_view one = accept_encoding.substr(0, end);
     accept_encoding.remove_prefix(std::min(end + 1, accept_encoding.size()));
     const std::size_t parameter = std::min(one.find(';'), one.size());
-    const std::string_view coding = trim(one.substr(0, parameter));
-    const std::string_view weight = trim(one.substr(std::min(parameter + 1, one.size())));
-    // A weight of 0, with up to three more zeros, is a no.
-    const bool is_wanted = !weight.starts_with("q=0") || weight.find_first_of("123456789") != std::string_view::npos;
-    if (equals_ignoring_case(coding, "gzip")) return is_wanted;
-    if (coding == "*") all = is_wanted;
+    const std::string_view name = trim(one.substr(0, parameter));
+    const unsigned weight = read_weight(trim(one.substr(std::min(parameter + 1, one.size()))));
+    if (equals_ignoring_case(name, coding)) return weight;
+    if (name == "*") of_others = weight;
   }
-  return all;
+  return of_others;
 }
 
 }  // namespace codio::web

@@ -72,7 +72,9 @@ void write_head(const Head& head, unsigned version, std::string& text);
 /// Whether an Accept header names exactly this media type, with whatever parameters.
 bool accepts(std::string_view accept, std::string_view media_type);
 
-/// Whether an Accept-Encoding header wants gzip. RFC 9110, 12.5.3.
-bool accepts_gzip(std::string_view accept_encoding);
+/// How much an Accept-Encoding header wants a coding, in thousandths; 0: not at all. RFC 9110, 12.5.3.
+unsigned weight_of_coding(std::string_view accept_encoding, std::string_view coding);
+
+inline bool accepts_gzip(std::string_view accept_encoding) { return weight_of_coding(accept_encoding, "gzip") != 0; }
 
 }  // namespace codio::web

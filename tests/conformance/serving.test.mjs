@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { createInterface } from 'node:readline'
-import { gunzipSync } from 'node:zlib'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 
 import { Dag, blocksOf } from './support/dag.mjs'
 import { codio, startGateway } from './support/gateway.mjs'
@@ -292,6 +292,48 @@ test('a site is shown, follows its folder, and keeps its old versions', { skip }
   await ended
 })
 
+test("the browser's files go out as the build compressed them, in the coding that the client wants most", { skip }, async () => {
+  const gateway = await startGateway()
+  const get = (target, coding, headers = {}, method = 'GET') => gateway.request(target, { headers: { ...(coding && { 'accept-encoding': coding }), ...headers }, method })
+  for (const file of ['/pkg/codio_wasm.js', '/pkg/codio_worker.js', '/pkg/codio_wasm.wasm', '/pkg/codio-sw.js']) {
+    const plain = await get(file)
+    assert.equal(plain.headers['content-encoding'], undefined)
+    const tags = new Set([plain.headers.etag])
+    for (const [coding, accepted, decode] of [
+      ['br', ['gzip, deflate, br, zstd', 'br', '*', 'gzip;q=0.8, br;q=0.9', 'BR, gzip;q=0'], brotliDecompressSync],
+      ['gzip', ['gzip, deflate', 'br;q=0, gzip', 'br;q=0, *', 'br;q=0.1, gzip;q=0.15'], gunzipSync],
+      [undefined, ['identity', 'deflate', 'br;q=0, gzip;q=0.0', '*;q=0'], (body) => body]
+    ]) {
+      for (const text of accepted) {
+        const answer = await get(file, text)
+        assert.equal(answer.headers['content-encoding'], coding, text)
+        assert.equal(answer.headers['content-length'], `${answer.body.length}`)
+        assert.ok(decode(answer.body).equals(plain.body), text)
+        for (const name of ['vary', 'content-type', 'cache-control']) assert.equal(answer.headers[name], plain.headers[name], name)
+        assert.equal(answer.headers.vary, 'Accept-Encoding')
+        assert.equal((await get(file, text, { 'if-none-match': answer.headers.etag })).status, 304)
+        tags.add(answer.headers.etag)
+      }
+      // How long the file is: see above.
+      const head = await get(file, accepted[0], {}, 'HEAD')
+      for (const name of ['content-encoding', 'content-length', 'etag']) assert.equal(head.headers[name], plain.headers[name])
+      // Parts are not given of these files: who asks for one gets it whole.
+      const range = await get(file, accepted[0], { range: 'bytes=10-19' })
+      assert.equal(range.status, 200)
+      assert.ok(decode(range.body).equals(plain.body))
+    }
+    assert.equal(tags.size, 3, 'each coding has a tag of its own')
+    const [first, second] = [...tags]
+    assert.equal((await get(file, 'br', { 'if-none-match': first })).status, 200)
+    assert.equal((await get(file, undefined, { 'if-none-match': second })).status, 200)
+  }
+  // What the build did not compress is compressed here, by gzip only.
+  const page = await get('/', 'gzip, br')
+  assert.equal(page.headers['content-encoding'], 'gzip')
+  assert.ok(gunzipSync(page.body).equals((await get('/')).body))
+  await gateway.stop()
+})
+
 test('text is compressed for who accepts that, and nothing else is', { skip }, async () => {
   const dag = new Dag()
   const text = 'One line of a text, which is like the next.\n'.repeat(1000)
@@ -338,12 +380,6 @@ test('text is compressed for who accepts that, and nothing else is', { skip }, a
   assert.match(gunzipSync(listing.body).toString(), /text\.txt/)
   assert.equal((await get(`/ipfs/${root}/`, { ...gzip, 'if-none-match': listing.headers.etag })).status, 304)
 
-  const script = await get('/pkg/codio_wasm.js', gzip)
-  const plainScript = await get('/pkg/codio_wasm.js')
-  assert.equal(script.headers['content-encoding'], 'gzip')
-  assert.ok(gunzipSync(script.body).equals(plainScript.body))
-  assert.equal((await get('/pkg/codio_wasm.js', { 'if-none-match': plainScript.headers.etag })).status, 304)
-  assert.equal(plainScript.headers.vary, 'Accept-Encoding')
 
   for (const target of [`/ipfs/${root}/picture.png`, `/ipfs/${root}/short.txt`, `${url}?format=raw`, `/ipfs/${root}?format=car`, `/ipfs/${root}?format=tar`]) {
     assert.equal((await get(target, gzip)).headers['content-encoding'], undefined, target)

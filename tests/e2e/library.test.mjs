@@ -1,12 +1,14 @@
 // The library's contract in each browser, with gateways only a test can make misbehave.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { closeBrowsers, openTab, skipWithout } from './support/browsers.mjs';
 import { download, join, sha256, stats } from './support/cdn.mjs';
 import { buildFile, rawCid } from './support/dag.mjs';
 import { startGateway } from './support/gateway.mjs';
-import { startNode } from './support/node.mjs';
+import { startNode, webRoot } from './support/node.mjs';
 
 const file = randomBytes(5_500_000);
 const onNode = randomBytes(300_000);
@@ -272,6 +274,19 @@ for (const browser of ['chromium', 'firefox']) {
       assert.equal(code, 'io');
       assert.equal((await download(page, cid)).error, error);
       hanging.stop();
+      await page.context().close();
+    });
+
+    test('The library comes in Brotli from the node', async () => {
+      const page = await openTab(browser, `${node.http}/healthz`); // Where nothing else loads it.
+      await join(page);
+      assert.equal((await download(page, node.roots[0].cid)).hash, sha256(onNode));
+      const files = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
+      const sizes = await page.evaluate((names) => {
+        const entries = performance.getEntriesByType('resource');
+        return names.map((name) => entries.find((entry) => entry.name.endsWith(`/pkg/${name}`))?.encodedBodySize);
+      }, files);
+      assert.deepEqual(sizes, files.map((name) => statSync(path.join(webRoot, `pkg/${name}.br`)).size));
       await page.context().close();
     });
 

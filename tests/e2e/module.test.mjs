@@ -1,13 +1,12 @@
 // What the browser build is made of.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { webRoot } from './support/node.mjs';
 
 const read = (name) => readFileSync(join(webRoot, 'pkg', name));
-const gzipped = (name) => gzipSync(read(name), { level: 9 }).length;
 
 test('The modules import nothing: they can do nothing but compute', () => {
   for (const name of ['codio_wasm.wasm', 'codio_builder.wasm']) {
@@ -54,16 +53,28 @@ test('The core\'s heap gives memory to one at a time, and joins what it gets bac
   assert.equal(exports.memory.buffer.byteLength, most, 'all of it is one piece again');
 });
 
-/** What it came to when somebody last looked, and 1 %: who adds more says why, here. */
-const firstLoad = 66_300 * 1.01;
-
-test('A page loads less than 67.0 KB before its first download', () => {
-  const names = ['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'];
-  const sizes = names.map(gzipped);
-  assert.ok(sizes.reduce((sum, size) => sum + size) < firstLoad, `${names} gzipped: ${sizes}`);
+test('What servers may send in place of a file is the same file', () => {
+  const names = readdirSync(join(webRoot, 'pkg')).filter((name) => /\.(js|wasm)$/.test(name));
+  assert.ok(names.includes('codio_wasm.wasm') && names.includes('codio-sw.js'), String(names));
+  for (const name of names) {
+    assert.ok(gunzipSync(read(`${name}.gz`)).equals(read(name)), `${name}.gz`);
+    assert.ok(brotliDecompressSync(read(`${name}.br`)).equals(read(name)), `${name}.br`);
+  }
 });
 
+const together = (names, extension) => names.map((name) => read(name + extension).length).reduce((sum, size) => sum + size);
+
+/** 60 KiB, and what Brotli came to when somebody last looked, and 1 %: who adds more says why, here. */
+const budgets = { gz: 60 * 1024, br: 57_062 * 1.01 };
+
+for (const [coding, budget] of Object.entries(budgets)) {
+  test(`Before its first download a page loads less than ${Math.floor(budget)} bytes of ${coding}`, () => {
+    const size = together(['codio_wasm.js', 'codio_worker.js', 'codio_wasm.wasm'], `.${coding}`);
+    assert.ok(size < budget, `${size} bytes`);
+  });
+}
+
 test('The service worker adds less than 20 KiB to the core', () => {
-  const size = gzipped('codio-sw.js');
-  assert.ok(size < 20 * 1024, `codio-sw.js gzipped: ${size}`);
+  const size = together(['codio-sw.js'], '.gz');
+  assert.ok(size < 20 * 1024, `codio-sw.js.gz: ${size}`);
 });

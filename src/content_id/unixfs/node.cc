@@ -88,10 +88,11 @@ Result<Node> decode_node(Codec codec, BytesView block) {
 }
 
 std::string_view to_string(Node::Kind kind) {
+  using namespace std::string_view_literals;
   switch (kind) {
-    case Node::Kind::kFile: return "file";
-    case Node::Kind::kSymlink: return "symlink";
-    default: return "directory";
+    case Node::Kind::kFile: return "file"sv;
+    case Node::Kind::kSymlink: return "symlink"sv;
+    default: return "directory"sv;
   }
 }
 

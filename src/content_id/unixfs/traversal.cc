@@ -48,7 +48,7 @@ class Traversal::Walk {
   Result<void> handle_block(const ContentId& cid, const SharedBytes& block) {
     if (error_) return std::unexpected(*error_);
     auto handled = dispatch(cid, block);
-    if (!handled) error_ = handled.error();
+    if (!handled) error_.emplace(handled.error());
     return handled;
   }
 
@@ -133,12 +133,12 @@ class Traversal::Walk {
   }
 
   Result<void> enter_entity(const ContentId& cid, const Node& node, const SharedBytes& block) {
+    const bool is_symlink = node.kind == Node::Kind::kSymlink;
     entity_.emplace(Entity{.cid = cid,
                            .type = entity_type(node.kind),
                            .size = node.file_size,
-                           .symlink_target = {},
+                           .symlink_target = std::string(is_symlink ? as_text(node.content) : std::string_view()),
                            .lineage = std::move(lineage_)});
-    if (node.kind == Node::Kind::kSymlink) entity_->symlink_target = as_text(node.content);
     if (options_.scope == Scope::kBlock) return {};
     if (options_.scope == Scope::kBytes) {
       if (node.kind != Node::Kind::kFile) {

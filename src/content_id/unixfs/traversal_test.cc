@@ -353,7 +353,7 @@ TEST(Traversal, SaysWhereAPathEnds) {
     EXPECT_FALSE(walk.finished());
     EXPECT_EQ(walk.error(), reader.error);
     EXPECT_TRUE(walk.poll_wants(10).empty());
-    return reader.error.value_or(Error{});
+    return reader.error.value_or(Error{ErrorCode::kIo, ""});
   };
   const std::string root = tree.root.cid.to_string();
   EXPECT_EQ(error_of({"doc"}), (Error{ErrorCode::kNotFound, "there is no \"doc\" in " + root}));

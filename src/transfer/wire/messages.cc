@@ -27,15 +27,22 @@ Bytes begin(FrameType type) { return {static_cast<std::uint8_t>(type)}; }
 
 Result<void> malformed(std::string_view message) { return fail(ErrorCode::kMalformed, message); }
 
+/// What came of reading fields, of which `bad` is the number of one that was refused, or 0.
+Result<void> outcome(const ProtobufReader& reader, std::string_view what, std::uint32_t bad) {
+  if (bad != 0) return fail(ErrorCode::kMalformed, what, concat({"bad field ", to_decimal(bad)}));
+  if (!reader.problem().empty()) return malformed(reader.problem());
+  return {};
+}
+
 /// Calls `handle(field)` for every field; it returns false on a field that is known but of the wrong type or value.
 template <class Handle>
 Result<void> read_fields(BytesView body, std::string_view what, Handle handle) {
   ProtobufReader reader(body);
-  for (ProtobufField field; reader.next(field);) {
-    if (!handle(field)) return fail(ErrorCode::kMalformed, what, concat({"bad field ", to_decimal(field.number)}));
+  std::uint32_t bad = 0;
+  for (ProtobufField field; bad == 0 && reader.next(field);) {
+    if (!handle(field)) bad = field.number;
   }
-  if (!reader.problem().empty()) return malformed(reader.problem());
-  return {};
+  return outcome(reader, what, bad);
 }
 
 bool read_u32(const ProtobufField& field, std::uint32_t& out) {
@@ -177,7 +184,7 @@ Result<void> decode_body(BytesView body, Goodbye& goodbye) {
         return true;
       case 2:
         if (field.type != WireType::kBytes || field.bytes.size() > kMaxReason) return false;
-        goodbye.reason = as_text(field.bytes);
+        goodbye.reason = std::string(as_text(field.bytes));
         return true;
       default: return true;
     }
