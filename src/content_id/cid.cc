@@ -11,8 +11,22 @@ namespace {
 
 constexpr std::size_t kV0TextSize = 46;
 
+std::unexpected<Error> bad_cid(const Error& error) { return fail(error.code, "CID", error.message); }
+
 /// No v1 begins like this: its first byte is the version.
 bool has_v0_prefix(BytesView bytes) { return bytes.size() >= 2 && bytes[0] == 0x12 && bytes[1] == 0x20; }
+
+/// The message of its errors begins with "CID: ".
+Result<ContentId> read_text(std::string_view text) {
+  if (text.empty()) return fail(ErrorCode::kMalformed, "CID: the text is empty");
+  const bool is_v0 = text.size() == kV0TextSize && text.starts_with("Qm");
+  const auto bytes = multibase_decode(is_v0 ? concat({"z", text}) : text);
+  if (!bytes) return bad_cid(bytes.error());
+  if (has_v0_prefix(*bytes) != is_v0) {
+    return fail(ErrorCode::kMalformed, "CID: version 0 is written without a multibase prefix, as Qm…");
+  }
+  return ContentId::decode(*bytes);
+}
 
 }  // namespace
 
@@ -32,52 +46,29 @@ ContentId ContentId::v1(Codec codec, const Digest256& sha256) { return v1(codec,
 
 Result<ContentId> ContentId::parse(std::string_view text) {
   auto cid = read_text(text);
-  if (!cid) return fail(cid.error().code, concat({"'", text, "' is not a CID"}), cid.error().message);
+  if (!cid) return fail(cid.error().code, concat({"'", text, "' is not a ", cid.error().message}));
   return cid;
 }
 
 Result<ContentId> ContentId::decode(BytesView bytes) {
-  auto cid = read_whole(bytes);
-  if (!cid) return fail(cid.error().code, "CID", cid.error().message);
-  return cid;
-}
-
-Result<ContentId::Prefix> ContentId::decode_prefix(BytesView bytes) {
-  auto prefix = read_prefix(bytes);
-  if (!prefix) return fail(prefix.error().code, "CID", prefix.error().message);
-  return prefix;
-}
-
-Result<ContentId> ContentId::read_text(std::string_view text) {
-  if (text.empty()) return fail(ErrorCode::kMalformed, "the text is empty");
-  const bool is_v0 = text.size() == kV0TextSize && text.starts_with("Qm");
-  const auto bytes = multibase_decode(is_v0 ? concat({"z", text}) : text);
-  if (!bytes) return std::unexpected(bytes.error());
-  if (has_v0_prefix(*bytes) != is_v0) {
-    return fail(ErrorCode::kMalformed, "version 0 is written without a multibase prefix, as Qm…");
-  }
-  return read_whole(*bytes);
-}
-
-Result<ContentId> ContentId::read_whole(BytesView bytes) {
-  auto prefix = read_prefix(bytes);
+  auto prefix = decode_prefix(bytes);
   if (!prefix) return std::unexpected(std::move(prefix.error()));
-  if (prefix->size != bytes.size()) return fail(ErrorCode::kMalformed, "bytes follow its end");
+  if (prefix->size != bytes.size()) return fail(ErrorCode::kMalformed, "CID: bytes follow its end");
   return std::move(prefix->cid);
 }
 
-Result<ContentId::Prefix> ContentId::read_prefix(BytesView bytes) {
+Result<ContentId::Prefix> ContentId::decode_prefix(BytesView bytes) {
   std::size_t begin = 0;
   if (!has_v0_prefix(bytes)) {
     const auto version = read_varint(bytes);
-    if (!version) return std::unexpected(version.error());
-    if (version->value != 1) return fail(ErrorCode::kUnsupported, "the version is neither 0 nor 1");
+    if (!version) return bad_cid(version.error());
+    if (version->value != 1) return fail(ErrorCode::kUnsupported, "CID: the version is neither 0 nor 1");
     const auto codec = read_varint(bytes.subspan(version->size));
-    if (!codec) return std::unexpected(codec.error());
+    if (!codec) return bad_cid(codec.error());
     begin = version->size + codec->size;
   }
   auto hash = Multihash::read(bytes, begin);
-  if (!hash) return std::unexpected(hash.error());
+  if (!hash) return bad_cid(hash.error());
   const std::size_t size = begin + hash->bytes().size();
   return Prefix{ContentId(*std::move(hash)), size};
 }

@@ -56,11 +56,6 @@ class ContentId {
  private:
   explicit ContentId(Multihash hash) : hash_(std::move(hash)) {}
 
-  // Their errors are the reason alone.
-  static Result<ContentId> read_text(std::string_view text);
-  static Result<ContentId> read_whole(BytesView bytes);
-  static Result<Prefix> read_prefix(BytesView bytes);
-
   Multihash hash_;  ///< Its storage holds the whole CID.
 };
 
