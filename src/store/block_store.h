@@ -158,7 +158,7 @@ class BlockStore {
   virtual Result<std::optional<Reference>> reference(const content_id::ContentId& cid) const = 0;
 
   /// Forgets the block if it is here, whether or not anybody needs it. Of a reference, the file stays. The disk space
-  /// comes back by and by.
+  /// comes back with a collection that removes something, or when all blocks that it was written with are gone.
   virtual Result<void> remove(const content_id::ContentId& cid) = 0;
 
   /// The first `max` blocks after the hash `after`, or of all, in the order of their multihashes.
