@@ -1,6 +1,6 @@
 // RocksDB checks all that it writes and reads with CRC-32C, and Debian builds it without the processor's instruction
-// for that. The dynamic linker puts this function in the place of RocksDB's, as a program's own come first
-// (CMakeLists.txt makes it one).
+// for that. This function stands in the place of the library's own: where a program and a shared library both define a
+// symbol, the dynamic linker takes the program's for both. CMakeLists.txt sees to it that every program defines it.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

@@ -380,7 +380,6 @@ test('text is compressed for who accepts that, and nothing else is', { skip }, a
   assert.match(gunzipSync(listing.body).toString(), /text\.txt/)
   assert.equal((await get(`/ipfs/${root}/`, { ...gzip, 'if-none-match': listing.headers.etag })).status, 304)
 
-
   for (const target of [`/ipfs/${root}/picture.png`, `/ipfs/${root}/short.txt`, `${url}?format=raw`, `/ipfs/${root}?format=car`, `/ipfs/${root}?format=tar`]) {
     assert.equal((await get(target, gzip)).headers['content-encoding'], undefined, target)
   }
