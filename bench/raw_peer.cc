@@ -81,7 +81,7 @@ class End {
             .on_local_candidate =
                 [](const webrtc::IceCandidate& ours) { say({{"candidate", ours.candidate}, {"mid", ours.mid}}); },
             .on_open = [this] { handle_open(); },
-            .on_message = [this](const Bytes& message) { handle_message(message); },
+            .on_message = [this](BytesView message) { handle_message(message); },
             .on_buffered_amount = {},
             .on_closed =
                 [this](const Error& reason) {
@@ -105,7 +105,7 @@ class End {
 
  protected:
   virtual void handle_open() {}
-  virtual void handle_message(const Bytes& message) = 0;
+  virtual void handle_message(BytesView message) = 0;
   /// All bytes went over; the other side may close.
   virtual bool is_done() const = 0;
   webrtc::PeerConnection& connection() { return *connection_; }
@@ -123,7 +123,7 @@ class RawReceiver final : public End {
   }
 
  private:
-  void handle_message(const Bytes& message) override {
+  void handle_message(BytesView message) override {
     got_ += message.size();
     if (file_.is_open()) keep(message);
     if (got_ < total_ && got_ - told_ < step_) return;
@@ -135,7 +135,7 @@ class RawReceiver final : public End {
 
   bool is_done() const override { return got_ == total_; }
 
-  void keep(const Bytes& message) {
+  void keep(BytesView message) {
     block_.insert(block_.end(), message.begin(), message.end());
     if (block_.size() < kBlock && got_ < total_) return;
     node::sha256(block_);
@@ -166,7 +166,7 @@ class RawSender final : public End {
     pump();
   }
 
-  void handle_message(const Bytes& message) override {
+  void handle_message(BytesView message) override {
     acknowledged_ = 0;
     for (std::size_t i = message.size(); i-- > 0;) acknowledged_ = acknowledged_ << 8 | message[i];
     if (acknowledged_ < total_) return pump();

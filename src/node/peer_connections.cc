@@ -210,7 +210,7 @@ webrtc::PeerConnectionEvents TransferManager::Impl::channel_events(PeerId id, st
           },
       .on_open = [this, id] { handle_open(id); },
       .on_message =
-          [this, id](Bytes message) {
+          [this, id](BytesView message) {
             exchange_.handle_message(now(), id, message);
             drain();
           },

@@ -43,7 +43,8 @@ struct Opened {};
 struct BufferedAmount {
   std::size_t bytes;
 };
-using Event = std::variant<LocalDescription, IceCandidate, IceServerFailure, Opened, Bytes, BufferedAmount, Error>;
+using Message = rtc::CopyOnWriteBuffer;  // Shares what libwebrtc put together.
+using Event = std::variant<LocalDescription, IceCandidate, IceServerFailure, Opened, Message, BufferedAmount, Error>;
 
 /// Events on their way to the owner: posted once for all that gather while the owner is busy.
 class Inbox : public std::enable_shared_from_this<Inbox> {
@@ -52,7 +53,7 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
 
   /// False, and the event is dropped, if too many bytes wait. On libwebrtc's thread.
   bool push(Event event) {
-    const auto* message = std::get_if<Bytes>(&event);
+    const auto* message = std::get_if<Message>(&event);
     {
       const std::lock_guard lock(mutex_);
       if (message != nullptr) {
@@ -96,8 +97,8 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   void tell(Opened& /*event*/) {
     if (events_.on_open) events_.on_open();
   }
-  void tell(Bytes& message) {
-    if (events_.on_message) events_.on_message(std::move(message));
+  void tell(const Message& message) {
+    if (events_.on_message) events_.on_message({message.cdata(), message.size()});
   }
   void tell(BufferedAmount& amount) {
     if (events_.on_buffered_amount) events_.on_buffered_amount(amount.bytes);
@@ -362,7 +363,7 @@ class Link final : public ::webrtc::PeerConnectionObserver,
     if (!message.binary || message.size() > kMaxMessage) {
       return end(ErrorCode::kMalformed, "the other side sent text, or a message over 256 KiB", "");
     }
-    if (!inbox_->push(Bytes(message.data.cdata(), message.data.cdata() + message.size()))) {
+    if (!inbox_->push(message.data)) {
       end(ErrorCode::kTooLarge, "the other side sends more than is read", "");
     }
   }

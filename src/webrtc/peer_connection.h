@@ -53,7 +53,7 @@ struct PeerConnectionEvents {
   std::function<void(IceCandidate)> on_local_candidate;       ///< After the description that it belongs to.
   std::function<void(IceServerFailure)> on_server_failure;    ///< Before the end of candidates.
   std::function<void()> on_open;
-  std::function<void(Bytes message)> on_message;
+  std::function<void(BytesView message)> on_message;  ///< Valid during the call.
   /// It fell from above kLowWater to kLowWater or below.
   std::function<void(std::size_t buffered_amount)> on_buffered_amount;
   /// Failed, not open in time, or closed by the other side; the last event.

@@ -87,10 +87,10 @@ class PeerConnectionTest : public testing::Test {
             },
         .on_open = [&side] { ++side.events, side.is_open = true; },
         .on_message =
-            [&side](Bytes message) {
+            [&side](BytesView message) {
               ++side.events;
               side.received += message.size();
-              side.messages.push_back(std::move(message));
+              side.messages.emplace_back(message.begin(), message.end());
             },
         .on_buffered_amount = [&side](std::size_t amount) { ++side.events, side.low_water.push_back(amount); },
         .on_closed = [&side](Error reason) { ++side.events, side.closed = std::move(reason); },

@@ -45,13 +45,13 @@ struct Pair {
         .on_local_description = [this](std::string sdp) { answerer->handle_remote_description("offer", sdp); },
         .on_local_candidate = [this](const IceCandidate& candidate) { answerer->handle_remote_candidate(candidate); },
         .on_open = [this] { ++open; },
-        .on_message = [this](const Bytes& /*a byte for each message*/) { ++acknowledged; },
+        .on_message = [this](BytesView /*a byte for each message*/) { ++acknowledged; },
     });
     answerer = other.create({
         .on_local_description = [this](std::string sdp) { offerer->handle_remote_description("answer", sdp); },
         .on_local_candidate = [this](const IceCandidate& candidate) { offerer->handle_remote_candidate(candidate); },
         .on_open = [this] { ++open; },
-        .on_message = [this](const Bytes& /*message*/) { answerer->send(Bytes(1)); },
+        .on_message = [this](BytesView /*message*/) { answerer->send(Bytes(1)); },
     });
     offerer->offer();
   }
