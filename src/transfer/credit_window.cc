@@ -24,8 +24,8 @@ constexpr Duration kShortPath = std::chrono::milliseconds(20);
 constexpr std::uint64_t kLargestGrant = 128 * 1024;
 constexpr Duration kLongestGrant = std::chrono::milliseconds(10);
 
-/// On a short path what is under way is at least what comes in this time, up to what may queue. The delays of a busy
-/// browser jump by as much: they look like a queue, and would shrink the window to nothing.
+/// On a short path what is under way is at least what comes in this time, up to the first window and what may queue.
+/// The delays of a busy browser jump by as much: they look like a queue, and would shrink the window to nothing.
 constexpr Duration kBusyTime = std::chrono::milliseconds(40);
 
 /// What each of several peers on one bottleneck may queue whatever its rate, so that their rates become alike.
@@ -131,7 +131,8 @@ void CreditWindow::set_window(double window) {
 }
 
 void CreditWindow::shrink_window(double window) {
-  const double busy = std::min(rate_ * to_double(kBusyTime), static_cast<double>(queue_limit_));
+  const double most = static_cast<double>(std::min(queue_limit_, options_.initial));
+  const double busy = std::min(rate_ * to_double(kBusyTime), most);
   const double least = *smallest_delay_ < kShortPath ? std::min(busy, static_cast<double>(window_)) : 0;
   set_window(std::max(window, least));
 }
@@ -162,7 +163,7 @@ void CreditWindow::finish_round(Time now) {
   if (probe_) return finish_probe(now, delay);
   if (!probed_ && is_fast() && rounds_before_probe_ > 0) {
     --rounds_before_probe_;
-    return;
+    return set_window(std::max(static_cast<double>(window_), queue_room(rate_)));
   }
   if (!probed_ || now - smallest_delay_at_ > kSmallestDelayAge) return begin_probe(delay);
 

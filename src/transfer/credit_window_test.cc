@@ -257,6 +257,22 @@ TEST(CreditWindow, AFastPathIsNotProbedInItsFirstMegabytes) {
   EXPECT_LT(*std::min_element(path.windows.begin(), path.windows.end()), 256 * kKiB) << "but then";
 }
 
+TEST(CreditWindow, AFastPathThatBeganSlowlyIsUsedToItsQueueLimit) {
+  Path path{.rate = 9e6, .round_trip = milliseconds(1), .options = {.queue_limit = 512 * kKiB}};
+  path.run(milliseconds(25));
+  path.rate = 100e6;
+  path.run(milliseconds(60));
+  EXPECT_EQ(path.window.size(), 512 * kKiB);
+}
+
+TEST(CreditWindow, AHigherQueueLimitDoesNotMakeQueuesLonger) {
+  Path path{.rate = 100e6, .round_trip = milliseconds(2), .options = {.queue_limit = 4 * kMiB}};
+  path.run(seconds(5));
+  path.rate = 10e6;
+  path.run(seconds(10));
+  EXPECT_LE(path.queueing, milliseconds(30)) << "20 are the target";
+}
+
 TEST(CreditWindow, TheFirstBytesTellTheDelay) {
   CreditWindow window;
   EXPECT_FALSE(window.smallest_delay());
