@@ -20,6 +20,7 @@
 #include <p2p/base/basic_packet_socket_factory.h>
 
 #include "common/check.h"
+#include "webrtc/sctp_factory.h"
 
 namespace codio::webrtc {
 namespace {
@@ -516,6 +517,7 @@ class PeerConnectionFactory::Runtime {
       // One thread for all that libwebrtc does: a message is handed from one to another of its threads nowhere.
       ::webrtc::PeerConnectionFactoryDependencies dependencies;
       dependencies.network_thread = dependencies.worker_thread = dependencies.signaling_thread = thread_.get();
+      dependencies.sctp_factory = make_sctp_factory(*thread_);
       dependencies.packet_socket_factory = std::make_unique<SocketFactory>(thread_->socketserver());
       factory_ = ::webrtc::CreateModularPeerConnectionFactory(std::move(dependencies));
       check(factory_ != nullptr);
