@@ -39,8 +39,8 @@ class Factory final : public ::webrtc::SctpTransportFactoryInterface {
 
   std::unique_ptr<cricket::SctpTransportInternal> CreateSctpTransport(
       rtc::PacketTransportInternal* transport) override {
-    return std::make_unique<::webrtc::DcSctpTransport>(
-        &thread_, transport, ::webrtc::Clock::GetRealTimeClock(), std::make_unique<Sockets>());
+    return std::make_unique<::webrtc::DcSctpTransport>(&thread_, transport, ::webrtc::Clock::GetRealTimeClock(),
+                                                       std::make_unique<Sockets>());
   }
 
  private:

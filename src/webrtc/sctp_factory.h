@@ -5,9 +5,8 @@
 // an acknowledgement stands for. See docs/design/0001-credit-window.md.
 #pragma once
 
-#include <memory>
-
 #include <api/transport/sctp_transport_factory_interface.h>
+#include <memory>
 #include <rtc_base/thread.h>
 
 namespace codio::webrtc {

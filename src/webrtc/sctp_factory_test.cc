@@ -1,16 +1,16 @@
 #include "webrtc/sctp_factory.h"
 
 #include <algorithm>
+#include <api/task_queue/pending_task_safety_flag.h>
 #include <cstddef>
 #include <gtest/gtest.h>
-#include <memory>
-
-#include <api/task_queue/pending_task_safety_flag.h>
 #include <media/sctp/sctp_transport_internal.h>
-#include <p2p/base/fake_packet_transport.h>
+#include <memory>
 #include <rtc_base/event.h>
 #include <rtc_base/logging.h>
 #include <rtc_base/time_utils.h>
+
+#include <p2p/base/fake_packet_transport.h>
 
 namespace codio::webrtc {
 namespace {
