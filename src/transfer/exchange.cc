@@ -42,9 +42,11 @@ Exchange::Exchange(const ExchangeOptions& options)
 Exchange::~Exchange() = default;
 
 std::optional<Output> Exchange::poll_output() {
-  if (outputs_.empty()) return std::nullopt;
-  std::optional<Output> next(std::move(outputs_.front()));
-  outputs_.pop_front();
+  // What else is wanted may take the host milliseconds.
+  auto& queue = messages_.empty() ? outputs_ : messages_;
+  if (queue.empty()) return std::nullopt;
+  std::optional<Output> next(std::move(queue.front()));
+  queue.pop_front();
   return next;
 }
 

@@ -169,7 +169,8 @@ struct PeerStats {
 ///                      └──(here)────────────────────────────────────────────────→ Data … → Finished | Failed
 ///
 /// Grammar: `handle_*` for what happened outside, verbs for commands, then poll_output() until it returns nothing, each
-/// time. Time never goes backwards. Not thread-safe; deterministic: the same calls give the same outputs.
+/// time. Messages come first, as peers wait for them, and all else in its order. Time never goes backwards. Not
+/// thread-safe; deterministic: the same calls give the same outputs.
 ///
 /// Memory: block data of downloads within ExchangeOptions::memory, and at most one block for each download and each
 /// peer beyond; blocks to be sent within the same again, and one for each upload slot. See memory().
@@ -312,7 +313,10 @@ class Exchange {
   template <class Kind>
   std::map<RequestId, Request>::iterator find_request(const Cid& cid);
   RequestId add_request(Request request);
-  void output(Output output) { outputs_.push_back(std::move(output)); }
+  void output(Output output) {
+    auto& queue = std::holds_alternative<SendMessage>(output) ? messages_ : outputs_;
+    queue.push_back(std::move(output));
+  }
 
   void handle(Time now, PeerId peer, const wire::Hello& hello);
   void handle(Time now, PeerId peer, const wire::Want& want);
@@ -370,7 +374,8 @@ class Exchange {
   TokenBucket downloads_;
   PeerId last_served_{};
   PeerId last_granted_{};
-  std::list<Output> outputs_;  ///< A queue, as others below are: a page downloads less than with std::deque.
+  std::list<Output> messages_;  ///< A queue, as others below are: a page downloads less than with std::deque.
+  std::list<Output> outputs_;   ///< All else.
   std::map<PeerId, Peer> peers_;
   std::map<TransferId, Transfer> transfers_;
   std::map<RequestId, Request> requests_;

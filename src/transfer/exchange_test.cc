@@ -447,6 +447,21 @@ TEST(Exchange, BlocksInTheStoreCostNoNetwork) {
   for (const BlockReceived& block : host.received) EXPECT_EQ(block.source, SourceKind::kStore);
 }
 
+/// Hashing takes a host milliseconds, in which a peer without credit would wait.
+TEST(Exchange, MessagesComeBeforeAllElse) {
+  Host host;
+  const Content file = make_file(1, 1, 60'000);
+  const TransferId transfer = host.download(file.root);
+  host.meet(kA, transfer);
+  const WantId want = host.wanted(kA).front().id;
+  host.exchange.handle_message(host.now, kA, wire::encode(wire::BlockChunk{want, 0, 60'000, file.bytes}));
+  const auto first = host.exchange.poll_output();
+  ASSERT_TRUE(first && std::holds_alternative<SendMessage>(*first));
+  EXPECT_TRUE(std::holds_alternative<wire::Credit>(**wire::decode(std::get<SendMessage>(*first).message)));
+  const auto second = host.exchange.poll_output();
+  EXPECT_TRUE(second && std::holds_alternative<HashBytes>(*second));
+}
+
 TEST(Exchange, ABlockThatDoesNotMatchIsAskedElsewhereAndItsSenderSentAway) {
   Host host;
   const Content file = make_file(1, 1, 1000);
