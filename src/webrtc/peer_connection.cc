@@ -364,7 +364,9 @@ class Link final : public ::webrtc::PeerConnectionObserver,
     if (!message.binary || message.size() > kMaxMessage) {
       return end(ErrorCode::kMalformed, "the other side sent text, or a message over 256 KiB", "");
     }
-    if (!inbox_->push(message.data)) {
+    // libwebrtc makes a buffer as large as the largest before: shared, a byte could hold 256 KiB.
+    const bool is_full = message.data.capacity() <= 2 * message.size();
+    if (!inbox_->push(is_full ? message.data : Message(message.data.cdata(), message.size()))) {
       end(ErrorCode::kTooLarge, "the other side sends more than is read", "");
     }
   }

@@ -66,5 +66,6 @@ extern "C" void codio_sctp_send(TransmissionControlBlock* self, SctpPacket::Buil
 extern "C" void codio_sctp_send(TransmissionControlBlock* self, SctpPacket::Builder& first, TimeMs now) {
   using namespace codio::webrtc;
   codio_sctp_burst(self, first, now);
+  if (self->has_cookie_echo_chunk()) return;  // A single packet may be under way: RFC 9260 §5.1, C.
   if (self->current_srtt() >= kLongPath || self->cwnd() >= kSafeWindow) codio_sctp_burst(self, first, now);
 }
