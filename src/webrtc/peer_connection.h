@@ -84,7 +84,7 @@ class PeerConnection {
   virtual void close() = 0;
 };
 
-/// Makes connections, and has the thread on which libwebrtc does everything for them: 30 to 60 MB/s. Several factories
+/// Makes connections, and has the thread on which libwebrtc does everything for them: some 100 MB/s. Several factories
 /// use several cores.
 class PeerConnectionFactory {
  public:
