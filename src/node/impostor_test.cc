@@ -182,7 +182,11 @@ class LyingRendezvous {
               side.is_open = true;
               for (const Bytes& frame : std::exchange(side.waiting, {})) side.connection->send(frame);
             },
-        .on_message = [this, as](Bytes frame) { carry(as, tamper ? tamper(std::move(frame)) : frame); },
+        .on_message =
+            [this, as](BytesView message) {
+              Bytes frame(message.begin(), message.end());
+              carry(as, tamper ? tamper(std::move(frame)) : frame);
+            },
         .on_buffered_amount = {},
         .on_closed = {},
     });

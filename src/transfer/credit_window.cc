@@ -131,7 +131,7 @@ void CreditWindow::set_window(double window) {
 }
 
 void CreditWindow::shrink_window(double window) {
-  const double most = static_cast<double>(std::min(queue_limit_, options_.initial));
+  const auto most = static_cast<double>(std::min(queue_limit_, options_.initial));
   const double busy = std::min(rate_ * to_double(kBusyTime), most);
   const double least = *smallest_delay_ < kShortPath ? std::min(busy, static_cast<double>(window_)) : 0;
   set_window(std::max(window, least));
