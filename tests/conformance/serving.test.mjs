@@ -233,6 +233,7 @@ test('requests are logged, a line of JSON each', { skip }, async () => {
   const log = path.join(folder, 'access.log')
   const gateway = await startGateway({ options: ['--access-log', log] })
   await gateway.request('/healthz')
+  await until(() => existsSync(log) && readFileSync(log, 'utf8').endsWith('\n')) // A line follows its answer.
   await gateway.request('/ipfs/"%0a', { headers: { host: 'a"b' } })
   await until(() => existsSync(log) && readFileSync(log, 'utf8').split('\n').length > 2)
   const lines = readFileSync(log, 'utf8').trim().split('\n').map((line) => JSON.parse(line))
