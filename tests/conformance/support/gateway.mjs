@@ -6,12 +6,17 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url))
 export const codio = process.env.CODIO ?? path.join(repository, 'build/release/codio')
 export const fixtures = path.join(repository, '../shared/fixtures')
+
+/** Of tests that failed before they stopped them: as long as one runs, their file would not end. */
+const running = new Set()
+after(() => running.forEach((node) => node.kill('SIGKILL')))
 
 /**
  * `folders`: what is added besides, as `codio add` does; their roots are in `added`, in that order. Without an option for
@@ -32,7 +37,8 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
     '--repo', repo, '--json', '--no-gateway', 'serve', '--http', '127.0.0.1:0',
     ...(options.includes('--dht-bootstrap') ? [] : ['--no-dht']), ...options
   ], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const ended = new Promise((resolve) => node.on('close', resolve))
+  running.add(node)
+  const ended = new Promise((resolve) => node.on('close', resolve)).finally(() => running.delete(node))
   let log = ''
   node.stderr.on('data', (data) => { log += data })
   const lines = createInterface({ input: node.stdout })
