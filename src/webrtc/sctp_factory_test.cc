@@ -18,6 +18,9 @@ namespace {
 using ::webrtc::TimeDelta;
 
 constexpr std::size_t kMessage = 64 * 1024;
+/// Of a packet, where its first chunk begins with its type: RFC 9260 §3.
+constexpr std::size_t kChunk = 12;
+constexpr char kCookieEcho = 10;
 
 /// One direction of a path, and how many packets its end sent at once: for each that came.
 class Path final : public rtc::FakePacketTransport {
@@ -31,6 +34,7 @@ class Path final : public rtc::FakePacketTransport {
 
   int SendPacket(const char* data, size_t size, const rtc::PacketOptions& /*options*/, int /*flags*/) override {
     ++burst_;
+    if (size > kChunk && data[kChunk] == kCookieEcho) ++cookies_;
     thread_.PostDelayedTask(
         ::webrtc::SafeTask(other_->safety_.flag(),
                            [other = other_, packet = rtc::CopyOnWriteBuffer(data, size)] { other->receive(packet); }),
@@ -39,6 +43,7 @@ class Path final : public rtc::FakePacketTransport {
   }
 
   std::size_t largest_burst() const { return largest_burst_; }
+  std::size_t cookies() const { return cookies_; }
 
  private:
   void receive(const rtc::CopyOnWriteBuffer& packet) {
@@ -52,6 +57,7 @@ class Path final : public rtc::FakePacketTransport {
   Path* other_ = nullptr;
   std::size_t burst_ = 0;
   std::size_t largest_burst_ = 0;
+  std::size_t cookies_ = 0;
   ::webrtc::ScopedTaskSafety safety_;
 };
 
@@ -112,6 +118,7 @@ std::size_t largest_burst(TimeDelta delay) {
   std::size_t largest = 0;
   thread->BlockingCall([&] {
     largest = sender->path.largest_burst();
+    for (const auto* end : {sender.get(), receiver.get()}) EXPECT_LE(end->path.cookies(), 1U);
     // They take leave of each other.
     sender->sctp.reset();
     receiver->sctp.reset();
