@@ -16,31 +16,19 @@ const skip = existsSync(codio) ? false : `there is no program at ${codio}: build
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex')
 const letters = (count, size) => Array.from({ length: count }, (_, i) => `${i} `.padEnd(16, 'abcdefgh').repeat(size / 16))
 
-/** Ends what a test began, also where the test fails. */
-const ends = []
-async function begin (starting) {
-  const one = await starting
-  const { stop } = one
-  let ended
-  one.stop = () => (ended ??= stop())
-  ends.push(one.stop)
-  return one
-}
-after(async () => { for (const end of ends) await end() })
+const servers = []
+after(() => servers.forEach((server) => {
+  server.close()
+  server.closeAllConnections()
+}))
 
 /** A server of our own that `answer(request, response)` answers. */
 async function serve (answer) {
   const server = http.createServer(answer)
   server.listen(0, '127.0.0.1')
+  servers.push(server)
   await once(server, 'listening')
-  return begin({
-    port: server.address().port,
-    url: `http://127.0.0.1:${server.address().port}`,
-    stop () {
-      server.close()
-      server.closeAllConnections()
-    }
-  })
+  return { port: server.address().port, url: `http://127.0.0.1:${server.address().port}` }
 }
 
 /** A trustless gateway to a Dag. `instead(cid, response)` may answer in its place: then it returns true. */
@@ -101,8 +89,8 @@ let bootstrap
 
 before(async () => {
   if (skip) return
-  bootstrap = await begin(startGateway({ options: ['--dht-bootstrap', 'none'] }))
-  provider = await begin(startGateway({ cars: [await dag.car(root)], options: ['--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`] }))
+  bootstrap = await startGateway({ options: ['--dht-bootstrap', 'none'] })
+  provider = await startGateway({ cars: [await dag.car(root)], options: ['--dht-bootstrap', `127.0.0.1:${bootstrap.dht}`] })
   await provider.announced(root.toString())
 })
 
@@ -119,7 +107,7 @@ for (const [from, options] of Object.entries({
   'an upstream gateway': () => ['--upstream', `${provider.url}/ipfs/`]
 })) {
   test(`content comes from ${from}, once for all who wait`, { skip, timeout: 120_000 }, async () => {
-    const gateway = await begin(startGateway({ options: options() }))
+    const gateway = await startGateway({ options: options() })
     const givenBefore = await given()
     const answers = await Promise.all(Array.from({ length: 10 }, () => gateway.request(`/ipfs/${root}/film`)))
     for (const answer of answers) {
@@ -144,7 +132,7 @@ for (const [what, path, expected] of [
 ]) {
   test(`${what} comes from who provides no more than the root`, { skip, timeout: 60_000 }, async () => {
     const router = await serveRouter(provider, root)
-    const gateway = await begin(startGateway({ options: ['--pull', '--router', router.url] }))
+    const gateway = await startGateway({ options: ['--pull', '--router', router.url] })
     const answer = await gateway.request(`/ipfs/${root}/${path}`)
     assert.equal(answer.status, 200, answer.body.toString())
     assert.ok(answer.whole && answer.body.toString().includes(expected))
@@ -165,7 +153,7 @@ for (const [from, options] of Object.entries({
       held.push(() => response.writeHead(200, { 'content-type': 'application/vnd.ipld.raw' }).end(dag.blocks.get(cid).bytes))
       return true
     })
-    const gateway = await begin(startGateway({ options: await options(source) }))
+    const gateway = await startGateway({ options: await options(source) })
     const answer = await open(gateway, `/ipfs/${root}/film`)
     assert.equal(answer.status, 200)
     assert.ok(answer.first.equals(content.subarray(0, answer.first.length)))
@@ -182,7 +170,7 @@ for (const [from, options] of Object.entries({
       response.writeHead(200, { 'content-type': 'application/vnd.ipld.raw' }).end(Buffer.alloc(262_144, 'lie'))
       return true
     })
-    const gateway = await begin(startGateway({ options: await options(source) }))
+    const gateway = await startGateway({ options: await options(source) })
     const answer = await gateway.request(`/ipfs/${root}/film`)
     assert.equal(answer.status, 200)
     assert.equal(answer.whole, false)
@@ -196,7 +184,7 @@ test('one request makes one search, for a file of any number of downloads', { sk
   const unnamed = new Dag()
   const page = unnamed.file(letters(3, 262_144))  // Its type is in its bytes, and its bytes are a download of their own.
   const router = await serveRouter(await serveBlocks(unnamed))
-  const gateway = await begin(startGateway({ options: ['--pull', '--router', router.url] }))
+  const gateway = await startGateway({ options: ['--pull', '--router', router.url] })
   const answer = await gateway.request(`/ipfs/${page.cid}`)
   assert.equal(answer.status, 200)
   assert.ok(answer.whole)
@@ -209,7 +197,7 @@ test('one request makes one search for what nobody has', { skip, timeout: 60_000
   const absent = new Dag().raw('nobody has this').toString()
   for (const [name, source] of [['nobody', null], ['one that lacks it', await serveBlocks(nothing)]]) {
     const router = await serveRouter(source)
-    const gateway = await begin(startGateway({ options: ['--pull', '--router', router.url] }))
+    const gateway = await startGateway({ options: ['--pull', '--router', router.url] })
     const answer = await gateway.request(`/ipfs/${absent}`)
     assert.equal(answer.status, 404, answer.body.toString())
     assert.equal(router.asked.get(absent), 1, `a router that names ${name}`)
@@ -229,7 +217,7 @@ test('a request that a provider refuses or drops is made again', { skip, timeout
     trouble?.(response)
     return trouble !== undefined
   })
-  const gateway = await begin(startGateway({ options: ['--pull', '--router', (await serveRouter(source)).url] }))
+  const gateway = await startGateway({ options: ['--pull', '--router', (await serveRouter(source)).url] })
   const answer = await gateway.request(`/ipfs/${root}/film`)
   assert.equal(answer.status, 200)
   assert.ok(answer.whole, gateway.log())
@@ -245,7 +233,7 @@ test('a large file whose inner nodes are of other slices comes whole', { skip, t
   const inner = (first) => large.file(Array.from({ length: 40 }, (_, i) => i === 0 ? first : pair[i % 2]))
   const film = large.join(['x', 'y', 'z'].map((letter) => inner(letter.repeat(1_048_576))))
   const source = await serveBlocks(large)
-  const gateway = await begin(startGateway({ options: ['--upstream', `${source.url}/ipfs/`] }))
+  const gateway = await startGateway({ options: ['--upstream', `${source.url}/ipfs/`] })
   const answer = await gateway.request(`/ipfs/${film.cid}`)
   assert.equal(answer.status, 200)
   assert.ok(answer.whole, gateway.log())
@@ -262,7 +250,7 @@ test('an upstream gateway is asked once for each block, whoever waits', { skip, 
     held.push(() => response.writeHead(200, { 'content-type': 'application/vnd.ipld.raw' }).end(dag.blocks.get(cid).bytes))
     return true
   })
-  const gateway = await begin(startGateway({ options: ['--upstream', `${source.url}/ipfs/`] }))
+  const gateway = await startGateway({ options: ['--upstream', `${source.url}/ipfs/`] })
   const target = `/ipfs/${root}/film`
   assert.equal((await gateway.request(target, { headers: { 'cache-control': 'only-if-cached' } })).status, 412)
   assert.equal(asked.size, 0)
@@ -290,7 +278,7 @@ test('a client that reads slowly has little more pulled than it reads', { skip, 
     response.on('close', () => { --running; atRest() })
     return false
   })
-  const gateway = await begin(startGateway({ options: ['--upstream', `${source.url}/ipfs/`] }))
+  const gateway = await startGateway({ options: ['--upstream', `${source.url}/ipfs/`] })
   const answer = await open(gateway, `/ipfs/${film.cid}`)
   assert.equal(answer.status, 200)
   // Until nothing more is asked while the client does not read: two slices of 32 MiB at the most.
@@ -317,7 +305,7 @@ test('an upstream gateway that lies, fails or has nothing ends in a clear answer
     else return false
     return true
   })
-  const gateway = await begin(startGateway({ options: ['--upstream', `${source.url}/ipfs/`] }))
+  const gateway = await startGateway({ options: ['--upstream', `${source.url}/ipfs/`] })
   // It is asked no more once it lied.
   for (const [cid, status] of [[new Dag().raw('nobody has this'), 404], [failure, 502], [lie, 502], [failure, 502]]) {
     const answer = await gateway.request(`/ipfs/${cid}`)

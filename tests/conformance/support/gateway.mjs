@@ -14,9 +14,9 @@ const repository = fileURLToPath(new URL('../../../', import.meta.url))
 export const codio = process.env.CODIO ?? path.join(repository, 'build/release/codio')
 export const fixtures = path.join(repository, '../shared/fixtures')
 
-/** Of tests that failed before they stopped them: as long as one runs, their file would not end. */
+/** Of each node that still runs, what stops it: as long as one does, the file of a test that failed would not end. */
 const running = new Set()
-after(() => running.forEach((node) => node.kill('SIGKILL')))
+after(() => Promise.all([...running].map((stop) => stop())))
 
 /**
  * `folders`: what is added besides, as `codio add` does; their roots are in `added`, in that order. Without an option for
@@ -37,8 +37,19 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
     '--repo', repo, '--json', '--no-gateway', 'serve', '--http', '127.0.0.1:0',
     ...(options.includes('--dht-bootstrap') ? [] : ['--no-dht']), ...options
   ], { stdio: ['ignore', 'pipe', 'pipe'] })
-  running.add(node)
-  const ended = new Promise((resolve) => node.on('close', resolve)).finally(() => running.delete(node))
+  const ended = new Promise((resolve) => node.on('close', resolve))
+  let stopping
+  /** Rejects if it crashed meanwhile. */
+  const stop = () => (stopping ??= end())
+  async function end () {
+    const crashed = node.signalCode !== null || node.exitCode > 0
+    node.kill('SIGKILL')
+    await ended
+    await rm(folder, { recursive: true, force: true })
+    if (crashed) throw new Error(`codio serve ended by itself: ${node.signalCode ?? node.exitCode} ${log}`)
+  }
+  running.add(stop)
+  ended.then(() => running.delete(stop))
   let log = ''
   node.stderr.on('data', (data) => { log += data })
   const lines = createInterface({ input: node.stdout })
@@ -83,13 +94,6 @@ export async function startGateway ({ cars = [], folders = [], options = [] } = 
         request.end()
       })
     },
-    /** Rejects if it crashed meanwhile. */
-    async stop () {
-      const crashed = node.signalCode !== null || node.exitCode > 0
-      node.kill('SIGKILL')
-      await ended
-      await rm(folder, { recursive: true, force: true })
-      if (crashed) throw new Error(`codio serve ended by itself: ${node.signalCode ?? node.exitCode} ${log}`)
-    }
+    stop
   }
 }
