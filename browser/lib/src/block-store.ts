@@ -4,6 +4,7 @@ import { matches } from './matches';
 
 /** Verified blocks by CID. */
 export interface BlockStore {
+  /** The bytes, all of their buffer, are the caller's. */
   get(cid: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
   /**
    * Takes `bytes`, all of their buffer, over. A pinned block stays; if there is no room for it, it rejects with `too-large`.
@@ -110,7 +111,7 @@ export class CachedBlocks implements BlockStore {
     if (!block) return this.#waiting.get(cid)?.slice();
     this.#packs.delete(block.pack);
     this.#packs.add(block.pack);
-    const bytes = block.bytes ?? (await this.#medium?.read(block).catch(() => undefined));
+    const bytes = block.bytes?.slice() ?? (await this.#medium?.read(block).catch(() => undefined));
     if (bytes && (block.checked ||= await matches(cid, bytes))) return bytes;
     await this.#inTurn(async () => this.#blocks.get(cid) === block && this.#drop(cid, block));
     return undefined;

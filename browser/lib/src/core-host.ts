@@ -1,6 +1,7 @@
 import type { BlockStore } from './block-store';
 import { codeIndex, Core, digest, Output } from './core';
 import { failureOf } from './error';
+import { free } from './free';
 import type { GatewayClient } from './gateway';
 import type { Command, Report } from './messages';
 
@@ -167,8 +168,12 @@ export abstract class CoreHost {
     const bytes = await this.store.get(cid);
     const { abi } = this.core;
     const now = performance.now();
-    if (bytes) abi.exchange_loaded(this.exchange, now, id, this.core.write(bytes), bytes.length);
-    else abi.exchange_missing(this.exchange, now, id);
+    if (bytes) {
+      const { length } = bytes;
+      const at = this.core.write(bytes);
+      free(bytes.buffer);
+      abi.exchange_loaded(this.exchange, now, id, at, length);
+    } else abi.exchange_missing(this.exchange, now, id);
     this.drain();
   }
 
