@@ -10,6 +10,7 @@ import type { CacheStats } from './block-store';
 import { configure, withAbsoluteUrls, type CodioOptions, type Configuration } from './configuration';
 import { CodioError, messageOf } from './error';
 import { noDetails, type CodioEvents, type Details, type PeerInfo, type Progress, type Stats } from './events';
+import { free } from './free';
 import { decideTogether, GoodCitizen, type Verdict } from './good-citizen';
 import { Lead } from './lead';
 import { changeLimits, defaultLimits, type Limits } from './limits';
@@ -257,8 +258,10 @@ export class CodioCDN {
           call(options.onProgress, progressOf(transfer));
         },
         data: (offset, chunk) => {
+          const { length } = chunk;
           bytes.set(chunk, offset - start);
-          this.#consume(transfer, chunk.length);
+          free(chunk.buffer);
+          this.#consume(transfer, length);
           call(options.onProgress, progressOf(transfer));
         },
         end: (error) => (error === undefined ? resolve(bytes) : reject(error)),
