@@ -15,7 +15,6 @@
  * index was when it started. A pack's age is the time of its last change: taking its handle counts as use.
  */
 import { newPack, type Block, type Medium, type Pack } from './block-store';
-import { nextTask } from './next-task';
 
 /** Of TypeScript's library for workers, which excludes the one for pages. */
 interface SyncAccessHandle {
@@ -37,8 +36,6 @@ interface PackFile extends Pack {
 /** Some 1,700 lines. */
 const indexBytes = 128 * 1024;
 const maxLine = 256;
-/** What is written at once: all else of the worker waits meanwhile, and with it the peers that send. */
-const pieceBytes = 256 * 1024;
 /** In `capacity`: a full store loses a sixteenth at a time. */
 const packCount = 16;
 
@@ -78,11 +75,7 @@ export class OpfsPacks implements Medium {
     const handle = await hold(pack);
     const block = { pack, offset: pack.end, size: bytes.length, pinned, checked: true };
     const line = new TextEncoder().encode(`${cid} ${pack.end} ${bytes.length}\n`);
-    let at = 0;
-    do {
-      await nextTask();
-      write(handle, bytes.subarray(at, at + pieceBytes), pack.end + at);
-    } while ((at += pieceBytes) < bytes.length);
+    write(handle, bytes, pack.end);
     write(handle, line, pack.indexEnd);
     pack.end += bytes.length;
     pack.indexEnd += line.length;

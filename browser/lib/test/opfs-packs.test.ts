@@ -49,16 +49,6 @@ function fileWith(folder: FakeFolder, number: number, size = 600): FakeFile {
   return file;
 }
 
-test('While a large block is written, other things have their turn', async () => {
-  const folder = new FakeFolder();
-  const store = open(folder, 2 ** 26);
-  const written = put(store, 1, { size: 2 ** 20 }).then(() => 'written');
-  let turns = 0;
-  while ((await Promise.race([written, new Promise((resolve) => setImmediate(resolve, 'turn'))])) === 'turn') turns++;
-  assert.ok(turns >= 4, `${turns} turns`);
-  assert.ok(await has(store, 1, 2 ** 20));
-});
-
 test('What a tab wrote is there after it is gone', async () => {
   const folder = new FakeFolder();
   const first = open(folder);
