@@ -4,9 +4,9 @@
 //
 // usage: node bench/memory.mjs [--gib 2]
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
 import { join } from '../tests/e2e/support/cdn.mjs';
+import { held, memory } from '../tests/e2e/support/memory.mjs';
 import { program, startNode } from '../tests/e2e/support/node.mjs';
 import { makeFile } from './support/file.mjs';
 import { MiB, note, rate, settings, table } from './support/report.mjs';
@@ -16,15 +16,6 @@ import { rendezvousOf, withFolder } from './support/transfer.mjs';
 const { gib } = settings({ gib: 2 });
 const size = gib * 1024 * MiB;
 const sampling = 100;
-
-/** In MiB: `VmHWM`, say, the most that was resident. */
-function memory(pid, name) {
-  const [, kib] = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kib) / 1024;
-}
-
-/** What a process itself holds now, without the pages of Chromium's program file, which all its processes share. */
-const held = (pid) => memory(pid, 'RssAnon') + memory(pid, 'RssShmem');
 
 async function throughCat(node, cid, folder) {
   const began = performance.now();

@@ -4,11 +4,12 @@
 // usage: node bench/range-readers.mjs [--readers 1000] [--mib 1024] [--range 16]
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { memory } from '../tests/e2e/support/memory.mjs';
 import { makeFile } from './support/file.mjs';
 import { MiB, note, settings, table } from './support/report.mjs';
 
@@ -28,11 +29,6 @@ async function startNode() {
     if (event === 'listening') return { node, http: new URL(http) };
   }
   throw new Error('the node ended');
-}
-
-/** In MiB: `VmRSS`, now, or `VmHWM`, the most there was. */
-function memory(pid, name) {
-  return Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 }
 
 /** Has read the answer's head and what came with it; reads nothing more until it is told to. */

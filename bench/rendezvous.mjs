@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
+import { memory } from '../tests/e2e/support/memory.mjs';
 import { startNode } from '../tests/e2e/support/node.mjs';
 import { connect } from '../tests/e2e/support/rendezvous-client.mjs';
 import { startNats } from '../tests/e2e/support/services.mjs';
@@ -21,9 +22,8 @@ const tracker = here('node_modules/bittorrent-tracker/server.js');
 
 /** KiB of memory that is the process's alone, and its CPU seconds so far. */
 function usage(pid) {
-  const [, kib] = /RssAnon:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
-  return { kib: Number(kib), cpu: (Number(fields[11]) + Number(fields[12])) / 100 };
+  return { kib: memory(pid, 'RssAnon') * 1024, cpu: (Number(fields[11]) + Number(fields[12])) / 100 };
 }
 
 /** A line of JSON at a time. */

@@ -169,10 +169,8 @@ export abstract class CoreHost {
     const { abi } = this.core;
     const now = performance.now();
     if (bytes) {
-      const { length } = bytes;
-      const at = this.core.write(bytes);
+      abi.exchange_loaded(this.exchange, now, id, this.core.write(bytes), bytes.length);
       free(bytes.buffer);
-      abi.exchange_loaded(this.exchange, now, id, at, length);
     } else abi.exchange_missing(this.exchange, now, id);
     this.drain();
   }

@@ -258,10 +258,9 @@ export class CodioCDN {
           call(options.onProgress, progressOf(transfer));
         },
         data: (offset, chunk) => {
-          const { length } = chunk;
           bytes.set(chunk, offset - start);
+          this.#consume(transfer, chunk.length);
           free(chunk.buffer);
-          this.#consume(transfer, length);
           call(options.onProgress, progressOf(transfer));
         },
         end: (error) => (error === undefined ? resolve(bytes) : reject(error)),

@@ -28,6 +28,15 @@ test('A pinned block stays, and one without room is refused', async () => {
   assert.equal(await store.get('c'), undefined);
 });
 
+test('What get() gives is the caller’s', async () => {
+  const store = inMemory();
+  await store.put('a', Uint8Array.of(1, 2, 3), false);
+  const bytes = await store.get('a');
+  assert.ok(bytes);
+  structuredClone(bytes, { transfer: [bytes.buffer] });
+  assert.deepEqual(await store.get('a'), Uint8Array.of(1, 2, 3));
+});
+
 test('Only the call that pinned a block is told so', async () => {
   const store = inMemory();
   assert.equal(await store.put('a', block(10), false), false);
